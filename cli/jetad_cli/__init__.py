@@ -1,0 +1,1 @@
+"""The click commands of jetad: each parses, calls one library function, and prints."""

@@ -1,0 +1,102 @@
+"""The command group: lazy subcommands, verbosity, and the one place an error becomes an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from typing import Any
+
+import click
+
+from jetad import __version__
+from jetad.errors import JetadError
+
+__all__ = ["cli", "main"]
+
+# name -> module under jetad_cli.commands; the module's `command` is imported only when it is used
+COMMANDS = {
+    "demo": "cmd_demo",
+    "simulate": "cmd_simulate",
+    "inspect": "cmd_inspect",
+    "train": "cmd_train",
+    "score": "cmd_score",
+    "calibrate": "cmd_calibrate",
+    "roc": "cmd_roc",
+    "plot": "cmd_plot",
+    "methods": "cmd_methods",
+    "readers": "cmd_readers",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when first asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"jetad_cli.commands.{COMMANDS[cmd_name]}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from jetad.registry import closest_first
+
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            nearest = closest_first(args[0], COMMANDS)[0]
+            ctx.fail(f"no command '{args[0]}'; did you mean '{nearest}'? ('jetad --help' lists all)")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="jetad")
+@click.option("-v", "--verbose", count=True, help="More messages; twice: tracebacks of errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
+@click.pass_context
+def cli(ctx: click.Context, verbose: int, quiet: bool) -> None:
+    """Tag anomalous jets: train a detector on background alone, score unseen jets, draw ROC curves."""
+    ctx.obj = {"verbose": verbose}
+    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    logger = logging.getLogger("jetad")
+    logger.setLevel(level)
+    logger.propagate = False
+    logger.handlers = [logging.StreamHandler(sys.stderr)]
+    logger.handlers[0].setFormatter(logging.Formatter("%(message)s"))
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 usage or configuration, 85 stopped after a checkpoint."""
+    argv = sys.argv[1:] if args is None else args
+    show_traceback = "-vv" in argv or argv.count("-v") + argv.count("--verbose") >= 2
+    try:
+        cli.main(args=argv, prog_name="jetad", standalone_mode=False)
+    except click.exceptions.Exit as request:
+        sys.exit(request.exit_code)
+    except click.Abort:
+        click.echo("jetad: interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except JetadError as error:
+        if show_traceback:
+            raise
+        click.echo(f"jetad: error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if show_traceback:
+            raise
+        what = str(error).splitlines()[0] if str(error) else "no message"
+        click.echo(
+            f"jetad: unexpected {type(error).__name__}: {what} (this is a bug; 'jetad -vv ...' shows where)", err=True
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The errors a user can meet, each naming what is wrong, where, and what to do."""
+
+__all__ = [
+    "ConfigError",
+    "DivergedError",
+    "InputError",
+    "JetadError",
+    "MissingPackageError",
+    "OutputError",
+    "Interrupted",
+]
+
+
+class JetadError(Exception):
+    """Base of all errors that are shown to the user as one sentence (exit code 1)."""
+
+    exit_code = 1
+
+
+class InputError(JetadError):
+    """An input file cannot be read: missing, broken, or without what is needed."""
+
+
+class OutputError(JetadError):
+    """An output cannot be written, or exists already."""
+
+
+class ConfigError(JetadError):
+    """A setting, name or combination of options is not valid (exit code 2)."""
+
+    exit_code = 2
+
+
+class DivergedError(JetadError):
+    """Training stopped on non-finite or run-away energies."""
+
+
+class MissingPackageError(JetadError):
+    """An optional package is needed; the message gives the install line."""
+
+
+class Interrupted(JetadError):
+    """A signal asked to stop; a checkpoint was saved and the same command goes on (exit code 85)."""
+
+    exit_code = 85
