@@ -1,0 +1,276 @@
+"""Score files, written in a stream: memory stays constant however many jets there are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, InputError, MissingPackageError, OutputError
+from ..files import atomic_output
+from .table import COLUMNS, Scores
+
+__all__ = ["SCORE_SUFFIXES", "ScoreWriter"]
+
+Metadata = Mapping[str, str | int | float]
+Columns = dict[str, NDArray[Any]]
+
+
+class _Sink(Protocol):
+    """One open file of one format."""
+
+    def write(self, columns: Columns) -> None: ...
+
+    def close(self, metadata: Metadata) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class _Hdf5:
+    """One resizable 1-D dataset a column at the root, metadata as attributes of the root."""
+
+    def __init__(self, path: Path, types: dict[str, np.dtype[Any]]) -> None:
+        import h5py
+
+        self.file = h5py.File(path, "w")
+        for name, dtype in types.items():
+            self.file.create_dataset(
+                name, shape=(0,), maxshape=(None,), chunks=(16384,), dtype=dtype, compression="gzip",
+                compression_opts=1, shuffle=True,
+            )  # fmt: skip
+
+    def write(self, columns: Columns) -> None:
+        for name, values in columns.items():
+            dataset = self.file[name]
+            start = dataset.shape[0]
+            dataset.resize((start + len(values),))
+            dataset[start:] = values
+
+    def close(self, metadata: Metadata) -> None:
+        for key, value in metadata.items():
+            self.file.attrs[key] = value
+        self.file.close()
+
+    def abort(self) -> None:
+        self.file.close()
+
+
+class _Root:
+    """Tree ``jetad``, one branch a column; the metadata as JSON in the TObjString ``jetad_provenance``."""
+
+    def __init__(self, path: Path, types: dict[str, np.dtype[Any]]) -> None:
+        import uproot
+
+        self.file = uproot.recreate(path)
+        # explicit: since uproot 5.7 an assignment would make an RNTuple, which older readers do not know
+        self.tree = self.file.mktree("jetad", dict(types), title="jetad scores, one entry per jet")
+
+    def write(self, columns: Columns) -> None:
+        self.tree.extend(columns)
+
+    def close(self, metadata: Metadata) -> None:
+        self.file["jetad_provenance"] = json.dumps(dict(metadata), sort_keys=True)
+        self.file.close()
+
+    def abort(self) -> None:
+        self.file.close()
+
+
+class _Csv:
+    """A header and one line per jet, floats in the shortest form that reads back the same; no metadata.
+
+    A comment line would stop spreadsheets and ``pandas.read_csv`` without options, so there is none.
+    """
+
+    def __init__(self, path: Path, types: dict[str, np.dtype[Any]]) -> None:
+        self.file = path.open("w", encoding="utf-8", newline="")
+        self.file.write(",".join(types) + "\n")
+
+    def write(self, columns: Columns) -> None:
+        text = [(v.view(np.uint8) if v.dtype == bool else v).astype(str).tolist() for v in columns.values()]
+        self.file.writelines(",".join(row) + "\n" for row in zip(*text, strict=True))
+
+    def close(self, metadata: Metadata) -> None:
+        self.file.close()
+
+    def abort(self) -> None:
+        self.file.close()
+
+
+class _Parquet:
+    """One row group a chunk, metadata as JSON under the key ``jetad_provenance``."""
+
+    def __init__(self, path: Path, types: dict[str, np.dtype[Any]]) -> None:
+        self.pa, parquet = _pyarrow()
+        self.schema = self.pa.schema([(name, self.pa.from_numpy_dtype(t)) for name, t in types.items()])
+        self.file = parquet.ParquetWriter(path, self.schema)
+
+    def write(self, columns: Columns) -> None:
+        self.file.write_table(self.pa.table(columns, schema=self.schema))
+
+    def close(self, metadata: Metadata) -> None:
+        if hasattr(self.file, "add_key_value_metadata"):  # since pyarrow 16
+            self.file.add_key_value_metadata({"jetad_provenance": json.dumps(dict(metadata), sort_keys=True)})
+        self.file.close()
+
+    def abort(self) -> None:
+        self.file.close()
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingPackageError(
+            "Parquet score files need pyarrow, which is not installed: pip install 'jetad[parquet]'"
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+_SINKS: dict[str, Callable[[Path, dict[str, np.dtype[Any]]], _Sink]] = {
+    ".h5": _Hdf5,
+    ".hdf5": _Hdf5,
+    ".root": _Root,
+    ".csv": _Csv,
+    ".parquet": _Parquet,
+}
+
+#: Suffixes that a score file can have.
+SCORE_SUFFIXES = tuple(_SINKS)
+
+
+class _Abandoned(Exception):
+    """Told to the output when the caller's block failed, so that nothing is renamed."""
+
+
+class ScoreWriter:
+    """Write scores to one file, chunk after chunk; the file appears only when the block ends well.
+
+    Use it as a context manager: ``append`` as often as needed, then ``finish`` with the metadata. A block
+    that is left by an error leaves no file (and an older one untouched). Rows are gathered into chunks of
+    ``step``, so that many small appends do not make a file of tiny pieces.
+
+    Arguments:
+        path: The file; its suffix (``.h5``, ``.hdf5``, ``.root``, ``.csv``, ``.parquet``) is the format.
+        force: Replace a file that exists.
+        step: Rows per chunk.
+
+    Raises:
+        ConfigError: for an unknown suffix.
+        MissingPackageError: for Parquet without pyarrow.
+        OutputError: if the file exists and not ``force``, or cannot be written.
+    """
+
+    def __init__(self, path: str | Path, *, force: bool = False, step: int = 65536) -> None:
+        self.path = Path(path)
+        suffix = self.path.suffix.lower()
+        if suffix not in _SINKS:
+            raise ConfigError(
+                f"{self.path}: unknown kind of score file '{suffix}'; use one of {', '.join(SCORE_SUFFIXES)}"
+            )
+        if suffix == ".parquet":
+            _pyarrow()
+        if step < 1:
+            raise ConfigError(f"step must be at least 1, found {step}")
+        self.step = step
+        self._open = _SINKS[suffix]
+        self._output = atomic_output(self.path, force=force)
+        self._temporary: Path | None = None
+        self._sink: _Sink | None = None
+        self._types: dict[str, np.dtype[Any]] = {}
+        self._waiting: list[Scores] = []
+        self._n_waiting = 0
+        self._metadata: Metadata | None = None
+        self.n_written = 0
+
+    def __repr__(self) -> str:
+        return f"ScoreWriter({self.path}, {self.n_written + self._n_waiting} jets)"
+
+    def __enter__(self) -> ScoreWriter:
+        self._temporary = self._output.__enter__()
+        return self
+
+    def append(self, scores: Scores) -> None:
+        """Add rows. Every call needs the extra columns of the first one, with the same types."""
+        if self._temporary is None:
+            raise RuntimeError("use 'with ScoreWriter(path) as writer:' around append")
+        if self._metadata is not None:
+            raise RuntimeError("append after finish")
+        types = {name: value.dtype for name, value in scores.columns().items()}
+        if not self._types:
+            self._types = types
+        _check_same(self.path, self._types, types)
+        self._waiting.append(scores)
+        self._n_waiting += len(scores)
+        if self._n_waiting >= self.step:
+            self._flush(everything=False)
+
+    def finish(self, metadata: Metadata) -> None:
+        """Give the metadata, last; the file is completed when the block ends."""
+        for key, value in metadata.items():
+            if not isinstance(value, (str, int, float, np.integer, np.floating)):
+                raise TypeError(f"metadata '{key}' must be a text or a number, found {type(value).__name__}")
+        self._metadata = {k: v.item() if isinstance(v, np.generic) else v for k, v in metadata.items()}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                self._flush(everything=True)
+                assert self._sink is not None
+                self._sink.close(self._metadata or {})
+            except BaseException as problem:
+                self._abandon()
+                if isinstance(problem, OSError):
+                    raise OutputError(
+                        f"{self.path}: cannot be written ({problem.strerror or problem})"
+                    ) from problem
+                raise
+            self._output.__exit__(None, None, None)
+        else:
+            # the caller's own error goes on as it is: an OSError of an input is not one of this file
+            self._abandon()
+
+    def _flush(self, *, everything: bool) -> None:
+        if self._sink is None:
+            assert self._temporary is not None
+            self._types = self._types or dict(COLUMNS)
+            try:
+                self._sink = self._open(self._temporary, self._types)
+            except OSError as error:
+                raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        waiting = Scores.concatenate(self._waiting)
+        n = len(waiting)
+        stop = n if everything else n - n % self.step
+        for start in range(0, stop, self.step):
+            chunk = waiting[start : min(start + self.step, stop)]
+            try:
+                self._sink.write({name: chunk.columns()[name] for name in self._types})
+            except OSError as error:
+                raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+            self.n_written += len(chunk)
+        rest = waiting[stop:]
+        self._waiting, self._n_waiting = ([rest] if len(rest) else []), len(rest)
+
+    def _abandon(self) -> None:
+        if self._sink is not None:
+            with contextlib.suppress(Exception):
+                self._sink.abort()
+        with contextlib.suppress(_Abandoned):
+            self._output.__exit__(_Abandoned, _Abandoned(), None)
+
+
+def _check_same(path: Path, first: dict[str, np.dtype[Any]], later: dict[str, np.dtype[Any]]) -> None:
+    for name in {**first, **later}:
+        # compared as text: NumPy takes a dtype compared with None for one compared with float64
+        was, now = str(first.get(name, "missing")), str(later.get(name, "missing"))
+        if was != now:
+            raise InputError(f"{path}: column '{name}' is {now} here but was {was} in the first part")
