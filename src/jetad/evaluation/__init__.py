@@ -1,0 +1,34 @@
+"""How well scores separate signal from background: ROC, AUC, rejection and SIC, each with its uncertainty.
+
+A jet is tagged when ``score >= threshold``. Signal and background efficiency (ε_S, ε_B) are the tagged
+fractions; the background rejection is 1/ε_B, the significance improvement (SIC) is ε_S/√ε_B. Intervals are
+central at 68.27 % unless asked otherwise. With event weights, efficiencies are weighted and every binomial
+interval uses the effective count n_eff = (Σw)²/Σw².
+
+Example:
+    >>> curve = roc_curve(background_scores=[0.1, 0.2, 0.3, 0.4], signal_scores=[0.25, 0.5])
+    >>> curve.auc
+    0.75
+    >>> curve.background_rejection(0.5)
+    Interval(value=inf, low=1.61, high=inf)
+"""
+
+from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval
+from .results import Evaluation, SignalResult, either_way, evaluate, split_by_label
+from .roc import MIN_BACKGROUND, RocCurve, auc_by_bootstrap, roc_curve
+
+__all__ = [
+    "MIN_BACKGROUND",
+    "ONE_SIGMA",
+    "Evaluation",
+    "Interval",
+    "RocCurve",
+    "SicPoint",
+    "SignalResult",
+    "auc_by_bootstrap",
+    "binomial_interval",
+    "either_way",
+    "evaluate",
+    "roc_curve",
+    "split_by_label",
+]

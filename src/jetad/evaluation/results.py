@@ -1,0 +1,164 @@
+"""Scores in, one evaluation out: every signal against the background, for tables, JSON and figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..scores import Scores
+from .intervals import ONE_SIGMA, Interval, SicPoint, finite_or_none
+from .roc import MIN_BACKGROUND, RocCurve, roc_curve
+
+__all__ = ["Evaluation", "SignalResult", "either_way", "evaluate", "split_by_label"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SignalResult:
+    """One signal against the background.
+
+    Arguments:
+        curve: The ROC curve.
+        background_rejection: By signal efficiency.
+        signal_efficiency_at: By background efficiency.
+        max_sic: Largest significance improvement.
+        pt_only_auc: AUC of the jet pT alone (above 0.5: signal is harder), NaN if unknown.
+        mass_only_auc: AUC of the jet mass alone. A detector that beats neither may have learned just these.
+    """
+
+    curve: RocCurve
+    background_rejection: Mapping[float, Interval]
+    signal_efficiency_at: Mapping[float, Interval]
+    max_sic: SicPoint
+    pt_only_auc: float = math.nan
+    mass_only_auc: float = math.nan
+
+    def to_dict(self, *, max_points: int = 2000) -> dict[str, Any]:
+        """Plain numbers for JSON; the curve is thinned to ``max_points``."""
+        curve, kept = self.curve, self.curve.thin(max_points)
+        return {
+            "n": curve.n_signal,
+            "n_excluded": curve.n_excluded_signal,
+            "auc": curve.auc,
+            "auc_error": finite_or_none(curve.auc_error),
+            "background_rejection": {f"{at:g}": v.to_dict() for at, v in self.background_rejection.items()},
+            "signal_efficiency": {f"{at:g}": v.to_dict() for at, v in self.signal_efficiency_at.items()},
+            "max_sic": self.max_sic.to_dict(),
+            "pt_only_auc": finite_or_none(either_way(self.pt_only_auc)),
+            "pt_only_auc_signed": finite_or_none(self.pt_only_auc),
+            "mass_only_auc": finite_or_none(either_way(self.mass_only_auc)),
+            "mass_only_auc_signed": finite_or_none(self.mass_only_auc),
+            "curve": {
+                "signal_efficiency": curve.signal_efficiency[kept].tolist(),
+                "background_efficiency": curve.background_efficiency[kept].tolist(),
+            },
+        }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One background against several signals; ``name`` (a method or run) tells curves of several apart."""
+
+    signals: Mapping[str, SignalResult]
+    n_background: int
+    n_excluded_background: int = 0
+    min_background: int = MIN_BACKGROUND
+    name: str = ""
+
+    def to_dict(self, *, max_points: int = 2000) -> dict[str, Any]:
+        """The layout of ``jetad roc --json``."""
+        return {
+            "background": {"n": self.n_background, "n_excluded": self.n_excluded_background},
+            "signals": {name: result.to_dict(max_points=max_points) for name, result in self.signals.items()},
+            "interval_level": ONE_SIGMA,
+            "max_sic_min_background": self.min_background,
+        }
+
+    def to_json(self, *, max_points: int = 2000) -> str:
+        """``to_dict`` as JSON text; infinite and unknown numbers are ``null``."""
+        return json.dumps(self.to_dict(max_points=max_points), indent=2, allow_nan=False)
+
+
+def evaluate(
+    background: Scores,
+    signals: Mapping[str, Scores],
+    *,
+    signal_efficiencies: Sequence[float] = (0.3, 0.5),
+    background_efficiencies: Sequence[float] = (1e-2, 1e-3),
+    min_background: int = MIN_BACKGROUND,
+    name: str = "",
+) -> Evaluation:
+    """Compare each signal with the background; event weights are used where a file has them.
+
+    Arguments:
+        background: Scores of background jets.
+        signals: Scores of signal jets, by the name to show.
+        signal_efficiencies: Where to give the background rejection.
+        background_efficiencies: Where to give the signal efficiency.
+        min_background: Background jets that must pass for a point to count for the largest SIC.
+        name: Method or run, for figures that overlay several.
+
+    Raises:
+        InputError: if there is no signal, or a class without any score.
+    """
+    if not signals:
+        raise InputError("no signal scores to compare with the background")
+    results = {}
+    for signal_name, signal in signals.items():
+        try:
+            curve = roc_curve(
+                background.score, signal.score,
+                background_weights=background.weight, signal_weights=signal.weight,
+            )  # fmt: skip
+        except InputError as error:
+            raise InputError(f"signal '{signal_name}': {error}") from error
+        results[signal_name] = SignalResult(
+            curve=curve,
+            background_rejection={at: curve.background_rejection(at) for at in signal_efficiencies},
+            signal_efficiency_at={at: curve.signal_efficiency_at(at) for at in background_efficiencies},
+            max_sic=curve.max_sic(min_background=min_background),
+            pt_only_auc=_column_auc(background, signal, "jet_pt"),
+            mass_only_auc=_column_auc(background, signal, "jet_mass"),
+        )
+    failed = int(np.isnan(background.score).sum())
+    return Evaluation(results, len(background) - failed, failed, min_background, name)
+
+
+def split_by_label(scores: Scores, *, where: str = "the scores") -> tuple[Scores, Scores]:
+    """Background (label 0) and signal (label 1) of one labelled table.
+
+    Raises:
+        InputError: if one of the two is missing; unknown labels (-1) belong to neither.
+    """
+    counts = {name: int((scores.label == value).sum()) for name, value in _LABELS.items()}
+    for name in ("background", "signal"):
+        if counts[name] == 0:
+            found = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "no jets at all"
+            raise InputError(
+                f"{where}: no {name} jets among the labels (found {found}); "
+                "name the two classes by --background FILE and --signal FILE"
+            )
+    return scores[scores.label == 0], scores[scores.label == 1]
+
+
+_LABELS = {"background": 0, "signal": 1, "of unknown label": -1}
+
+
+def either_way(auc: float) -> float:
+    """max(AUC, 1 - AUC): separation by a variable whatever its direction."""
+    return max(auc, 1.0 - auc)
+
+
+def _column_auc(background: Scores, signal: Scores, column: str) -> float:
+    b, s = background[~np.isnan(background.score)], signal[~np.isnan(signal.score)]
+    try:
+        return roc_curve(
+            getattr(b, column), getattr(s, column), background_weights=b.weight, signal_weights=s.weight
+        ).auc
+    except InputError:  # the column is not in the file
+        return math.nan
