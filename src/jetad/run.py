@@ -1,0 +1,261 @@
+"""The directory of one training: configuration, weights, preprocessing, calibration, history, provenance."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import ConfigError, InputError, OutputError
+from .files import atomic_output
+
+if TYPE_CHECKING:
+    from .config import RunConfig
+    from .scoring import TrainedDetector
+
+__all__ = ["Run", "find_run", "load"]
+
+_FORMAT = 1
+
+
+class Run:
+    """One training on disk; nothing in it is unpickled.
+
+    Files: ``config.yaml``, ``model.safetensors``, ``preprocessing.json``, ``calibration.json``,
+    ``history.jsonl``, ``checkpoint.pt``, ``provenance.json``, ``plots/``.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"Run('{self.path}')"
+
+    # --- life ------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig, provenance: Mapping[str, Any]) -> Run:
+        """A new run directory holding its configuration and provenance, marked unfinished."""
+        run = cls(path)
+        try:
+            path.mkdir(parents=True)
+            (path / "plots").mkdir()
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be created ({error.strerror})") from error
+        run._write_text("config.yaml", config.to_yaml())
+        run.write_json("provenance.json", {**provenance, "format": _FORMAT, "status": "running"})
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """An existing run directory.
+
+        Raises:
+            InputError: if the folder is missing or is not a run.
+        """
+        run = cls(path)
+        if not run.path.is_dir():
+            raise InputError(f"{path}: no such run directory; 'jetad train' makes one")
+        for name in ("config.yaml", "provenance.json"):
+            if not (run.path / name).is_file():
+                raise InputError(f"{path}: is not a run directory ({name} is missing)")
+        return run
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training ran to its end."""
+        return self.provenance.get("status") == "finished"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return self.read_json("provenance.json")
+
+    def finish(self, **more: Any) -> None:
+        """Mark the run as complete and point ``latest`` beside it at it."""
+        self.write_json("provenance.json", {**self.provenance, **more, "status": "finished"})
+        (self.path / "checkpoint.pt").unlink(missing_ok=True)
+        (self.path / "checkpoint.previous.pt").unlink(missing_ok=True)
+        latest = self.path.parent / "latest"
+        temporary = latest.with_name(f".latest.{os.getpid()}")
+        if latest.exists() and not latest.is_symlink():
+            return  # somebody's own file or folder
+        temporary.symlink_to(self.path.name, target_is_directory=True)
+        os.replace(temporary, latest)
+
+    # --- configuration and detector --------------------------------------------------------------
+
+    def config(self) -> RunConfig:
+        from .config import RunConfig
+
+        return RunConfig.from_yaml((self.path / "config.yaml").read_text(), source=str(self.path / "config.yaml"))
+
+    def detector(self, device: str = "auto") -> TrainedDetector:
+        """The trained detector: preprocessing, network and calibration."""
+        from .scoring import TrainedDetector
+
+        if not (self.path / "model.safetensors").is_file():
+            raise InputError(f"{self.path}: holds no trained model yet; run the same 'jetad train' command again")
+        return TrainedDetector.from_run(self, device=device)
+
+    def model_hash(self) -> str:
+        """SHA-256 of the weights, first 16 digits."""
+        return hashlib.sha256((self.path / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+    # --- files -----------------------------------------------------------------------------------
+
+    def write_json(self, name: str, value: Any) -> None:
+        self._write_text(name, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            value: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from error
+        return value
+
+    def save_weights(self, state: Mapping[str, Any]) -> None:
+        """Write ``model.safetensors`` from a flat name -> tensor mapping."""
+        from safetensors.torch import save_file
+
+        tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+        with atomic_output(self.path / "model.safetensors", force=True) as temporary:
+            save_file(tensors, temporary)
+
+    def load_weights(self) -> dict[str, Any]:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.path / "model.safetensors"
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{path}: the weights cannot be read ({error})") from error
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write ``checkpoint.pt`` atomically, keeping the one before as ``checkpoint.previous.pt``."""
+        import torch
+
+        path = self.path / "checkpoint.pt"
+        with atomic_output(path, force=True) as temporary:
+            try:
+                torch.save(dict(state), temporary)
+            except RuntimeError as error:  # torch reports a full disk so
+                raise OutputError(f"{path}: the checkpoint cannot be written ({error})") from error
+            if path.exists():
+                os.replace(path, self.path / "checkpoint.previous.pt")
+
+    def load_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """The newest checkpoint that can be read, and a message for each that cannot."""
+        import pickle
+
+        import torch
+
+        problems = []
+        for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+            path = self.path / name
+            if not path.exists():
+                continue
+            try:
+                return torch.load(path, weights_only=True, map_location="cpu"), problems
+            except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile):
+                problems.append(f"{path}: damaged, going back to the one before")
+        return None, problems
+
+    def append_history(self, record: Mapping[str, Any]) -> None:
+        with (self.path / "history.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def history(self) -> list[dict[str, Any]]:
+        path = self.path / "history.jsonl"
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+    def truncate_history(self, step: int) -> None:
+        """Drop records after ``step`` (written, but lost with the checkpoint that should have followed)."""
+        records = [r for r in self.history() if r["step"] <= step]
+        self._write_text("history.jsonl", "".join(json.dumps(r) + "\n" for r in records))
+
+    def _write_text(self, name: str, text: str) -> None:
+        with atomic_output(self.path / name, force=True) as temporary:
+            temporary.write_text(text)
+
+
+def load(path: str | Path, device: str = "auto") -> TrainedDetector:
+    """The trained detector of a run directory: ``jetad.load("runs/latest").score(jets)``."""
+    return Run.open(path).detector(device)
+
+
+def find_run(explicit: str | Path | None) -> Run:
+    """The run to use: ``explicit``, else ``$JETAD_RUN``, else ``runs/latest``."""
+    if explicit is not None:
+        return Run.open(explicit)
+    if os.environ.get("JETAD_RUN"):
+        return Run.open(os.environ["JETAD_RUN"])
+    latest = Path("runs/latest")
+    if not latest.exists():
+        raise ConfigError(
+            "no run to score with: pass --run DIR, set JETAD_RUN, or train one first (no runs/latest here)"
+        )
+    return Run.open(latest.resolve())
+
+
+def unfinished_runs(folder: Path) -> Iterator[Run]:
+    """Runs in ``folder`` that did not come to their end, newest first."""
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir(), reverse=True):
+        if not path.is_symlink() and (path / "provenance.json").is_file() and (path / "config.yaml").is_file():
+            run = Run(path)
+            if not run.finished:
+                yield run
+
+
+def collect_provenance(command: list[str], inputs: list[Path], seed: int, device: str) -> dict[str, Any]:
+    """What is needed to repeat a training: versions, command, input files with hashes, seed, device, git state."""
+    import importlib.metadata
+
+    packages = ("torch", "numpy", "scipy", "h5py", "awkward", "uproot", "scikit-learn")
+    return {
+        "jetad": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: importlib.metadata.version(name) for name in packages},
+        "command": command,
+        "inputs": [{"path": str(p), "size": p.stat().st_size, "sha256": file_hash(p)} for p in inputs],
+        "seed": seed,
+        "device": device,
+        "git": _git_state(),
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit and cleanliness of the working directory's repository, if there is one."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
+        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if commit.returncode:
+        return None
+    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}

@@ -1,0 +1,1 @@
+"""Markov chains that draw negatives from the density of an energy."""

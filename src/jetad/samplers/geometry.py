@@ -1,0 +1,63 @@
+"""The spaces chains live in: flat space and the unit sphere."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["EUCLIDEAN", "SPHERE", "Geometry"]
+
+
+class Geometry(Protocol):
+    """A space with tangent vectors; points and vectors are ``(n, ...)``."""
+
+    def tangent(self, x: Tensor, v: Tensor) -> Tensor:
+        """The part of ``v`` along the space at ``x``."""
+        ...
+
+    def move(self, x: Tensor, v: Tensor) -> Tensor:
+        """The point reached from ``x`` along the geodesic that starts with the tangent vector ``v``."""
+        ...
+
+    def direction(self, x: Tensor, y: Tensor) -> Tensor:
+        """The tangent vector at ``x`` that leads to ``y``: the inverse of ``move``."""
+        ...
+
+
+class _Euclidean:
+    """Flat space."""
+
+    def tangent(self, x: Tensor, v: Tensor) -> Tensor:
+        return v
+
+    def move(self, x: Tensor, v: Tensor) -> Tensor:
+        return x + v
+
+    def direction(self, x: Tensor, y: Tensor) -> Tensor:
+        return y - x
+
+
+class _Sphere:
+    """The unit sphere in ``(n, d)``; geodesics are great circles."""
+
+    def tangent(self, x: Tensor, v: Tensor) -> Tensor:
+        return v - (v * x).sum(dim=1, keepdim=True) * x
+
+    def move(self, x: Tensor, v: Tensor) -> Tensor:
+        r = v.norm(dim=1, keepdim=True)
+        y = torch.cos(r) * x + torch.sinc(r / torch.pi) * v
+        # rounding would let the radius drift over thousands of steps
+        return y / y.norm(dim=1, keepdim=True)
+
+    def direction(self, x: Tensor, y: Tensor) -> Tensor:
+        side = self.tangent(x, y)
+        sine = side.norm(dim=1, keepdim=True)
+        # atan2 keeps its precision where arccos of the dot product would lose it
+        angle = torch.atan2(sine, (x * y).sum(dim=1, keepdim=True))
+        return side * (angle / sine.clamp_min(1e-12))
+
+
+EUCLIDEAN: Geometry = _Euclidean()
+SPHERE: Geometry = _Sphere()

@@ -1,0 +1,131 @@
+"""Langevin chains on any energy: unadjusted or Metropolis-adjusted, in flat space or on the sphere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .geometry import EUCLIDEAN, Geometry
+
+__all__ = ["Chain", "langevin"]
+
+Energy = Callable[[Tensor], Tensor]
+
+
+class Chain(NamedTuple):
+    """The end of a set of chains and what happened on the way, all detached."""
+
+    x: Tensor  # (n, ...) last points
+    energy_trace: Tensor  # (n_steps, n) energies at the start of each step
+    acceptance_rate: Tensor  # scalar on the device; 1 for unadjusted chains
+    step_norm: Tensor  # scalar, mean length of the moves that were made
+
+
+def langevin(
+    energy: Energy,
+    x0: Tensor,
+    *,
+    n_steps: int,
+    step_size: float | Tensor,
+    noise_std: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0,
+    geometry: Geometry = EUCLIDEAN,
+    metropolis: bool = False,
+    project: Callable[[Tensor], Tensor] | None = None,
+    max_drift: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Chain:
+    r"""Run Langevin chains ``x <- x - step_size * grad E(x) / T + noise_std * xi``, ``xi ~ N(0, 1)``.
+
+    For ``noise_std**2 = 2 * step_size`` (the default) and small steps the chains sample
+    ``exp(-E(x) / T)``; a smaller noise makes them colder than they say. With ``metropolis`` each move
+    is accepted with probability ``min(1, p(y) q(x|y) / (p(x) q(y|x)))``, with the proposal densities of
+    the step size and noise that were used, so the target is exact for any of them.
+
+    Arguments:
+        energy: Callable ``(n, ...) -> (n,)``. Its parameters should not require gradients.
+        x0: Starts, ``(n, ...)``; left as it is.
+        n_steps: Number of steps.
+        step_size: Factor of the gradient of ``E / T``.
+        noise_std: Standard deviation of the noise per coordinate; ``sqrt(2 * step_size)`` if ``None``.
+        temperature: The T above.
+        geometry: Flat space, or the sphere (moves along great circles; drift and noise are tangent).
+        metropolis: Accept or reject every move (MALA).
+        project: Applied after each move (clamp to a box, for example). Breaks detailed balance.
+        max_drift: Largest length of one drift step; longer ones are shortened. Breaks the unadjusted
+            stationarity where it acts, never the adjusted one.
+        generator: Source of the random numbers.
+
+    Raises:
+        ValueError: for ``metropolis`` together with ``project``, or an energy that does
+            not return one number a row.
+
+    References:
+        Roberts, Tweedie, "Exponential convergence of Langevin distributions and their discrete
+        approximations", Bernoulli 2 (1996) 341; Yoon, Noh, Park, "Autoencoding under normalization
+        constraints", 2021, arXiv:2105.05735 (section 3)
+    """
+    if metropolis and project is not None:
+        raise ValueError("a Metropolis step needs the plain proposal: no projection")
+    if noise_std is None:
+        noise_std = (2 * step_size) ** 0.5
+
+    def gradient(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            e = energy(x) / temperature
+            if e.shape != x.shape[:1]:
+                raise ValueError(f"an energy returns shape ({x.shape[0]},), this one {tuple(e.shape)}")
+            (g,) = torch.autograd.grad(e.sum(), x)
+        x = x.detach()
+        g = geometry.tangent(x, g)
+        drift = -step_size * g
+        if max_drift is not None:
+            length = _norm(drift)
+            drift = drift * (max_drift / length.clamp_min(max_drift))
+        return e.detach(), drift, x
+
+    trace: list[Tensor] = []
+    accepted = x0.new_zeros(())
+    moved = x0.new_zeros(())
+    e, drift, x = gradient(x0)
+    for k in range(n_steps):
+        trace.append(e)
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        noise = geometry.tangent(x, noise_std * noise)
+        v = drift + noise
+        y = geometry.move(x, v)
+        if project is not None:
+            y = project(y)
+        if metropolis:
+            e_y, drift_y, y = gradient(y)
+            back = geometry.direction(y, x)
+            log_ratio = e - e_y + (_square(v - drift) - _square(back - drift_y)) / (2 * noise_std**2)
+            uniform = torch.rand(e.shape, generator=generator, device=x.device, dtype=x.dtype)
+            take = torch.log(uniform) < log_ratio  # False for NaN: a broken point is never entered
+            rows = take.view(-1, *[1] * (x.dim() - 1))
+            moved = moved + (_norm(v).flatten() * take).mean()
+            x = torch.where(rows, y, x)
+            drift = torch.where(rows, drift_y, drift)
+            e = torch.where(take, e_y, e)
+            accepted = accepted + take.to(x.dtype).mean()
+        else:
+            moved = moved + _norm(v).mean()
+            x = y
+            if k + 1 < n_steps:
+                e, drift, x = gradient(x)
+    n = max(n_steps, 1)
+    rate = accepted / n if metropolis else torch.ones_like(accepted)
+    energies = torch.stack(trace) if trace else x0.new_zeros((0, len(x0)))
+    return Chain(x, energies, rate, moved / n)
+
+
+def _square(v: Tensor) -> Tensor:
+    return v.flatten(1).square().sum(dim=1)
+
+
+def _norm(v: Tensor) -> Tensor:
+    return v.flatten(1).norm(dim=1).view(-1, *[1] * (v.dim() - 1))

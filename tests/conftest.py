@@ -1,0 +1,33 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jetad.jets import Jets
+
+
+def toy_jets(n_jets: int, seed: int = 0, *, mean: int = 30, labels: int | None = None) -> Jets:
+    """Jets of falling constituent pT spread around random axes, some of them across phi = pi."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 2 * mean, n_jets)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    n = int(offsets[-1])
+    jet = np.repeat(np.arange(n_jets), counts)
+    eta = rng.uniform(-2, 2, n_jets)[jet] + rng.normal(0, 0.15, n)
+    phi = rng.uniform(-np.pi, np.pi, n_jets)[jet] + rng.normal(0, 0.15, n)
+    return Jets(
+        pt=rng.exponential(12, n) + 0.5,
+        eta=eta,
+        phi=(phi + np.pi) % (2 * np.pi) - np.pi,
+        mass=np.zeros(n),
+        offsets=offsets,
+        labels=None if labels is None else np.full(n_jets, labels),
+    )
+
+
+@pytest.fixture
+def make_jets():
+    """Factory of toy jets: ``make_jets(n_jets, seed=0, mean=30, labels=None)``."""
+    return toy_jets
