@@ -1,0 +1,104 @@
+"""jetad inspect: what is in a file, before anything is trained on it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from jetad.readers import READERS
+from jetad_cli.options import force_option, json_option
+
+if TYPE_CHECKING:
+    from jetad.inspection import Inspection
+
+__all__ = ["command"]
+
+_ROWS = {
+    "jet_pt": "jet pT [GeV]",
+    "jet_eta": "jet eta",
+    "jet_phi": "jet phi [rad]",
+    "jet_mass": "jet mass [GeV]",
+    "n_constituents": "constituents",
+}
+
+
+@click.command("inspect")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--plot", metavar="FIG", help="Draw the mean jet image of each file (.png, .pdf, .svg).")
+@click.option(
+    "--reader", type=click.Choice(list(READERS)), help="Format of the files; found from their content."
+)
+@force_option
+@json_option()
+def command(files: tuple[str, ...], plot: str | None, reader: str | None, force: bool, as_json: bool) -> None:
+    """Show what is in files of jets: format, counts, columns, units, ranges, and what could go wrong.
+
+    FILE may be a pattern, or name a tree or dataset: file.root:tree. With several files, jets that stand
+    in two of them are reported.
+    """
+    from jetad.files import check_output
+    from jetad.inspection import find_overlaps, inspect_file, save_mean_images
+    from jetad.readers import expand
+
+    if plot:
+        check_output(plot, force=force)
+    paths = expand(files)
+    found = [inspect_file(path, reader=reader) for path in paths]
+    overlaps = find_overlaps(found)
+    if plot:
+        save_mean_images(paths, plot, reader=reader, force=force)
+        click.echo(f"wrote {plot}", err=True)
+    if as_json:
+        result = {"files": [f.to_dict() for f in found], "overlaps": [o._asdict() for o in overlaps]}
+        click.echo(json.dumps(result, indent=2, allow_nan=False))
+        return
+    click.echo("\n\n".join(_text(f) for f in found))
+    if len(found) > 1:
+        click.echo("\njets in two files")
+        for first, second, n_jets in overlaps:
+            click.echo(f"  {n_jets} distinct jets stand in both {first} and {second}")
+        if not overlaps:
+            click.echo("  none")
+
+
+def _text(found: Inspection) -> str:
+    """A readable page about one file."""
+    summary = found.summary
+    facts = {
+        "format": f"{summary.reader}, {summary.container}, '{summary.dataset}'",
+        "jets": str(found.n_jets),
+        "units": f"{summary.units} (guessed from the jet pT)",
+        "columns": _collapsed(summary.columns),
+    }
+    if found.labels is not None:
+        counts = ", ".join(f"{found.labels[k]} {k}" for k in ("background", "signal", "unknown"))
+        facts["truth"] = f"{counts} (from {', '.join(summary.truth)})"
+    else:
+        facts["truth"] = "none"
+    if summary.n_slots is not None:
+        padding = "" if found.padding_fraction is None else f", {100 * found.padding_fraction:.1f}% padding"
+        facts["slots"] = f"{summary.n_slots} constituents per jet{padding}, {found.n_full} jets fill all"
+    facts["NaN or inf"] = f"{found.n_not_finite} jets"
+    facts["empty"] = f"{found.n_empty} jets"
+    facts["duplicates"] = f"{found.n_duplicates} jets"
+    facts["unsorted"] = f"{found.n_unsorted} jets"
+    lines = [str(summary.path), *(f"  {key:<14}  {value}" for key, value in facts.items())]
+    lines.append(f"  {'':<14}  {'min':>11} {'mean':>11} {'max':>11}")
+    for name, title in _ROWS.items():
+        lines.append(f"  {title:<14}  " + " ".join(f"{value:>11.5g}" for value in found.spreads[name]))
+    lines += [f"  warning: {text}" for text in found.warnings]
+    return "\n".join(lines)
+
+
+def _collapsed(columns: dict[str, str]) -> str:
+    """Column names, numbered families as one: ``E_0 ... E_199``."""
+    families: dict[str, list[str]] = {}
+    for name in columns:
+        families.setdefault(re.sub(r"\d+$", "#", name) if re.search(r"_\d+$", name) else name, []).append(
+            name
+        )
+    shown = [names[0] if len(names) < 3 else f"{names[0]} ... {names[-1]}" for names in families.values()]
+    return f"{len(columns)}: {', '.join(shown)}"

@@ -1,0 +1,28 @@
+"""jetad readers: the file formats that can be read."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from jetad_cli.options import json_option
+
+__all__ = ["command"]
+
+
+@click.command("readers")
+@json_option()
+def command(as_json: bool) -> None:
+    """List the file formats that can be read; the format of a file is found from its content."""
+    from jetad.readers import READERS, get_reader
+
+    summaries = {name: get_reader(name).summary for name in READERS}
+    if as_json:
+        click.echo(
+            json.dumps([{"name": name, "summary": text} for name, text in summaries.items()], indent=2)
+        )
+        return
+    width = max(map(len, summaries))
+    for name, text in summaries.items():
+        click.echo(f"{name:<{width}}  {text}")

@@ -1,0 +1,296 @@
+"""What every reader shares: protocol, file checks, and the one place low-level errors are translated."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, JetadError
+from ..jets import Jets
+from ..registry import closest_first
+
+__all__ = [
+    "FileSummary",
+    "Reader",
+    "build_jets",
+    "check_momenta_in_gev",
+    "column_name",
+    "container_of",
+    "looks_like_mev",
+    "nearest",
+    "reading",
+    "require_container",
+    "split_path",
+]
+
+# Above this median jet pT [GeV] the numbers are taken for MeV: no collider makes such jets.
+MEV_THRESHOLD = 20_000.0
+
+_N_UNITS = 1000  # jets looked at for it
+
+# Names that `Jets` computes itself; columns of the file with these names get the suffix `_file`.
+_COMPUTED = ("jet_pt", "jet_eta", "jet_phi", "jet_mass")
+
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_OTHER_MAGIC = {
+    b"PAR1": "a Parquet file",
+    b"PK\x03\x04": "a zip or .npz archive",
+    b"\x93NUMPY": "a .npy file",
+    b"\x1f\x8b": "gzip-compressed (decompress it first)",
+    b"BZh": "bzip2-compressed (decompress it first)",
+    b"\xfd7zXZ\x00": "xz-compressed (decompress it first)",
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself (run 'git lfs pull')",
+    b"<!DOCTYPE": "a web page, so the download went wrong",
+    b"<html": "a web page, so the download went wrong",
+}
+
+
+class FileSummary(NamedTuple):
+    """What a file holds, found without reading all of it."""
+
+    path: Path
+    reader: str  # name in READERS
+    container: str  # "HDF5 (pandas table)", "ROOT TTree", ...
+    dataset: str  # tree or dataset inside the file
+    n_jets: int
+    columns: dict[str, str]  # name -> type
+    n_slots: int | None  # zero-padded constituent slots a jet; None where jets are jagged
+    truth: tuple[str, ...]  # columns that labels come from
+    observables: tuple[str, ...]  # columns that become `Jets.observables`
+    units: str = "unknown"  # "GeV", "MeV?" or "unknown"
+    warnings: tuple[str, ...] = ()
+
+
+class Reader(Protocol):
+    """Reads one file format. Paths may carry a tree or dataset: ``file.root:tree``.
+
+    Every jet of the file comes out, in the order of the file: jets without constituents or with
+    non-finite values keep their row.
+    """
+
+    name: str  # key in READERS
+    summary: str  # one line for `jetad readers`
+    container: str  # "hdf5" or "root", as `container_of` says
+
+    def matches(self, path: str | Path) -> bool:
+        """Whether the content is of this format; only asked for files of this container."""
+
+    def lacks(self, path: str | Path) -> str:
+        """Where it does not match: what was looked for and what there is instead, for a message."""
+
+    def describe(self, path: str | Path) -> FileSummary:
+        """What the file holds, from its metadata."""
+
+    def count(self, path: str | Path) -> int:
+        """Number of jets, from the metadata."""
+
+    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
+        """All jets in order, in pieces of the length that suits the file; ``entry`` is the row in it.
+
+        ``step`` is the length that the caller will cut or join the pieces to.
+        """
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Turn any error of the libraries below into an :class:`InputError` that names the file.
+
+    A broken file makes HDF5, uproot and zlib raise nearly every type of exception, so all are caught
+    here; the original one stays chained and is shown by ``jetad -vv``.
+    """
+    try:
+        yield
+    except JetadError:
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path}: more memory was asked for than there is ({_first_line(error)}); "
+            "the file is broken, or its jets must be read in smaller steps"
+        ) from error
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read this file") from error
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read, {_reason(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    eof = re.search(r"truncated file: eof = (\d+).*stored_eof = (\d+)", text)
+    if eof:
+        return f"the file is truncated: {eof[1]} of {eof[2]} bytes are there; copy or download it again"
+    if isinstance(error, ImportError):
+        return f"a package is missing: {' '.join(text.split())[:300]}"
+    return f"the file is broken or of another kind ({type(error).__name__}: {_first_line(error)})"
+
+
+def nearest(wanted: str, available: Iterable[str], n: int = 8) -> str:
+    """The available names most like the wanted one, as text for a message."""
+    names = list(available)
+    if not names:
+        return "none"
+    # the full comparison is slow for thousands of branches: keep those that share letters first
+    if len(names) > 500:
+        names = difflib.get_close_matches(wanted, names, n=50, cutoff=0.3) or names[:50]
+    text = ", ".join(closest_first(wanted, names)[:n])
+    return text if len(names) <= n else f"{text}, ..."
+
+
+# --- paths and magic bytes -----------------------------------------------------------------------
+
+
+def split_path(path: str | Path) -> tuple[Path, str | None]:
+    """``file.root:dir/tree`` to the file and the object inside; ``None`` where no object is named."""
+    text = str(path)
+    if not Path(text).exists():
+        head, _, tail = text.rpartition(":")
+        if tail and Path(head).suffix and "://" not in text:
+            return Path(head), tail.strip("/")
+    return Path(text), None
+
+
+def container_of(path: str | Path) -> str:
+    """``"hdf5"`` or ``"root"`` from the first bytes of the file.
+
+    Raises:
+        InputError: for anything else, saying what was found.
+    """
+    file, _ = split_path(path)
+    if "://" in str(path) or str(path).startswith(("root:/", "http:/", "https:/")):
+        raise InputError(f"{path}: remote files cannot be read; copy the file here first (xrdcp, curl)")
+    with reading(file):
+        if file.is_dir():
+            raise InputError(f"{file}: is a folder; name the files in it, for example '{file}/*.root'")
+        if not file.exists():
+            raise InputError(f"{file}: no such file{_similar_file(file)}")
+        size = file.stat().st_size
+        if size == 0:
+            raise InputError(f"{file}: is empty (0 bytes); copy or download it again")
+        with open(file, "rb") as stream:
+            start = stream.read(64)
+            if start.startswith(b"root"):
+                _check_root_size(file, start, size)
+                return "root"
+            offset = 0  # HDF5 allows a user block of 512, 1024, 2048, ... bytes before its signature
+            while offset < min(size, 1 << 20):
+                stream.seek(offset)
+                if stream.read(8) == _HDF5_MAGIC:
+                    return "hdf5"
+                offset = 2 * offset or 512
+    for magic, what in _OTHER_MAGIC.items():
+        if start.startswith(magic):
+            raise InputError(f"{file}: is {what}; jets are read from HDF5 and ROOT files")
+    if file.suffix == ".root":
+        raise InputError(f"{file}: not a ROOT file: first four bytes are {start[:4]!r} instead of b'root'")
+    if file.suffix in (".h5", ".hdf5", ".hdf"):
+        raise InputError(f"{file}: not an HDF5 file: first eight bytes are {start[:8]!r}")
+    raise InputError(
+        f"{file}: unknown format: first four bytes are {start[:4]!r}; jets are read from HDF5 and ROOT files"
+    )
+
+
+def require_container(path: str | Path, wanted: str, reader: str) -> None:
+    """Raise InputError if the file is not of the container that the reader needs."""
+    found = container_of(path)
+    if found != wanted:
+        names = {"hdf5": "an HDF5", "root": "a ROOT"}
+        raise InputError(f"{path}: is {names[found]} file, but reader '{reader}' needs {names[wanted]} file")
+
+
+def _check_root_size(file: Path, start: bytes, size: int) -> None:
+    """A ROOT header says where the file ends (fEND); a shorter file lost its tail and its directory."""
+    version = int.from_bytes(start[4:8], "big")
+    end = int.from_bytes(start[12:20] if version >= 1_000_000 else start[12:16], "big")
+    if len(start) < 64 or size < end:
+        raise InputError(
+            f"{file}: the file is truncated: {size} of {end} bytes are there; copy or download it again"
+        )
+
+
+def _similar_file(file: Path) -> str:
+    if not file.parent.is_dir():
+        return f" (nor is there a folder {file.parent})"
+    names = [p.name for p in file.parent.iterdir() if p.is_file()]
+    close = difflib.get_close_matches(file.name, names, n=1, cutoff=0.7)
+    return f"; did you mean '{file.parent / close[0]}'?" if close else ""
+
+
+# --- arrays to Jets ------------------------------------------------------------------------------
+
+
+def column_name(name: str) -> str:
+    """Name of a file's column among the observables; ``_file`` is appended where jetad computes its own."""
+    return f"{name}_file" if name in _COMPUTED else name
+
+
+def build_jets(
+    momenta: tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]],
+    offsets: NDArray[np.int64],
+    *,
+    first_entry: int,
+    labels: NDArray[np.int8] | None,
+    observables: Mapping[str, NDArray[Any]],
+) -> Jets:
+    """Jets from flat constituent (E, px, py, pz) [GeV], each ``(n_total,)``, one jet per row.
+
+    A slot whose four numbers are all zero holds no constituent and is dropped; one with NaN is kept.
+
+    Arguments:
+        momenta: Energy and momentum components.
+        offsets: Slots of jet i are ``offsets[i]`` to ``offsets[i + 1]``, ``(n_jets + 1,)``.
+        first_entry: Row of the first jet in its file.
+        labels: Truth ``(n_jets,)`` or ``None``.
+        observables: Column name -> ``(n_jets,)``.
+    """
+    filled = (momenta[0] != 0) | (momenta[1] != 0) | (momenta[2] != 0) | (momenta[3] != 0)
+    if not filled.all():
+        offsets = np.concatenate([[0], np.cumsum(filled)])[offsets]
+        momenta = tuple(component[filled] for component in momenta)
+    n_jets = len(offsets) - 1
+    # NaN, inf and values beyond float32 are the user's data, reported when the jet is scored
+    with np.errstate(all="ignore"):
+        return Jets.from_cartesian(
+            *momenta,
+            offsets=offsets,
+            labels=labels,
+            entry=np.arange(first_entry, first_entry + n_jets),
+            observables={column_name(name): _native(values) for name, values in observables.items()},
+        )
+
+
+def _native(values: NDArray[Any]) -> NDArray[Any]:
+    """A contiguous copy in the byte order of this machine; the block it was cut from can be freed."""
+    return np.array(values, dtype=values.dtype.newbyteorder("="))
+
+
+def looks_like_mev(jets: Jets) -> float | None:
+    """The median pT of the first jets if it is too large to be in GeV, else ``None``."""
+    with np.errstate(all="ignore"):
+        jet_pt = jets[:_N_UNITS].jet_pt
+    finite = jet_pt[np.isfinite(jet_pt)]
+    median = float(np.median(finite)) if len(finite) else 0.0
+    return median if median > MEV_THRESHOLD else None
+
+
+def check_momenta_in_gev(jets: Jets, path: str | Path) -> None:
+    """Raise InputError if the momenta look like MeV."""
+    median = looks_like_mev(jets)
+    if median is not None:
+        raise InputError(
+            f"{path}: the momenta look like MeV: the median jet pT is {median:.0f}, which would be "
+            f"{median / 1000:.0f} TeV; convert the file to GeV"
+        )

@@ -1,0 +1,192 @@
+"""JetClass ROOT: one jet per entry with jagged part_px, part_py, part_pz, part_energy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..jets import Jets
+from .base import FileSummary, build_jets, nearest, reading, require_container
+from .rootfile import Tree, choose_tree, find_trees, flatten, open_root
+
+__all__ = ["JetClassReader"]
+
+_MOMENTA = ("part_energy", "part_px", "part_py", "part_pz")
+_BACKGROUND = "label_QCD"
+
+# Entries fetched at once: every fetch decompresses its baskets whole, so small steps are cut from larger
+# pieces; the largest take about 50 MB for jets of 50 constituents.
+_MIN_ENTRIES, _MAX_ENTRIES = 10_000, 50_000
+
+_NUMBERS = {
+    *(
+        "bool",
+        "char",
+        "signed char",
+        "unsigned char",
+        "short",
+        "unsigned short",
+        "int",
+        "unsigned int",
+        "float",
+    ),
+    *("double", "long", "unsigned long", "Float16_t", "Double32_t", "Long64_t", "ULong64_t"),
+    *(f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    *(f"std::{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+}
+
+
+class JetClassReader:
+    """Reader of JetClass and files laid out like it.
+
+    Any TTree or RNTuple (usually called ``tree``; ``file.root:name`` picks one) with jagged branches
+    ``part_px, part_py, part_pz, part_energy`` [GeV]. Labels: ``label_QCD`` = 1 is background, any other
+    ``label_*`` = 1 is signal; a jet with neither or both is unknown. Scalar numeric branches ``jet_*``
+    become observables; those that jetad computes itself are called ``jet_pt_file`` and so on.
+
+    References:
+        Qu, Li, Qian, "Particle Transformer for jet tagging", 2022, arXiv:2202.03772
+    """
+
+    name = "jetclass"
+    summary = (
+        "JetClass ROOT (TTree or RNTuple): one jet per entry with part_px, part_py, part_pz, part_energy"
+    )
+    container = "root"
+
+    def matches(self, path: str | Path) -> bool:
+        require_container(path, self.container, self.name)
+        with open_root(path) as handle:
+            return any(_is_jetclass(tree) for tree in find_trees(handle, path))
+
+    def lacks(self, path: str | Path) -> str:
+        with open_root(path) as handle, reading(path):
+            trees = find_trees(handle, path)
+            if not trees:
+                objects = nearest("tree", {key.partition(";")[0] for key in handle.classnames()})
+                return f"no tree with branches {', '.join(_MOMENTA)}; the file holds {objects}"
+            # the most promising tree first: the one with most of the branches, then the widest
+            trees.sort(key=lambda tree: (-len(set(_MOMENTA) & set(tree.branches)), -len(tree.branches)))
+            missing = [name for name in _MOMENTA if name not in trees[0].branches]
+            others = "" if len(trees) == 1 else f" (other trees: {', '.join(t.name for t in trees[1:6])})"
+            return (
+                f"tree '{trees[0].name}' lacks {', '.join(missing)}; closest of its {len(trees[0].branches)} "
+                f"branches: {nearest(missing[0], trees[0].branches)}{others}"
+            )
+
+    def count(self, path: str | Path) -> int:
+        require_container(path, self.container, self.name)
+        with open_root(path) as handle:
+            return _n_entries(self._tree(handle, path), path)
+
+    def describe(self, path: str | Path) -> FileSummary:
+        require_container(path, self.container, self.name)
+        with open_root(path) as handle:
+            tree = self._tree(handle, path)
+            n_jets = _n_entries(tree, path)
+            with reading(path):
+                labels, observables, columns = _labels(tree), _observables(tree), tree.types()
+        return FileSummary(
+            path=Path(path),
+            reader=self.name,
+            container=tree.kind,
+            dataset=tree.name,
+            n_jets=n_jets,
+            columns=columns,
+            n_slots=None,
+            truth=tuple(labels),
+            observables=tuple(observables),
+            warnings=() if labels else ("no branch label_*: jets have no truth",),
+        )
+
+    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
+        require_container(path, self.container, self.name)
+        with open_root(path) as handle:
+            tree = self._tree(handle, path)
+            with reading(path):
+                labels, observables = _labels(tree), _observables(tree)
+            names = [*_MOMENTA, *labels, *observables]
+            n_jets = _n_entries(tree, path)
+            n_entries = max(_MIN_ENTRIES, min(step, _MAX_ENTRIES))
+            for start in range(0, n_jets, n_entries):
+                stop = min(start + n_entries, n_jets)
+                arrays = tree.arrays(names, start, stop, path)
+                if len(arrays) != stop - start:
+                    raise InputError(
+                        f"{path}: '{tree.name}' promises {n_jets} entries, but of {start} to {stop} "
+                        f"only {len(arrays)} are there; the file is broken"
+                    )
+                with reading(path):
+                    jets = _jets(arrays, labels, observables, start, path)
+                yield jets
+
+    def _tree(self, handle: Any, path: str | Path) -> Tree:
+        tree = choose_tree([t for t in find_trees(handle, path) if _is_jetclass(t)], path, usual="tree")
+        if tree is None:
+            raise InputError(f"{path}: {self.lacks(path)}")
+        return tree
+
+
+def _is_jetclass(tree: Tree) -> bool:
+    return set(_MOMENTA) <= set(tree.branches)
+
+
+def _n_entries(tree: Tree, path: str | Path) -> int:
+    """Entries of the tree, after checking that the baskets of the constituents hold as many."""
+    with reading(path):
+        n_entries = int(tree.data.num_entries)
+        if tree.kind == "ROOT TTree":
+            for name in _MOMENTA:
+                stored = tree.data[name].entry_offsets[-1]
+                if stored != n_entries:
+                    raise InputError(
+                        f"{path}: '{tree.name}' has {n_entries} entries, but branch '{name}' has {stored}; "
+                        "the file was not written to the end or is broken"
+                    )
+    return n_entries
+
+
+def _labels(tree: Tree) -> list[str]:
+    return [name for name, kind in tree.types("label_").items() if kind in _NUMBERS]
+
+
+def _observables(tree: Tree) -> list[str]:
+    return [name for name, kind in tree.types("jet_").items() if kind in _NUMBERS]
+
+
+def _jets(arrays: Any, labels: list[str], observables: list[str], first_entry: int, path: str | Path) -> Jets:
+    flat = [flatten(arrays[name], name, path) for name in _MOMENTA]
+    offsets = flat[0].offsets
+    for name, other in zip(_MOMENTA[1:], flat[1:], strict=True):
+        if not np.array_equal(other.offsets, offsets):
+            i = int(np.flatnonzero(np.diff(other.offsets) != np.diff(offsets))[0])
+            raise InputError(
+                f"{path}: entry {first_entry + i} has {np.diff(offsets)[i]} values in '{_MOMENTA[0]}', "
+                f"but {np.diff(other.offsets)[i]} in '{name}'"
+            )
+    energy, px, py, pz = (jagged.content for jagged in flat)
+    return build_jets(
+        (energy, px, py, pz),
+        offsets,
+        first_entry=first_entry,
+        labels=_truth(arrays, labels) if labels else None,
+        observables={name: np.asarray(arrays[name]) for name in observables},
+    )
+
+
+def _truth(arrays: Any, labels: list[str]) -> NDArray[np.int8]:
+    """0 where only ``label_QCD`` is set, 1 where only others are, -1 where none or both are."""
+    background = np.zeros(len(arrays), dtype=bool)
+    signal = np.zeros(len(arrays), dtype=bool)
+    for name in labels:
+        is_set = np.asarray(arrays[name]) == 1
+        if name == _BACKGROUND:
+            background |= is_set
+        else:
+            signal |= is_set
+    return np.select([signal & ~background, background & ~signal], [1, 0], default=-1).astype(np.int8)

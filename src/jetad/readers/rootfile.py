@@ -1,0 +1,126 @@
+"""ROOT without surprises: opening, finding trees (TTree and RNTuple), and jagged columns as flat arrays."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .base import nearest, reading, split_path
+
+__all__ = ["Jagged", "Tree", "choose_tree", "find_trees", "flatten", "open_root"]
+
+_KINDS = {
+    "TTree": "ROOT TTree",
+    "ROOT::RNTuple": "ROOT RNTuple",
+    "TNtuple": "ROOT TTree",
+    "TNtupleD": "ROOT TTree",
+}
+
+
+class Tree(NamedTuple):
+    """A TTree or RNTuple of a file."""
+
+    name: str  # path inside the file, without cycle
+    kind: str  # "ROOT TTree" or "ROOT RNTuple"
+    data: Any  # uproot's object
+    branches: tuple[str, ...]  # names
+
+    def types(self, prefix: str = "") -> dict[str, str]:
+        """C++ types of the branches whose name begins so; parsing all of a wide tree takes a second."""
+        if not prefix:
+            return dict(self.data.typenames(recursive=False))
+        return {name: self.data[name].typename for name in self.branches if name.startswith(prefix)}
+
+    def arrays(self, names: list[str], start: int, stop: int, path: str | Path) -> Any:
+        """Entries ``start`` to ``stop`` of some branches, as an awkward record array."""
+        wanted = set(names)
+        with reading(f"{path}: entries {start} to {stop} of '{self.name}'"):
+            return self.data.arrays(
+                filter_name=lambda name: name in wanted, entry_start=start, entry_stop=stop, library="ak"
+            )
+
+
+class Jagged(NamedTuple):
+    """One list of numbers per entry."""
+
+    offsets: NDArray[np.int64]  # (n + 1,)
+    content: NDArray[Any]  # (offsets[-1],)
+
+
+@contextlib.contextmanager
+def open_root(path: str | Path) -> Iterator[Any]:
+    """The ROOT file, without uproot's caches (they would grow with the file)."""
+    import uproot
+
+    file, _ = split_path(path)
+    with reading(file):
+        handle = uproot.open(str(file), object_cache=None, array_cache=None)
+    with handle:
+        yield handle
+
+
+def find_trees(handle: Any, path: str | Path) -> list[Tree]:
+    """Trees of a file, in every folder, the newest cycle of each; or the one of ``file.root:tree``.
+
+    Raises:
+        InputError: if the named one does not exist.
+    """
+    _, wanted = split_path(path)
+    with reading(path):
+        cycles: dict[str, int] = {}
+        for key, kind in handle.classnames(recursive=True).items():
+            name, _, cycle = key.rpartition(";")
+            if kind in _KINDS:
+                cycles[name] = max(int(cycle), cycles.get(name, 0))
+        if wanted is not None:
+            name = wanted.partition(";")[0]
+            if name not in cycles:
+                raise InputError(f"{path}: no tree '{name}'; there are: {nearest(name, cycles)}")
+            cycles = {name: int(wanted.partition(";")[2] or cycles[name])}
+        trees = []
+        for name, cycle in cycles.items():
+            data = handle[f"{name};{cycle}"]
+            branches = tuple(data.keys(recursive=False))
+            trees.append(Tree(name, _KINDS[data.classname.partition("_v")[0]], data, branches))
+    return trees
+
+
+def choose_tree(trees: list[Tree], path: str | Path, usual: str) -> Tree | None:
+    """The only tree, or the one with the usual name.
+
+    Raises:
+        InputError: if several could be meant.
+    """
+    if len(trees) > 1:
+        named = [tree for tree in trees if tree.name == usual]
+        if not named:
+            names = ", ".join(sorted(tree.name for tree in trees))
+            raise InputError(f"{path}: several trees hold jets ({names}); name one: '{path}:{trees[0].name}'")
+        return named[0]
+    return trees[0] if trees else None
+
+
+def flatten(array: Any, branch: str, path: str | Path) -> Jagged:
+    """Offsets and content of one list of numbers per entry, without a loop over entries.
+
+    Raises:
+        InputError: if the branch holds anything else.
+    """
+    import awkward as ak
+
+    layout = ak.to_packed(array).layout
+    if layout.is_numpy and layout.purelist_depth == 2 and layout.data.ndim == 2:
+        layout = layout.to_RegularArray()
+    if layout.is_list:
+        layout = layout.to_ListOffsetArray64(True)
+        content = layout.content
+        if content.is_numpy and content.data.ndim == 1 and content.data.dtype.kind in "fiu":
+            offsets = np.asarray(layout.offsets, dtype=np.int64)
+            return Jagged(offsets, np.asarray(content.data)[: offsets[-1]])
+    raise InputError(f"{path}: branch '{branch}' holds {array.type}, expected one list of numbers per jet")

@@ -1,0 +1,111 @@
+"""Damage files at random and read them; run as a program it does thousands of cases under a memory limit."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from jetad.errors import JetadError
+from jetad.inspection import inspect_file
+from jetad.readers import count, iterate
+
+__all__ = ["damage", "outcome", "run_cases"]
+
+
+def damage(data: bytes, rng: np.random.Generator) -> bytes:
+    """One random accident: a cut, flipped bytes or bits, zeros, a piece lost or doubled, junk at the end."""
+    raw = bytearray(data)
+    kind = rng.integers(8)
+    where = int(rng.integers(len(raw)))
+    if rng.random() < 0.5:  # the headers stand at the ends, and break more than the data between
+        where = int(min(rng.exponential(1000), len(raw) - 1))
+        where = where if rng.random() < 0.5 else len(raw) - 1 - where
+    if kind == 0:
+        return bytes(raw[:where])
+    if kind in (1, 2):
+        for i in rng.integers(len(raw), size=rng.integers(1, 9)):
+            raw[i] = rng.integers(256)
+    elif kind == 3:
+        raw[where] ^= 1 << int(rng.integers(8))
+    elif kind == 4:
+        raw[where : where + int(rng.integers(1, 200))] = b""
+    elif kind == 5:
+        stop = min(where + int(rng.integers(1, 200)), len(raw))
+        raw[where:stop] = bytes(stop - where)
+    elif kind == 6:
+        raw[where:where] = raw[where : where + int(rng.integers(1, 50))]
+    else:  # extremes are what counts and sizes break on
+        width = int(rng.choice([1, 2, 4, 8]))
+        raw[where : where + width] = rng.choice([b"\xff", b"\x7f", b"\x80"]) * width
+    return bytes(raw)
+
+
+def outcome(path: Path) -> str:
+    """``"refused"`` for a JetadError, else ``"read"``; anything else escapes."""
+    try:
+        n_jets = count(path)
+        lengths, entries = [], []
+        for jets in iterate(path, step=7):
+            lengths.append(len(jets))
+            entries.extend(jets.entry.tolist())
+            if len(lengths) > 100_000:
+                raise AssertionError(f"{path}: more jets than such a small file can hold ({n_jets})")
+    except JetadError as error:
+        if "\n" in str(error) or len(str(error)) > 1500:
+            raise AssertionError(f"not one sentence: {error}") from error
+        return "refused"
+    if entries != list(range(n_jets)) or any(n != 7 for n in lengths[:-1]):
+        raise AssertionError(f"{path}: {n_jets} promised, pieces {lengths}")
+    return "read"
+
+
+def run_cases(originals: list[bytes], suffixes: list[str], seeds: range, folder: Path) -> Counter[str]:
+    """Damage and read one file per seed, and keep the file that breaks a reader.
+
+    Raises:
+        AssertionError: naming the seed and the error.
+    """
+    results: Counter[str] = Counter()
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        which = int(rng.integers(len(originals)))
+        path = folder / f"case_{seed}{suffixes[which]}"
+        path.write_bytes(damage(originals[which], rng))
+        began = time.monotonic()
+        try:
+            results[outcome(path)] += 1
+            if seed % 10 == 0:
+                with contextlib.suppress(JetadError):
+                    inspect_file(path)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}, {path}: {type(error).__name__}: {error}") from error
+        if time.monotonic() - began > 20:
+            raise AssertionError(f"seed {seed}, {path}: took {time.monotonic() - began:.0f} s")
+        path.unlink()
+    return results
+
+
+def main(folder: str, first: str, last: str) -> None:
+    """Damage the files of ``folder``; any crash or memory beyond 4 GB fails the process."""
+    import faulthandler
+    import resource
+    import warnings
+
+    faulthandler.enable()
+    faulthandler.dump_traceback_later(3600, exit=True)
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    warnings.simplefilter("error")
+    files = sorted(p for p in Path(folder).iterdir() if p.is_file())
+    originals, suffixes = [p.read_bytes() for p in files], [p.suffix for p in files]
+    with tempfile.TemporaryDirectory() as scratch:
+        print(dict(run_cases(originals, suffixes, range(int(first), int(last)), Path(scratch))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
