@@ -1,0 +1,178 @@
+"""How a training went: every number of ``history.jsonl`` against the step."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .style import COLORS, styled
+
+__all__ = ["load_history", "plot_history"]
+
+#: Keys that say where a record belongs rather than how the training went.
+_NOT_DRAWN = {"step", "epoch", "phase", "seed", "time", "wall_time", "timestamp", "batch", "phase_step"}
+
+Series = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def load_history(run: str | Path) -> list[dict[str, Any]]:
+    """The records of ``history.jsonl`` of a run directory (or of that file itself).
+
+    A last line that is cut short is left out: the training may be writing it right now.
+
+    Raises:
+        InputError: if the file is missing or holds anything else.
+    """
+    path = Path(run) / "history.jsonl" if Path(run).is_dir() else Path(run)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; a run directory of 'jetad train' has one")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise InputError(f"{path}: line {number} is not JSON ({error.msg})") from error
+        if not isinstance(record, dict):
+            raise InputError(f"{path}: line {number} is not a record of named numbers")
+        records.append(record)
+    return records
+
+
+@styled
+def plot_history(records: Sequence[Mapping[str, Any]], *, keys: Sequence[str] | None = None) -> Figure:
+    """One panel per kind of number, all against the step, with a line where a new phase begins.
+
+    Keys that share their first word share a panel (``energy_pos`` and ``energy_neg``, ``val_auc_top`` and
+    ``val_auc_qcd``). A panel is logarithmic where all its values are positive and span over a decade.
+    Values that are no finite numbers are left out.
+
+    Arguments:
+        records: One mapping per logged step, as the lines of ``history.jsonl``; keys may come and go.
+        keys: What to draw; every numeric key by default.
+
+    Raises:
+        InputError: if no record has a number to draw.
+    """
+    x, x_label = _steps(records)
+    found = dict.fromkeys(key for record in records for key, value in record.items() if _is_number(value))
+    wanted = [key for key in found if key not in _NOT_DRAWN] if keys is None else list(keys)
+    series = {key: _series(records, x, key) for key in wanted}
+    series = {key: s for key, s in series.items() if len(s[0])}
+    if not series:
+        raise InputError("the history has no number to draw")
+    panels = _panels(list(series))
+
+    columns = 1 if len(panels) == 1 else 2
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(8.0 * columns, 1.2 + 3.8 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
+    starts = _phases(records, x)
+    for axes, names in zip(grid.flat, panels.values(), strict=False):
+        for i, key in enumerate(names):
+            steps, values = series[key]
+            few = {"marker": "o", "markersize": 5} if len(values) < 30 else {}
+            axes.plot(steps, values, color=COLORS[i % len(COLORS)], label=key, linewidth=1.8, **few)
+        drawn = np.concatenate([series[key][1] for key in names])
+        if drawn.min() > 0 and drawn.max() > 10 * drawn.min():
+            axes.set_yscale("log")
+        else:
+            axes.ticklabel_format(axis="y", scilimits=(-2, 4), useMathText=True)
+        for start, _ in starts[1:]:
+            axes.axvline(start, color="0.5", linestyle=":", linewidth=1.5)
+        axes.set_ylabel(_words(names))
+        axes.margins(x=0.02, y=0.12)
+        if len(names) > 1:
+            axes.legend(loc="best", fontsize=13, labels=[key.replace("_", " ") for key in names])
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for column in range(columns):
+        last = [axes for axes in grid[:, column] if axes.get_visible()][-1]
+        last.set_xlabel(x_label)
+        last.tick_params(labelbottom=True)
+    for axes in grid[0] if len(starts) > 1 else ():
+        if axes.get_visible():
+            _name_phases(axes, starts, float(x[-1]))
+    return figure
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _steps(records: Sequence[Mapping[str, Any]]) -> Series | Any:
+    steps = [record.get("step") for record in records]
+    if steps and all(_is_number(step) for step in steps):
+        x = np.asarray(steps, dtype=np.float64)
+        # a step that starts again in every phase cannot be the axis
+        if np.all(np.diff(x) >= 0):
+            return x, "Training step"
+    return np.arange(len(records), dtype=np.float64), "Logged record"
+
+
+def _series(records: Sequence[Mapping[str, Any]], x: NDArray[np.float64], key: str) -> Series:
+    pairs = [
+        (step, record[key])
+        for step, record in zip(x, records, strict=True)
+        if _is_number(record.get(key)) and math.isfinite(record[key])
+    ]
+    array = np.asarray(pairs, dtype=np.float64).reshape(-1, 2)
+    return array[:, 0], array[:, 1]
+
+
+def _panels(keys: list[str]) -> dict[str, list[str]]:
+    """Keys by the first word they share; a word of its own is its own panel."""
+    panels: dict[str, list[str]] = {}
+    for key in keys:
+        words = key.split("_")
+        # val_auc and val_error are different quantities: two words where the first says only on which data
+        first = "_".join(words[:2]) if words[0] in ("val", "train", "monitor") else words[0]
+        # energy_gap is a difference, on another scale than the energies themselves
+        panels.setdefault(key if key.endswith("_gap") else first, []).append(key)
+    return panels
+
+
+def _words(names: list[str]) -> str:
+    if len(names) == 1:
+        return "Learning rate" if names[0] == "lr" else names[0].replace("_", " ").capitalize()
+    words = [name.split("_") for name in names]
+    shared = []
+    for parts in zip(*words, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return " ".join(shared).capitalize()
+
+
+def _phases(records: Sequence[Mapping[str, Any]], x: NDArray[np.float64]) -> list[tuple[float, str]]:
+    """Where each phase begins, and its name."""
+    starts: list[tuple[float, str]] = []
+    for step, record in zip(x, records, strict=True):
+        phase = record.get("phase")
+        if phase is not None and (not starts or starts[-1][1] != str(phase)):
+            starts.append((float(step), str(phase)))
+    return starts
+
+
+def _name_phases(axes: Any, starts: list[tuple[float, str]], end: float) -> None:
+    stops = [start for start, _ in starts[1:]] + [end]
+    whole = (end - starts[0][0]) or 1.0
+    for (start, name), stop in zip(starts, stops, strict=True):
+        if (stop - start) / whole < 0.1:
+            continue  # no room for a name
+        axes.text(
+            (start + stop) / 2, 1.02, name, transform=axes.get_xaxis_transform(), ha="center", va="bottom",
+            fontsize=14, color="0.35",
+        )  # fmt: skip

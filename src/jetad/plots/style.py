@@ -1,0 +1,145 @@
+"""The look of every figure, and how one is saved."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+
+from ..errors import ConfigError
+from ..files import atomic_output, check_output
+
+__all__ = ["COLORS", "LINE_STYLES", "figure_paths", "make_room", "save", "style", "styled"]
+
+#: Ten colours told apart with every common colour vision, also in grey: M. Petroff, arXiv:2107.02270.
+COLORS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#94a4a2",
+    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+
+LINE_STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (8, 2, 1, 2, 1, 2)))
+
+P = ParamSpec("P")
+
+
+@functools.cache
+def _settings() -> Any:
+    import mplhep
+
+    settings = dict(mplhep.style.ROOT)  # inward ticks on all sides, labels at the ends, no experiment text
+    settings.update(
+        {
+            "axes.prop_cycle": cycler(color=COLORS),
+            "figure.figsize": (8.0, 6.5),
+            "font.size": 19,
+            "legend.fontsize": 14,
+            "legend.handlelength": 2.0,
+            "axes.linewidth": 1.5,
+            "lines.linewidth": 2.0,
+            "xtick.major.size": 9,
+            "xtick.minor.size": 4.5,
+            "ytick.major.size": 9,
+            "ytick.minor.size": 4.5,
+            # TeX Gyre Heros (shipped with mplhep) lacks many symbols; what it lacks comes from the next ones
+            "font.family": ["TeX Gyre Heros", "DejaVu Sans"],
+            "mathtext.fontset": "stixsans",
+            "pdf.fonttype": 42,
+            "savefig.dpi": 150,
+            "savefig.bbox": None,
+        }
+    )
+    return settings
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The settings of jetad's figures, within the block only and whatever the user's own are."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_settings())
+        yield
+
+
+def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Run a plotting function in the style, and lay its figure out before the style is gone."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with style():
+            figure = function(*args, **kwargs)
+            figure.draw_without_rendering()
+            # laid out once, not again for every file it is saved to
+            figure.set_layout_engine("none")
+        return figure
+
+    return wrapper
+
+
+def figure_paths(path: str | Path) -> tuple[Path, Path]:
+    """The PDF and the PNG that ``save`` writes for a name ending in ``.pdf``, ``.png`` or neither.
+
+    Raises:
+        ConfigError: for the suffix of another kind of picture.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in (".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".html"):
+        raise ConfigError(
+            f"{path}: figures are written as PDF and PNG; end the name in .pdf, .png or neither"
+        )
+    stem = path.with_suffix("") if suffix in (".pdf", ".png") else path
+    return stem.with_name(stem.name + ".pdf"), stem.with_name(stem.name + ".png")
+
+
+def save(figure: Figure, path: str | Path, *, force: bool = False) -> tuple[Path, Path]:
+    """Write a figure as PDF and PNG; the same figure gives the same bytes.
+
+    Returns:
+        The two files.
+
+    Raises:
+        OutputError: if one of them exists and not ``force``, or cannot be written.
+    """
+    pdf, png = (check_output(p, force=force) for p in figure_paths(path))
+    # no date, no library versions: figures under version control change only when they look different
+    empty = {pdf: {"CreationDate": None, "Producer": None, "Creator": "jetad"}, png: {"Software": "jetad"}}
+    with style():
+        for target, metadata in empty.items():
+            with atomic_output(target, force=force) as temporary:
+                figure.savefig(temporary, metadata=metadata)
+    return pdf, png
+
+
+def make_room(axes: Axes, legend: Legend) -> None:
+    """Raise the upper end of the y axis so that no curve of ``axes`` runs through a legend at its top."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    box = legend.get_window_extent().transformed(axes.transAxes.inverted())
+    highest = 0.0
+    for line in axes.lines:
+        points = (line.get_transform() - axes.transAxes).transform(
+            np.column_stack(line.get_data()).astype(float)
+        )
+        points = points[np.all(np.isfinite(points), axis=1)]
+        if len(points) > 1:
+            points = points[np.argsort(points[:, 0], kind="stable")]
+            # what lies between two points counts, too
+            x = np.concatenate([np.linspace(box.x0, box.x1, 50), points[:, 0]])
+            y = np.interp(x, points[:, 0], points[:, 1], left=0.0, right=0.0)[(x >= box.x0) & (x <= box.x1)]
+            highest = max(highest, float(np.max(y)))
+    free = max(box.y0 - 0.03, 0.35)
+    if highest > free:
+        low, high = axes.get_ylim()
+        stretch = highest / free
+        log = axes.get_yscale() == "log"
+        axes.set_ylim(low, low * (high / low) ** stretch if log else low + (high - low) * stretch)
