@@ -13,8 +13,9 @@ Example:
     Interval(value=inf, low=1.61, high=inf)
 """
 
+from .inputs import Samples, classes_of, gather, named_files, split_by_label
 from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval
-from .results import Evaluation, SignalResult, either_way, evaluate, split_by_label
+from .results import Evaluation, SignalResult, either_way, evaluate
 from .roc import MIN_BACKGROUND, RocCurve, auc_by_bootstrap, roc_curve
 
 __all__ = [
@@ -23,12 +24,16 @@ __all__ = [
     "Evaluation",
     "Interval",
     "RocCurve",
+    "Samples",
     "SicPoint",
     "SignalResult",
     "auc_by_bootstrap",
     "binomial_interval",
+    "classes_of",
     "either_way",
     "evaluate",
+    "gather",
+    "named_files",
     "roc_curve",
     "split_by_label",
 ]

@@ -15,7 +15,7 @@ from ..scores import Scores
 from .intervals import ONE_SIGMA, Interval, SicPoint, finite_or_none
 from .roc import MIN_BACKGROUND, RocCurve, roc_curve
 
-__all__ = ["Evaluation", "SignalResult", "either_way", "evaluate", "split_by_label"]
+__all__ = ["Evaluation", "SignalResult", "either_way", "evaluate"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,6 +108,9 @@ def evaluate(
     """
     if not signals:
         raise InputError("no signal scores to compare with the background")
+    failed = int(np.isnan(background.score).sum())
+    if failed == len(background):
+        raise InputError("no background jet has a score" + (f" ({failed} are NaN)" if failed else ""))
     results = {}
     for signal_name, signal in signals.items():
         try:
@@ -125,28 +128,7 @@ def evaluate(
             pt_only_auc=_column_auc(background, signal, "jet_pt"),
             mass_only_auc=_column_auc(background, signal, "jet_mass"),
         )
-    failed = int(np.isnan(background.score).sum())
     return Evaluation(results, len(background) - failed, failed, min_background, name)
-
-
-def split_by_label(scores: Scores, *, where: str = "the scores") -> tuple[Scores, Scores]:
-    """Background (label 0) and signal (label 1) of one labelled table.
-
-    Raises:
-        InputError: if one of the two is missing; unknown labels (-1) belong to neither.
-    """
-    counts = {name: int((scores.label == value).sum()) for name, value in _LABELS.items()}
-    for name in ("background", "signal"):
-        if counts[name] == 0:
-            found = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "no jets at all"
-            raise InputError(
-                f"{where}: no {name} jets among the labels (found {found}); "
-                "name the two classes by --background FILE and --signal FILE"
-            )
-    return scores[scores.label == 0], scores[scores.label == 1]
-
-
-_LABELS = {"background": 0, "signal": 1, "of unknown label": -1}
 
 
 def either_way(auc: float) -> float:

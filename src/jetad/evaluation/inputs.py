@@ -1,0 +1,176 @@
+"""Which score files are background, which are signal, and what each signal is called."""
+
+from __future__ import annotations
+
+import glob
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..scores import Scores, load_scores
+
+__all__ = ["Samples", "classes_of", "gather", "named_files", "split_by_label"]
+
+_log = logging.getLogger(__name__)
+
+_LABELS = {"background": 0, "signal": 1, "of unknown label": -1}
+
+
+class Samples(NamedTuple):
+    """One background and the signals to compare with it."""
+
+    background: Scores
+    signals: Mapping[str, Scores]
+
+
+def gather(
+    *, background: Sequence[str] = (), signal: Sequence[str] = (), labelled: Sequence[str] = ()
+) -> Samples:
+    """Read score files and sort their jets into one background and named signals.
+
+    What a file is given as counts, not its labels: ``background=["top.scores.h5"]`` is right for a detector
+    trained on top jets. Labels decide only where a file holds both classes, and for ``labelled`` files.
+
+    Arguments:
+        background: Files, together one sample. With no signal named at all, files with both labels are split.
+        signal: ``NAME=FILE`` or ``FILE``; files of one NAME are one sample.
+        labelled: Files to split by label: 0 is background, 1 is a signal named after the file.
+
+    Raises:
+        InputError: for a bad file, or if a class is missing.
+    """
+    files = {
+        "background": named_files(background),
+        "signal": named_files(signal),
+        "labelled": named_files(labelled),
+    }
+    loaded = {
+        path: load_scores(path) for named in files.values() for paths in named.values() for path in paths
+    }
+    _warn_about_models(loaded)
+
+    def jets(paths: Iterable[Path]) -> Scores:
+        return Scores.concatenate([loaded[path] for path in paths])
+
+    signals = {}
+    for name, paths in files["signal"].items():
+        signals[name] = _of_class(jets(paths), 1, f"signal '{name}'")
+    background_jets = []
+    for name, paths in files["background"].items():
+        scores = jets(paths)
+        where = ", ".join(str(path) for path in paths)
+        if not signal and not labelled:
+            part, signals[name] = split_by_label(scores, where=where)
+            background_jets.append(part)
+        else:
+            background_jets.append(_of_class(scores, 0, where))
+    for name, paths in files["labelled"].items():
+        scores = jets(paths)
+        background_jets.append(scores[scores.label == 0])
+        if np.any(scores.label == 1):
+            signals[name] = scores[scores.label == 1]
+    if labelled and not (signals and any(len(part) for part in background_jets)):
+        split_by_label(jets(loaded), where=", ".join(labelled))
+    if any(part.weight is None for part in background_jets) and any(
+        part.weight is not None for part in background_jets
+    ):
+        _log.warning("warning: some background files have no weights; all background jets count as one each")
+    return Samples(Scores.concatenate(background_jets), signals)
+
+
+def classes_of(given: Iterable[str]) -> dict[str, Scores]:
+    """Scores by class, background first: a file with both labels gives two classes, any other file one.
+
+    Arguments:
+        given: ``NAME=FILE`` or ``FILE``, as in :func:`gather`.
+
+    Raises:
+        InputError: for a bad file.
+    """
+    named = named_files(given)
+    classes = {}
+    for name, paths in named.items():
+        scores = Scores.concatenate([load_scores(path) for path in paths])
+        if np.any(scores.label == 0) and np.any(scores.label == 1):
+            before = f"{name} " if len(named) > 1 else ""
+            classes[before + "background"], classes[before + "signal"] = split_by_label(scores)
+        else:
+            classes[name] = scores
+    return dict(sorted(classes.items(), key=lambda item: not np.all(item[1].label == 0)))
+
+
+def named_files(given: Iterable[str]) -> dict[str, list[Path]]:
+    """Files by name from ``NAME=FILE`` or ``FILE``, patterns expanded.
+
+    Without a NAME each file is called after itself: ``out/top.scores.h5`` is ``top``, or ``out/top`` where
+    another file of the list is ``top`` as well.
+
+    Raises:
+        InputError: if a pattern matches no file.
+    """
+    found: list[tuple[str, Path]] = []
+    for text in given:
+        name, equals, rest = text.partition("=")
+        named = bool(equals and name and not Path(text).exists())
+        found += [(name if named else "", path) for path in _expand(rest if named else text)]
+    used = [name or _stem(path) for name, path in found]
+    files: dict[str, list[Path]] = {}
+    for (name, path), shown in zip(found, used, strict=True):
+        if not name and used.count(shown) > 1:
+            shown = f"{path.absolute().parent.name}/{shown}"
+        files.setdefault(shown, []).append(path)
+    return files
+
+
+def _expand(pattern: str) -> list[Path]:
+    if Path(pattern).exists() or not any(c in pattern for c in "*?["):
+        return [Path(pattern)]
+    found = sorted(glob.glob(pattern))
+    if not found:
+        raise InputError(f"{pattern}: no file matches")
+    return [Path(path) for path in found]
+
+
+def _stem(path: Path) -> str:
+    return path.stem.removesuffix(".scores") or path.stem
+
+
+def split_by_label(scores: Scores, *, where: str = "the scores") -> tuple[Scores, Scores]:
+    """Background (label 0) and signal (label 1) of one labelled table.
+
+    Raises:
+        InputError: if one of the two is missing; unknown labels (-1) belong to neither.
+    """
+    counts = {name: int((scores.label == value).sum()) for name, value in _LABELS.items()}
+    for name in ("background", "signal"):
+        if counts[name] == 0:
+            found = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "no jets at all"
+            raise InputError(
+                f"{where}: no {name} jets among the labels (found {found}); "
+                "name the two classes by --background FILE and --signal FILE"
+            )
+    return scores[scores.label == 0], scores[scores.label == 1]
+
+
+def _of_class(scores: Scores, label: int, where: str) -> Scores:
+    """All jets, or those of one label where the table holds both."""
+    other = scores.label == 1 - label
+    if np.any(other) and np.any(scores.label == label):
+        _log.warning("%s: %d jets of the other label are left out", where, int(other.sum()))
+        return scores[~other]
+    return scores
+
+
+def _warn_about_models(loaded: Mapping[Path, Scores]) -> None:
+    models: dict[str, Path] = {}
+    for path, scores in loaded.items():
+        model = scores.metadata.get("model_hash")
+        if model is not None:
+            models.setdefault(str(model), path)
+    if len(models) > 1:
+        which = ", ".join(f"{path} ({model[:12]})" for model, path in models.items())
+        _log.warning("warning: these scores come from different models and should not be compared: %s", which)
