@@ -121,8 +121,8 @@ def save(figure: Figure, path: str | Path, *, force: bool = False) -> tuple[Path
 
 def make_room(axes: Axes, legend: Legend) -> None:
     """Raise the upper end of the y axis so that no curve of ``axes`` runs through a legend at its top."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure = axes.figure
+    assert isinstance(figure, Figure)
     figure.draw_without_rendering()
     box = legend.get_window_extent().transformed(axes.transAxes.inverted())
     highest = 0.0
