@@ -109,8 +109,10 @@ def _resized(blocks: Iterator[Jets], path: PathLike, step: int, check_units: boo
             n_held += stop - start
             start = stop
             if n_held == step:
-                yield Jets.concatenate(held)
-                held, n_held = [], 0
+                piece, held, n_held = Jets.concatenate(held), [], 0
+                yield piece
+                del piece
+        del block  # or it would stay in memory while the next one is read
     if held:
         yield Jets.concatenate(held)
 

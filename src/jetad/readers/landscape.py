@@ -109,11 +109,10 @@ class LandscapeReader:
             frame, columns = self._frame(handle, path)
             n_rows = max(1, _BLOCK_BYTES // max(frame.row_bytes, 1))
             for start in range(0, frame.n_rows, n_rows):
-                stop = min(start + n_rows, frame.n_rows)
-                blocks = frame.rows(handle, start, stop)
-                with reading(path):
-                    jets = _jets(blocks, columns, start)
-                yield jets
+                # no name for the rows or the jets here: they would stay in memory during the next turn
+                yield _jets(
+                    frame.rows(handle, start, min(start + n_rows, frame.n_rows)), columns, start, path
+                )
 
     def _frame(self, handle: Any, path: str | Path) -> tuple[Frame, _Columns]:
         frames = find_frames(handle, path)
@@ -167,7 +166,12 @@ def _locate(frame: Frame) -> _Columns:
     return _Columns(tuple([slots[c][i] for i in numbers] for c in _COMPONENTS), label, others)
 
 
-def _jets(blocks: dict[str, NDArray[Any]], columns: _Columns, first_row: int) -> Jets:
+def _jets(blocks: dict[str, NDArray[Any]], columns: _Columns, first_row: int, path: str | Path) -> Jets:
+    with reading(path):
+        return _convert(blocks, columns, first_row)
+
+
+def _convert(blocks: dict[str, NDArray[Any]], columns: _Columns, first_row: int) -> Jets:
     components = [_gather(blocks, places) for places in columns.components]
     energy, px, py, pz = components
     filled = (energy != 0) | (px != 0) | (py != 0) | (pz != 0)
