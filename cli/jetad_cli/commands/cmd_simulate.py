@@ -47,7 +47,11 @@ _HELP = "\b\nPROCESS is one of\n" + "\n".join(f"  {p.name:<11} {p.description}" 
 @click.option("--eta-max", type=float, default=2.0, show_default=True, help="Largest |eta| of the jet.")
 @click.option("--match-pt", metavar="FILE", help="Let the jet pT spectrum follow that of the jets in FILE.")
 @click.option("--mpi", is_flag=True, help="Simulate multiparton interactions (several times slower).")
-@click.option("--pt-hat-min", type=float, help="Lowest pT-hat [GeV] of qcd, top, w.  [default: 0.45 pT-min]")
+@click.option(
+    "--pt-hat-min",
+    type=float,
+    help="Lowest pT-hat [GeV] of qcd, top, w.  [default: 0.45, 0.35, 0.45 times --pt-min]",
+)
 @click.option("--r-inv", type=float, help="Invisible fraction of svj.  [default: 0.3]")
 @click.option("--mass-mediator", type=float, help="Z' mass of svj [GeV].  [default: 2000]")
 @click.option("--mass-dark", type=float, help="Dark meson mass of svj [GeV].  [default: 20]")

@@ -103,7 +103,12 @@ def run_chunk(chunk: Chunk) -> ChunkResult:
     rng = np.random.default_rng(entropy)
     selection = chunk.selection
     veto_pt = PARTON_VETO_FRACTION * selection.pt_min if chunk.veto and chunk.pt_hat is not None else None
-    generator = Generator(chunk.settings(), seed=int(rng.integers(2**31)), min_parton_jet_pt=veto_pt)
+    generator = Generator(
+        chunk.settings(),
+        seed=int(rng.integers(2**31)),
+        min_parton_jet_pt=veto_pt,
+        around=chunk.process.matched,
+    )
     parts: list[Jets] = []
     dark = np.zeros(4, dtype=np.int64)
     done = 0

@@ -88,20 +88,28 @@ class Generator:
     Arguments:
         settings: Pythia lines.
         seed: Any non-negative integer; mapped into Pythia's range.
-        min_parton_jet_pt: Drop events early whose hardest parton jet is softer [GeV], see `_PartonVeto`.
+        min_parton_jet_pt: Drop events early whose hardest parton jet is softer [GeV], see `_parton_veto`.
+        around: Id of the particle that the parton jet has to contain, or ``None`` for any.
 
     Raises:
         ConfigError: if Pythia does not know a line.
         JetadError: if Pythia cannot initialise with them.
     """
 
-    def __init__(self, settings: list[str], *, seed: int, min_parton_jet_pt: float | None = None) -> None:
+    def __init__(
+        self,
+        settings: list[str],
+        *,
+        seed: int,
+        min_parton_jet_pt: float | None = None,
+        around: int | None = None,
+    ) -> None:
         pythia8mc = import_pythia()
         with quiet_stdout():
             self._pythia = pythia8mc.Pythia("", False)
             self._veto: Any = None
             if min_parton_jet_pt is not None:
-                self._veto = _parton_veto(pythia8mc, min_parton_jet_pt)
+                self._veto = _parton_veto(pythia8mc, min_parton_jet_pt, around)
                 self._pythia.setUserHooksPtr(self._veto)
             for line in [*settings, "Random:setSeed = on", f"Random:seed = {seed % MAX_SEED + 1}"]:
                 # Pythia returns False for a bad line and goes on without it
@@ -158,14 +166,14 @@ class Generator:
         return np.array([self._charges[kind] for kind in kinds.tolist()])[which]
 
 
-def _parton_veto(pythia8mc: Any, min_pt: float) -> Any:
+def _parton_veto(pythia8mc: Any, min_pt: float, around: int | None) -> Any:
     """A Pythia hook that drops an event whose hardest parton jet is softer than ``min_pt`` [GeV].
 
     Low pT-hat slices make one wanted jet in hundreds or thousands of events. The shower is ordered in pt:
     when it reaches a tenth of the wanted pt the jets are nearly what they will be and little time has
-    been spent. Events without a sum of partons in a cone of 1.0 that comes near the wanted pt are dropped
-    there, and Pythia takes them out of the cross section. The class is made here because its base needs
-    pythia8mc.
+    been spent. Events without a sum of partons in a cone of 1.0 (around a top or W where one is wanted)
+    that comes near the wanted pt are dropped there, and Pythia takes them out of the cross section. The
+    class is made here because its base needs pythia8mc.
     """
 
     class PartonVeto(pythia8mc.UserHooks):
@@ -182,11 +190,14 @@ def _parton_veto(pythia8mc: Any, min_pt: float) -> Any:
         def doVetoPT(self, position: int, event: Any) -> bool:
             if position == 5:  # decays of resonances: their mother was judged before
                 return False
-            partons = [event[i] for i in range(3, event.size()) if event[i].isFinal()]
-            px, py = (np.array([f(p) for p in partons]) for f in (lambda p: p.px(), lambda p: p.py()))
-            eta, phi = (np.array([f(p) for p in partons]) for f in (lambda p: p.eta(), lambda p: p.phi()))
-            d_phi = np.abs(phi[:, None] - phi)
-            near = (eta[:, None] - eta) ** 2 + np.minimum(d_phi, 2 * np.pi - d_phi) ** 2 < 1.0
-            return bool(np.max((near @ px) ** 2 + (near @ py) ** 2) < self.min_pt**2)
+            partons = [p for p in (event[i] for i in range(3, event.size())) if p.isFinal()]
+            # momentum balances: no jet has more than half of the scalar sum (quick, and settles most events)
+            if sum(p.pT() for p in partons) < 2 * self.min_pt:
+                return True
+            px, py, eta, phi = np.array([(p.px(), p.py(), p.eta(), p.phi()) for p in partons]).T
+            centre = [k for k, p in enumerate(partons) if around is None or p.idAbs() == around]
+            d_phi = np.abs(phi[centre, None] - phi)
+            near = (eta[centre, None] - eta) ** 2 + np.minimum(d_phi, 2 * np.pi - d_phi) ** 2 < 1.0
+            return bool(np.max((near @ px) ** 2 + (near @ py) ** 2, initial=0.0) < self.min_pt**2)
 
     return PartonVeto()

@@ -103,7 +103,8 @@ def simulate(
         radius: Anti-kT radius.
         eta_max: Largest \\|eta\\| of the jet.
         mpi: Simulate multiparton interactions.
-        pt_hat_min: Lowest pT-hat [GeV] of a process with slices; 0.45 ``pt_range[0]`` by default.
+        pt_hat_min: Lowest pT-hat [GeV] of 'qcd', 'top' and 'w'; 0.45, 0.35 and 0.45 of the smallest jet
+            pt by default.
         match_pt_to: Jet pt [GeV] whose distribution the jets shall follow, ``(n,)``.
         r_inv: Of 'svj': invisible fraction.
         mass_mediator: Of 'svj': Z' mass [GeV].
@@ -171,7 +172,7 @@ def simulate(
                 "pt_hat": list(pt_hat) if pt_hat else None,
                 "n_events": sum(r.n_events for r in rs),
                 "n_jets": sum(len(r.jets) for r in rs),
-                "cross_section_pb": rate * 1e9,
+                "cross_section_pb": float(rate) * 1e9,
             }
             for pt_hat, rs, rate in zip(slices, results, _rates(results), strict=True)
         ],
@@ -226,14 +227,14 @@ def _slices(
     process: Process, selection: JetSelection, pt_hat_min: float | None
 ) -> list[tuple[float, float | None] | None]:
     """pT-hat ranges [GeV], the last one open; one entry ``None`` for a process without slices."""
-    if not process.sliced:
+    if process.lowest_pt_hat is None:
         if pt_hat_min is not None:
             raise ConfigError(f"process '{process.name}' is a resonance and has no pT-hat slices")
         return [None]
     low, high = selection.pt_min, selection.pt_max
-    edges = [0.45 * low, 0.6 * low, 0.8 * low, low, high, 1.3 * high]
-    if pt_hat_min is not None:
-        edges = [pt_hat_min, *(e for e in edges if e > 1.05 * pt_hat_min)]
+    first = process.lowest_pt_hat * low if pt_hat_min is None else pt_hat_min
+    inner = [*(fraction * low for fraction in (0.35, 0.45, 0.6, 0.8, 1.0)), high, 1.3 * high]
+    edges = [first, *(edge for edge in inner if edge > 1.05 * first)]
     return list(zip(edges, [*edges[1:], None], strict=True))
 
 

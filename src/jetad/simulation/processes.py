@@ -105,7 +105,8 @@ class Process:
         label: Truth: 0 background, 1 signal.
         class_label: Column of the JetClass layout that is 1 for these jets.
         hard_process: Pythia lines that choose the hard process.
-        sliced: Whether its cross section falls so steeply with pT-hat that slices are needed.
+        lowest_pt_hat: Where its pT-hat slices begin, relative to the smallest jet pt; ``None`` for a
+            resonance, which needs no slices. docs/simulation.md shows what lies below.
         matched: Id of the particle whose decay the jet has to contain (6 top, 24 W), or ``None``.
         dark: The dark sector, or ``None``.
     """
@@ -115,7 +116,7 @@ class Process:
     label: int
     class_label: str
     hard_process: tuple[str, ...] = ()
-    sliced: bool = False
+    lowest_pt_hat: float | None = None
     matched: int | None = None
     dark: DarkSector | None = None
 
@@ -135,7 +136,7 @@ PROCESSES: dict[str, Process] = {
             0,
             "label_QCD",
             ("HardQCD:all = on",),
-            sliced=True,
+            lowest_pt_hat=0.45,
         ),
         Process(
             "top",
@@ -143,7 +144,7 @@ PROCESSES: dict[str, Process] = {
             1,
             "label_Tbqq",
             ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", *_HADRONIC_W),
-            sliced=True,
+            lowest_pt_hat=0.35,
             matched=6,
         ),
         Process(
@@ -152,7 +153,7 @@ PROCESSES: dict[str, Process] = {
             1,
             "label_Wqq",
             ("WeakBosonAndParton:qqbar2Wg = on", "WeakBosonAndParton:qg2Wq = on", *_HADRONIC_W),
-            sliced=True,
+            lowest_pt_hat=0.45,
             matched=24,
         ),
         Process(
