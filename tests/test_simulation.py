@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from jetad.errors import ConfigError, MissingPackageError, OutputError
+from jetad.errors import ConfigError, JetadError, MissingPackageError, OutputError
 from jetad.jets import Jets
 from jetad.simulation.chunks import _decay_quarks
 from jetad.simulation.detector import Detector, Particles, is_invisible, measure
@@ -287,6 +287,12 @@ def test_jet_pt_follows_the_jets_to_match(pythia):
     edges[0], edges[-1] = 400, 800
     assert np.histogram(result.jets.jet_pt, edges)[0].tolist() == [2] * 25
     assert result.metadata["pt_matched"] == "true"
+
+
+def test_a_range_without_jets_is_reported(pythia, monkeypatch):
+    monkeypatch.setattr("jetad.simulation.mixing.MAX_EMPTY_CHUNKS", 0)
+    with pytest.raises(JetadError, match="no wanted jet among 100 events"):
+        simulate("svj", 1, pt_range=(3000.0, 3100.0))
 
 
 def test_pythia_lines_that_do_not_exist_are_reported(pythia):

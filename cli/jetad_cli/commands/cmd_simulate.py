@@ -9,6 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -112,7 +113,8 @@ def command(
             mass_dark=mass_dark,
             on_progress=on_progress,
         )
-    write_jets(result.jets, output, force=force, metadata=result.metadata)
+    metadata = result.metadata | {"match_pt": Path(match_pt).name if match_pt else ""}
+    write_jets(result.jets, output, force=force, metadata=metadata)
     click.echo(f"wrote {output}", err=True)
     summary = _summary(result, process, seed, output)
     click.echo(json.dumps(summary, indent=2) if as_json else _text(summary))

@@ -19,9 +19,14 @@ from .processes import DARK_MESONS, Process
 __all__ = ["Chunk", "ChunkResult", "JetSelection", "run_chunk"]
 
 EVENTS_PER_BATCH = 250  # an event record takes about 0.2 MB
-# lowest hardest parton jet early in the shower, relative to the wanted jet pt; docs/simulation.md shows
-# that a lower value finds no further jets
-PARTON_VETO_FRACTION = 0.86
+
+
+def _veto_pt(pt_min: float) -> float:
+    """Lowest pt of the hardest parton jet early in the shower for a wanted jet [GeV].
+
+    docs/simulation.md shows that no wanted jets are lost; the offset is for soft jets, which fluctuate more.
+    """
+    return 0.86 * pt_min - 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +107,7 @@ def run_chunk(chunk: Chunk) -> ChunkResult:
     entropy = np.random.SeedSequence([chunk.seed, zlib.crc32(chunk.process.name.encode()), *chunk.index])
     rng = np.random.default_rng(entropy)
     selection = chunk.selection
-    veto_pt = PARTON_VETO_FRACTION * selection.pt_min if chunk.veto and chunk.pt_hat is not None else None
+    veto_pt = _veto_pt(selection.pt_min) if chunk.veto and chunk.pt_hat is not None else None
     generator = Generator(
         chunk.settings(),
         seed=int(rng.integers(2**31)),

@@ -8,9 +8,13 @@ import importlib.metadata
 import json
 import math
 import multiprocessing
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
@@ -27,8 +31,9 @@ __all__ = ["Progress", "Simulation", "match_pt", "simulate"]
 
 MAX_CHUNK_EVENTS = 2000
 PT_MATCH_BINS = 25
-# a slice or a pt bin that needs more than this many rounds is not going to be filled
-MAX_ROUNDS = 100
+# when to give up: chunks of a slice without any jet, jets to choose from per jet when matching pt
+MAX_EMPTY_CHUNKS = 50
+MAX_OVERSAMPLING = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +146,7 @@ def simulate(
 
     with _workers(jobs) as run:
         wanted = np.ones(len(slices), dtype=np.int64)
-        for _ in range(MAX_ROUNDS):
+        while True:
             todo = chunks(wanted)
             needed = None
             for result in run(todo):
@@ -153,11 +158,6 @@ def simulate(
             chosen, wanted = _plan(results, n_jets, targets, seed)
             if chosen is not None:
                 break
-        else:
-            raise JetadError(
-                f"the pt range {selection.pt_min:g}-{selection.pt_max:g} GeV is not filled by"
-                f" '{process.name}' jets; choose another range or other jets to match"
-            )
 
     order = np.random.default_rng([seed, 2]).permutation(len(chosen))
     jets = chosen[order]
@@ -307,9 +307,10 @@ def _plan(
     pool, n = _merged(results)
     chunks = np.array([len(rs) for rs in results])
     if pool is None:
-        if chunks.max() >= MAX_ROUNDS:
-            return None, chunks
-        return None, np.maximum(chunks, 1)  # none so far: as many again
+        if chunks.max() > MAX_EMPTY_CHUNKS:
+            n_events = sum(r.n_events for rs in results for r in rs)
+            raise JetadError(f"no wanted jet among {n_events} events; choose another pt range")
+        return None, chunks  # as many again
     if targets is None:
         if n >= n_jets:
             rows = np.random.default_rng([seed, 1]).permutation(n)[:n_jets]
@@ -318,6 +319,11 @@ def _plan(
         chosen = match_pt(pool.jet_pt, targets, _quotas(n_jets), np.random.default_rng([seed, 1]))
         if chosen is not None:
             return pool[chosen], chunks
+    if n > MAX_OVERSAMPLING * n_jets + 10_000:
+        raise JetadError(
+            f"{n} jets do not fill the pt spectrum to match;"
+            " some of it is where this process makes next to no jets: choose a narrower pt range"
+        )
     needed = max(_needed(results, n_jets, targets), n + 1)
     counts = np.array([sum(len(r.jets) for r in rs) for rs in results])
     per_chunk = counts / chunks
@@ -340,11 +346,31 @@ def _workers(jobs: int) -> Iterator[Callable[[list[Chunk]], Iterator[ChunkResult
         yield lambda chunks: map(run_chunk, chunks)
         return
     # spawn: a fork would copy threads and C++ state of whatever the caller has running
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent, initargs=(os.getpid(),))
     try:
         yield lambda chunks: (f.result() for f in as_completed([pool.submit(run_chunk, c) for c in chunks]))
+    except BrokenProcessPool as error:
+        raise JetadError("a worker process died, perhaps for lack of memory; try fewer --jobs") from error
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()  # a chunk can take minutes, which nobody wants to wait for after Ctrl-C
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _follow_parent(parent: int) -> None:
+    """In a worker: leave Ctrl-C to the parent, and end when the parent has ended, even when it was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _measured_r_inv(results: list[list[ChunkResult]]) -> tuple[float, float]:
