@@ -50,7 +50,9 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="jetad")
 @click.option("-v", "--verbose", count=True, help="More messages; twice: tracebacks of errors.")
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
@@ -67,9 +69,9 @@ def cli(ctx: click.Context, verbose: int, quiet: bool) -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage or configuration, 85 stopped after a checkpoint."""
-    argv = sys.argv[1:] if args is None else args
-    show_traceback = "-vv" in argv or argv.count("-v") + argv.count("--verbose") >= 2
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 85 stopped after a checkpoint."""
+    argv = _verbosity_first(sys.argv[1:] if args is None else args)
+    show_traceback = sum({"-vv": 2, "-v": 1, "--verbose": 1}.get(word, 0) for word in argv) >= 2
     try:
         cli.main(args=argv, prog_name="jetad", standalone_mode=False)
     except click.exceptions.Exit as request:
@@ -93,9 +95,17 @@ def main(args: list[str] | None = None) -> None:
             raise
         what = str(error).splitlines()[0] if str(error) else "no message"
         click.echo(
-            f"jetad: unexpected {type(error).__name__}: {what} (this is a bug; 'jetad -vv ...' shows where)", err=True
+            f"jetad: unexpected {type(error).__name__}: {what} (this is a bug; 'jetad -vv ...' shows where)",
+            err=True,
         )
         sys.exit(1)
+
+
+def _verbosity_first(argv: list[str]) -> list[str]:
+    """Accept -v and -q after the command, too: where people type them when something has gone wrong."""
+    words, end = argv, argv.index("--") if "--" in argv else len(argv)
+    flags = [word for word in words[:end] if word in ("-v", "-vv", "--verbose", "-q", "--quiet")]
+    return flags + [word for word in words[:end] if word not in flags] + words[end:]
 
 
 if __name__ == "__main__":

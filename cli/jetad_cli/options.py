@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-__all__ = ["device_option", "force_option", "json_option", "seed_option"]
+__all__ = ["ManyValues", "device_option", "force_option", "json_option", "seed_option"]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -21,5 +21,35 @@ seed_option: Decorator = click.option(
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Random seed."
 )
 device_option: Decorator = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
 )
+
+
+class ManyValues(click.Command):
+    """A command whose repeatable options take all words up to the next option, as shells expand patterns.
+
+    ``--background a.h5 b.h5 -o roc`` is read as ``--background a.h5 --background b.h5 -o roc``.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        many = {name for p in self.params if isinstance(p, click.Option) and p.multiple for name in p.opts}
+        spelled_out: list[str] = []
+        option, first = "", False
+        for i, word in enumerate(args):
+            if word == "--":
+                spelled_out += args[i:]
+                break
+            if word.startswith("-") and word != "-":
+                name, _, value = word.partition("=")
+                option = name if name in many else ""
+                first = bool(option) and not value
+            elif option and not first:
+                spelled_out.append(option)
+            else:
+                first = False
+            spelled_out.append(word)
+        return super().parse_args(ctx, spelled_out)

@@ -95,11 +95,17 @@ class Jets:
 
     @classmethod
     def from_cartesian(
-        cls, energy_gev: ArrayLike, px: ArrayLike, py: ArrayLike, pz: ArrayLike, offsets: ArrayLike, **fields: Any
+        cls,
+        energy_gev: ArrayLike,
+        px: ArrayLike,
+        py: ArrayLike,
+        pz: ArrayLike,
+        offsets: ArrayLike,
+        **fields: Any,
     ) -> Jets:
         """From flat constituent four-momenta [GeV], each ``(n_total,)``; ``fields`` as in the class."""
         pt, eta, phi, mass = cylindrical(energy_gev, px, py, pz)
-        return cls(pt=pt, eta=eta, phi=phi, mass=mass, offsets=np.asarray(offsets), **fields)  # type: ignore[arg-type]
+        return cls(pt=pt, eta=eta, phi=phi, mass=mass, offsets=np.asarray(offsets), **fields)
 
     @classmethod
     def from_padded(cls, constituents: ArrayLike, **fields: Any) -> Jets:
@@ -114,7 +120,9 @@ class Jets:
         return cls(pt=flat[:, 0], eta=flat[:, 1], phi=flat[:, 2], mass=mass, offsets=offsets, **fields)
 
     @classmethod
-    def from_lists(cls, constituents: Iterable[Iterable[tuple[float, float, float, float]]], **fields: Any) -> Jets:
+    def from_lists(
+        cls, constituents: Iterable[Iterable[tuple[float, float, float, float]]], **fields: Any
+    ) -> Jets:
         """From one list of (pt, eta, phi, mass) per jet."""
         rows = [np.asarray(list(jet), dtype=np.float32).reshape(-1, 4) for jet in constituents]
         flat = np.concatenate(rows) if rows else np.zeros((0, 4), dtype=np.float32)
@@ -130,7 +138,7 @@ class Jets:
 
     def padded(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The ``n`` hardest constituents as ``(n_jets, n, 4)`` (pt, eta, phi, mass) and their mask."""
-        jet = np.repeat(np.arange(len(self)), self.n_constituents)
+        jet = self.jet_index
         order = np.lexsort((-self.pt, jet))
         rank = np.arange(len(order)) - self.offsets[jet]
         keep = rank < n
@@ -170,7 +178,7 @@ class Jets:
 
     @staticmethod
     def concatenate(parts: Iterable[Jets]) -> Jets:
-        """One collection from several, in order. Truth, weights and observables stay where all parts have them."""
+        """Several collections as one, in order; truth, weights, observables stay where all have them."""
         parts = list(parts)
         if not parts:
             return Jets.from_lists([])
@@ -185,7 +193,10 @@ class Jets:
 
         names = [k for k in parts[0].observables if all(k in p.observables for p in parts)]
         return Jets(
-            **{name: joined(name) for name in (*_CONSTITUENT_FIELDS, "labels", "weights", "entry", "position")},
+            **{
+                name: joined(name)
+                for name in (*_CONSTITUENT_FIELDS, "labels", "weights", "entry", "position")
+            },
             offsets=offsets,
             observables={k: np.concatenate([p.observables[k] for p in parts]) for k in names},
         )
@@ -197,10 +208,16 @@ class Jets:
         """Constituents per jet, ``(n_jets,)``."""
         return np.diff(self.offsets)
 
+    @cached_property
+    def jet_index(self) -> NDArray[np.int64]:
+        """The jet each constituent belongs to, ``(n_total,)``."""
+        return np.repeat(np.arange(len(self)), self.n_constituents)
+
     def sum_over_constituents(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Sum of a flat ``(n_total,)`` array inside each jet, ``(n_jets,)`` float64; 0 for an empty jet."""
-        jet = np.repeat(np.arange(len(self)), self.n_constituents)
-        return np.bincount(jet, weights=values, minlength=len(self))
+        # without any constituent bincount forgets the type of the weights
+        sums = np.bincount(self.jet_index, weights=values, minlength=len(self))
+        return sums.astype(np.float64, copy=False)
 
     @cached_property
     def _four_momentum(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -211,7 +228,7 @@ class Jets:
 
     @property
     def jet_pt(self) -> NDArray[np.float32]:
-        """Jet transverse momentum [GeV] from the summed four-momentum, ``(n_jets,)``; NaN for an empty jet."""
+        """Jet pT [GeV] from the summed four-momentum, ``(n_jets,)``; NaN for an empty jet."""
         return self._four_momentum[0]
 
     @property

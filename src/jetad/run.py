@@ -96,14 +96,18 @@ class Run:
     def config(self) -> RunConfig:
         from .config import RunConfig
 
-        return RunConfig.from_yaml((self.path / "config.yaml").read_text(), source=str(self.path / "config.yaml"))
+        return RunConfig.from_yaml(
+            (self.path / "config.yaml").read_text(), source=str(self.path / "config.yaml")
+        )
 
     def detector(self, device: str = "auto") -> TrainedDetector:
         """The trained detector: preprocessing, network and calibration."""
         from .scoring import TrainedDetector
 
         if not (self.path / "model.safetensors").is_file():
-            raise InputError(f"{self.path}: holds no trained model yet; run the same 'jetad train' command again")
+            raise InputError(
+                f"{self.path}: holds no trained model yet; run the same 'jetad train' command again"
+            )
         return TrainedDetector.from_run(self, device=device)
 
     def model_hash(self) -> str:
@@ -160,14 +164,22 @@ class Run:
 
         import torch
 
-        problems = []
+        problems: list[str] = []
         for name in ("checkpoint.pt", "checkpoint.previous.pt"):
             path = self.path / name
             if not path.exists():
                 continue
             try:
                 return torch.load(path, weights_only=True, map_location="cpu"), problems
-            except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile):
+            except (
+                OSError,
+                RuntimeError,
+                EOFError,
+                ValueError,
+                KeyError,
+                pickle.UnpicklingError,
+                zipfile.BadZipFile,
+            ):
                 problems.append(f"{path}: damaged, going back to the one before")
         return None, problems
 
@@ -215,14 +227,18 @@ def unfinished_runs(folder: Path) -> Iterator[Run]:
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir(), reverse=True):
-        if not path.is_symlink() and (path / "provenance.json").is_file() and (path / "config.yaml").is_file():
+        if (
+            not path.is_symlink()
+            and (path / "provenance.json").is_file()
+            and (path / "config.yaml").is_file()
+        ):
             run = Run(path)
             if not run.finished:
                 yield run
 
 
 def collect_provenance(command: list[str], inputs: list[Path], seed: int, device: str) -> dict[str, Any]:
-    """What is needed to repeat a training: versions, command, input files with hashes, seed, device, git state."""
+    """What repeats a training: versions, command, input files with hashes, seed, device, git state."""
     import importlib.metadata
 
     packages = ("torch", "numpy", "scipy", "h5py", "awkward", "uproot", "scikit-learn")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jetad_cli.commands.cmd_roc import ManyValues, evaluation_of, score_inputs
-from jetad_cli.options import force_option
+from jetad_cli.commands.cmd_roc import evaluation_of, score_inputs
+from jetad_cli.options import ManyValues, force_option
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,3 +90,90 @@ def history(run: str) -> Figure:
     from jetad.plots import load_history, plot_history
 
     return plot_history(load_history(run))
+
+
+@figure_command("images")
+@click.argument("files", metavar="[NAME=]FILE...", nargs=-1, required=True)
+@click.option(
+    "--max-jets", type=click.IntRange(min=1), default=5000, show_default=True, help="Jets per file."
+)
+@click.option(
+    "--sigma", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+)
+def images(files: tuple[str, ...], max_jets: int, sigma: float) -> Figure:
+    """Mean jet image of each file of jets."""
+    from pathlib import Path
+
+    from jetad.plots import plot_images
+    from jetad.preprocessing.images import ImageConfig, JetImages
+    from jetad.readers import read
+
+    imager = JetImages(ImageConfig(sigma=sigma))
+    named = {}
+    for file in files:
+        name, equals, path = file.partition("=")
+        named[name if equals else Path(file).stem] = imager.transform(
+            read([path if equals else file], max_jets=max_jets)
+        )
+    return plot_images(named)
+
+
+@figure_command("negatives")
+@click.option(
+    "--run",
+    "run_dir",
+    metavar="RUN_DIR",
+    type=click.Path(),
+    help="Run directory.  [default: $JETAD_RUN, runs/latest]",
+)
+@click.option(
+    "--count", type=click.IntRange(min=1, max=64), default=8, show_default=True, help="Negatives drawn."
+)
+def negatives(run_dir: str | None, count: int) -> Figure:
+    """Jets that the density of a normalized autoencoder thinks likely: starts and ends of its chains."""
+    import numpy as np
+
+    from jetad.errors import ConfigError
+    from jetad.negatives import draw_negatives
+    from jetad.plots import plot_image_grid
+    from jetad.run import find_run
+
+    run = find_run(run_dir)
+    members = [name for name, m in run.config().members.items() if m.preprocessing.representation == "image"]
+    if not members:
+        raise ConfigError(f"{run.path}: has no member trained on images to draw")
+    drawn = draw_negatives(run, members[0], count)
+    both = np.concatenate([drawn.start, drawn.end])
+    return plot_image_grid(both, n_columns=count, row_titles=["decoded", "negative"])
+
+
+@figure_command("reconstructions")
+@click.argument("file", metavar="FILE")
+@click.option(
+    "--run",
+    "run_dir",
+    metavar="RUN_DIR",
+    type=click.Path(),
+    help="Run directory.  [default: $JETAD_RUN, runs/latest]",
+)
+def reconstructions(file: str, run_dir: str | None) -> Figure:
+    """Input, reconstruction and residual of the first jets of a file."""
+    import torch
+
+    from jetad.errors import ConfigError
+    from jetad.models.autoencoder import Autoencoder
+    from jetad.plots import plot_reconstructions
+    from jetad.readers import read
+    from jetad.run import find_run
+
+    run = find_run(run_dir)
+    for member in run.detector("cpu").members:
+        shape = member.preprocessor.shape
+        if len(shape) == 3 and isinstance(member.model, Autoencoder):
+            with torch.no_grad():
+                x = member.model.prepare(
+                    torch.from_numpy(member.preprocessor.transform(read([file], max_jets=4)))
+                )
+                pair = [member.model.restore(v).numpy() for v in (x, member.model.reconstruct(x))]
+            return plot_reconstructions(*pair)
+    raise ConfigError(f"{run.path}: has no autoencoder of images to draw")

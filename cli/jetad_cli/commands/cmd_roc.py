@@ -8,38 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jetad_cli.options import force_option
+from jetad_cli.options import ManyValues, force_option
 
 if TYPE_CHECKING:
     from jetad.evaluation import Evaluation, Interval
 
-__all__ = ["ManyValues", "command", "evaluation_of", "score_inputs"]
-
-
-class ManyValues(click.Command):
-    """A command whose repeatable options take all words up to the next option, as shells expand patterns.
-
-    ``--background a.h5 b.h5 -o roc`` is read as ``--background a.h5 --background b.h5 -o roc``.
-    """
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        many = {name for p in self.params if isinstance(p, click.Option) and p.multiple for name in p.opts}
-        spelled_out: list[str] = []
-        option, first = "", False
-        for i, word in enumerate(args):
-            if word == "--":
-                spelled_out += args[i:]
-                break
-            if word.startswith("-") and word != "-":
-                name, _, value = word.partition("=")
-                option = name if name in many else ""
-                first = bool(option) and not value
-            elif option and not first:
-                spelled_out.append(option)
-            else:
-                first = False
-            spelled_out.append(word)
-        return super().parse_args(ctx, spelled_out)
+__all__ = ["command", "evaluation_of", "score_inputs"]
 
 
 def score_inputs(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,10 +7,16 @@ from typing import Any
 from ..registry import load
 from .base import Preprocessor
 
-__all__ = ["PREPROCESSORS", "Preprocessor", "preprocessor_from_dict"]
+__all__ = ["PREPROCESSORS", "REPRESENTATIONS", "Preprocessor", "preprocessor_from_dict"]
 
 PREPROCESSORS = {
     "image": "jetad.preprocessing.images:JetImages",
+    "features": "jetad.preprocessing.features:JetFeatures",
+}
+# the settings of each
+REPRESENTATIONS = {
+    "image": "jetad.preprocessing.images:ImageConfig",
+    "features": "jetad.preprocessing.features:FeatureConfig",
 }
 
 

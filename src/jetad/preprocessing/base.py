@@ -19,6 +19,11 @@ class Preprocessor(Protocol):
     A jet that cannot be represented (no constituents, non-finite values) gets a row of NaN.
     """
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the representation of one jet."""
+        ...
+
     def fit(self, jets: Jets) -> Self:
         """Measure constants on training background (nothing to do for images)."""
         ...

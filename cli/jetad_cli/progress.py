@@ -1,0 +1,82 @@
+"""Progress on stderr: a live bar on a terminal, one plain line per interval in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+__all__ = ["ScoringProgress", "TrainingProgress"]
+
+_INTERVAL = 10.0  # seconds between plain lines
+
+
+class _Progress:
+    """A rich bar on a terminal, else plain lines; entered and left as a context."""
+
+    def __init__(self) -> None:
+        self._started = self._printed = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+        self._label = ""
+
+    def __enter__(self) -> Any:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"), console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, label: str, done: int, total: int | None, note: str, rate_unit: str) -> None:
+        if label != self._label:
+            self._label, self._started = label, time.monotonic()
+            if self._bar is not None:
+                if self._task is not None:
+                    self._bar.remove_task(self._task)
+                self._task = self._bar.add_task(label, total=total, note=note)
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, note=note)
+        elif now - self._printed >= _INTERVAL or (total is not None and done >= total):
+            self._printed = now
+            rate = done / max(now - self._started, 1e-9)
+            left = f", {(total - done) / rate:.0f} s left" if total and rate > 0 and done < total else ""
+            of = f"/{total}" if total is not None else ""
+            print(
+                f"{label} {done}{of} ({rate:.3g} {rate_unit}/s{left}) {note}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class TrainingProgress(_Progress):
+    """Called with (member, phase, step, n_steps, latest line of the history)."""
+
+    def __call__(self, member: str, phase: str, step: int, n_steps: int, line: Mapping[str, Any]) -> None:
+        names = {"energy_pos": "E+", "energy_neg": "E-", "val_energy": "held-out E"}
+        note = "  ".join(f"{names[k]} {line[k]:.3g}" for k in names if line.get(k) is not None)
+        self.show(f"{member}: {phase}", step, n_steps, note, "steps")
+
+
+class ScoringProgress(_Progress):
+    """Called with (jets done, jets in all)."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self.label = label
+
+    def __call__(self, done: int, total: int | None) -> None:
+        self.show(self.label, done, total, "", "jets")

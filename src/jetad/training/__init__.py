@@ -1,0 +1,1 @@
+"""Training: phases with their objectives, and the loop that runs, checkpoints and resumes them."""

@@ -1,0 +1,233 @@
+"""The training loop of one member: steps, validation, checkpoints, divergence, stop signals."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import TrainingConfig
+from ..errors import DivergedError, Interrupted
+from .phases import Phase
+
+__all__ = ["StopRequest", "Trainer", "stop_signals"]
+
+logger = logging.getLogger("jetad.training")
+
+
+class StopRequest:
+    """A flag that a signal handler sets; the loop looks at it between two steps."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+
+@contextmanager
+def stop_signals() -> Iterator[StopRequest]:
+    """Catch SIGTERM, SIGUSR1 and SIGINT as requests to stop after the current step.
+
+    A second SIGINT interrupts at once. Outside the main thread nothing is caught.
+    """
+    request = StopRequest()
+    previous: dict[int, Any] = {}
+
+    def handler(number: int, frame: Any) -> None:
+        if number == signal.SIGINT and request.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        request.signal = number
+
+    try:
+        for wanted in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            previous[wanted] = signal.signal(wanted, handler)
+    except ValueError:
+        pass  # not the main thread
+    try:
+        yield request
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
+
+
+class Trainer:
+    """Runs the phases of one member on inputs that lie on the device.
+
+    The whole state is in ``state_dict``; restored into a new trainer, training goes on as if it had
+    never stopped (bit-identical on CPU).
+
+    Arguments:
+        model: The detector, already fitted to its inputs.
+        phases: In order.
+        x_train, x_val: Background inputs ``(n, d)``; never the same jets.
+        config: Batch size and frequencies.
+        seed: Of batches and chains.
+        record: Called with each line of the history.
+        checkpoint: Called with ``state_dict()`` when it is time to save.
+        monitor: Called at each validation; what it returns is recorded and never used.
+        progress: Called with (phase name, step, n_steps, latest record).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        phases: list[Phase],
+        x_train: Tensor,
+        x_val: Tensor,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        record: Callable[[dict[str, Any]], None],
+        checkpoint: Callable[[dict[str, Any]], None],
+        monitor: Callable[[], Mapping[str, float]] | None = None,
+        progress: Callable[[str, int, int, Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        self.model = model
+        self.phases = phases
+        self.x_train, self.x_val = x_train, x_val
+        self.config = config
+        self.seed = seed
+        self.record, self.checkpoint, self.monitor, self.progress = record, checkpoint, monitor, progress
+        self.generator = torch.Generator(device=x_train.device).manual_seed(seed)
+        self.phase_index = 0
+        self.step = 0
+        self.total_step = 0
+        self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.optimizer: torch.optim.Optimizer | None = None
+        self._last: dict[str, Any] = {}
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "model": {k: v.clone() for k, v in self.model.state_dict().items()},
+            "phase_state": self.phases[self.phase_index].state_dict() if not self.done else {},
+            "optimizer": self.optimizer.state_dict() if self.optimizer is not None else None,
+            "generator": self.generator.get_state(),
+            "phase": self.phase_index,
+            "step": self.step,
+            "total_step": self.total_step,
+            "best": None if self.best is None else list(self.best),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.phase_index, self.step, self.total_step = state["phase"], state["step"], state["total_step"]
+        self.generator.set_state(state["generator"])
+        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        if state["optimizer"] is not None:
+            self.optimizer = self._new_optimizer()
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.phases[self.phase_index].load_state_dict(state["phase_state"])
+
+    @property
+    def done(self) -> bool:
+        return self.phase_index >= len(self.phases)
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.model.parameters(), lr=1e-3)
+
+    # --- the loop ---------------------------------------------------------------------------------
+
+    def fit(self, stop: StopRequest | None = None) -> None:
+        """Run what is left of all phases; the best model of the last one stays in ``model``.
+
+        Raises:
+            DivergedError: on a non-finite loss or energy.
+            Interrupted: after a stop signal, with a checkpoint saved.
+        """
+        self._saved_at = time.monotonic()
+        while not self.done:
+            phase = self.phases[self.phase_index]
+            if self.optimizer is None:
+                self.optimizer = self._new_optimizer()
+                started = phase.start(self.x_train, self.x_val)
+                if started:
+                    self._write(phase, started)
+            while self.step < phase.n_steps:
+                self._one_step(phase)
+                if stop:
+                    self.checkpoint(self.state_dict())
+                    assert stop.signal is not None
+                    name = signal.Signals(stop.signal).name
+                    raise Interrupted(
+                        f"stopped by {name} after step {self.step} of the {phase.name} phase; "
+                        "a checkpoint is saved, run the same command again to go on"
+                    )
+            if self.best is not None:
+                self.model.load_state_dict(self.best[1])
+            self.phase_index += 1
+            self.step, self.optimizer, self.best = 0, None, None
+
+    def _one_step(self, phase: Phase) -> None:
+        assert self.optimizer is not None
+        rate = phase.learning_rate(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss, metrics = phase.loss(self._batch(), self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        if not math.isfinite(float(norm)):
+            found = ", ".join(f"{k} = {float(v):.4g}" for k, v in metrics.items() if k.startswith("energy"))
+            raise DivergedError(
+                f"training diverged at step {self.step} of the {phase.name} phase ({found}); "
+                "lower the learning rate, for example --set training.learning_rate=5e-4"
+            )
+        self.optimizer.step()
+        self.step += 1
+        self.total_step += 1
+
+        last = self.step == phase.n_steps
+        validate = last or self.step % self.config.validate_every == 0
+        if validate or self.step % self.config.log_every == 0:
+            line: dict[str, Any] = {"loss": loss.detach(), "learning_rate": rate, **metrics}
+            if validate:
+                line |= self._validate(phase)
+            self._write(phase, line)
+        if self.progress is not None:
+            self.progress(phase.name, self.step, phase.n_steps, self._last)
+        if validate and time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes and not last:
+            self.checkpoint(self.state_dict())
+            self._saved_at = time.monotonic()
+
+    def _batch(self) -> Tensor:
+        """The batch of this step; each epoch has its own permutation, set by seed, phase and epoch alone."""
+        n, b = len(self.x_train), min(self.config.batch_size, len(self.x_train))
+        per_epoch = n // b
+        epoch, position = divmod(self.step, per_epoch)
+        key = (self.phase_index, epoch)
+        if getattr(self, "_order_key", None) != key:
+            # CPU, so that a run on a GPU sees the same batches
+            order = torch.Generator().manual_seed(
+                (self.seed * 1_000_003 + self.phase_index) * 1_000_003 + epoch
+            )
+            self._order = torch.randperm(n, generator=order).to(self.x_train.device)
+            self._order_key = key
+        return self.x_train[self._order[position * b : (position + 1) * b]]
+
+    def _validate(self, phase: Phase) -> dict[str, Any]:
+        criterion, metrics = phase.validate(self.x_val, self.generator)
+        if math.isfinite(criterion) and (self.best is None or criterion < self.best[0]):
+            self.best = (criterion, {k: v.clone() for k, v in self.model.state_dict().items()})
+        watched = {f"monitor_{k}": v for k, v in self.monitor().items()} if self.monitor is not None else {}
+        return {**metrics, **watched}
+
+    def _write(self, phase: Phase, values: Mapping[str, Any]) -> None:
+        line = {"step": self.total_step, "phase": phase.name, "phase_step": self.step}
+        line |= {k: _plain(v) for k, v in values.items()}
+        self._last = line
+        self.record(line)
+
+
+def _plain(value: Any) -> Any:
+    number = float(value)
+    return float(f"{number:.7g}") if math.isfinite(number) else None

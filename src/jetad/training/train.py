@@ -1,0 +1,318 @@
+"""From background files to a finished run directory, resuming where a stopped training left off."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..calibration import BackgroundEfficiency, Surprise
+from ..config import MemberConfig, RunConfig
+from ..errors import ConfigError, InputError, OutputError
+from ..jets import Jets
+from ..models import model_class
+from ..preprocessing import PREPROCESSORS
+from ..registry import load
+from ..run import Run, collect_provenance, unfinished_runs
+from ..scoring import Member, TrainedDetector, select_device
+from .loop import StopRequest, Trainer
+from .phases import make_phases
+
+__all__ = ["Split", "prepare_run", "split_background", "train"]
+
+logger = logging.getLogger("jetad.training")
+
+Progress = Callable[[str, str, int, int, Mapping[str, Any]], None]
+
+
+class Split(NamedTuple):
+    """Background jets in three parts that share no jet."""
+
+    train: Jets
+    validation: Jets
+    calibration: Jets
+
+
+def split_background(jets: Jets, config: RunConfig) -> Split:
+    """Split at random, fixed by the seed.
+
+    Raises:
+        InputError: if a part would be too small to use.
+    """
+    n = len(jets)
+    n_val = round(n * config.data.validation_fraction)
+    n_cal = round(n * config.data.calibration_fraction)
+    if n - n_val - n_cal < 50 or n_val < 5 or n_cal < 5:
+        raise InputError(
+            f"{n} background jets are too few to train, validate and calibrate; at least 100 are needed"
+        )
+    order = np.random.default_rng(config.seed).permutation(n)
+    parts = np.split(order, [n_val, n_val + n_cal])
+    validation, calibration, rest = (jets[np.sort(part)] for part in parts)
+    return Split(rest, validation, calibration)
+
+
+def prepare_run(
+    config: RunConfig,
+    background: Sequence[Path],
+    *,
+    output: Path | None,
+    command: list[str],
+    device: str,
+    force: bool = False,
+) -> Run:
+    """The run directory of this training: a new one, or the unfinished one that the same command began.
+
+    Raises:
+        OutputError: if ``output`` holds a finished or a different training.
+    """
+    provenance = collect_provenance(command, list(background), config.seed, device)
+    fingerprint = hashlib.sha256(
+        json.dumps(
+            [config.model_dump(mode="json"), [i["sha256"] for i in provenance["inputs"]]], sort_keys=True
+        ).encode()
+    ).hexdigest()[:16]
+    provenance["fingerprint"] = fingerprint
+
+    def same(run: Run) -> bool:
+        return run.provenance.get("fingerprint") == fingerprint
+
+    if output is None:
+        folder = Path("runs")
+        for run in unfinished_runs(folder):
+            if same(run):
+                return run
+        base = f"{datetime.date.today():%Y%m%d}-{config.method}"
+        output, k = folder / base, 1
+        while output.exists():
+            k += 1
+            output = folder / f"{base}-{k}"
+        return Run.create(output, config, provenance)
+    if output.exists():
+        if not output.is_dir():
+            raise OutputError(f"{output}: exists and is not a folder")
+        if (output / "provenance.json").is_file():
+            run = Run.open(output)
+            if not run.finished and same(run):
+                return run
+            if not force:
+                state = (
+                    "a finished training"
+                    if run.finished
+                    else "an unfinished training with other settings or inputs"
+                )
+                raise OutputError(
+                    f"{output}: holds {state}; choose another --output or pass --force to replace it"
+                )
+            _remove_run(output)
+        elif any(output.iterdir()):
+            raise OutputError(f"{output}: is a folder with other files in it; choose another --output")
+        else:
+            output.rmdir()
+    return Run.create(output, config, provenance)
+
+
+def _remove_run(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path)
+
+
+def train(
+    run: Run,
+    background: Jets,
+    *,
+    monitor: Mapping[str, Jets] | None = None,
+    device: str = "auto",
+    stop: StopRequest | None = None,
+    progress: Progress | None = None,
+) -> TrainedDetector:
+    """Train all members of a run, calibrate, and mark it finished.
+
+    Arguments:
+        run: From ``prepare_run``; goes on from its checkpoint if there is one.
+        background: Jets to train on; those that cannot be represented are left out and counted.
+        monitor: Signal jets by name, watched in the history and never used.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        stop: Set by a signal; training stops after the current step with a checkpoint.
+        progress: Called with (member, phase, step, n_steps, latest record).
+
+    Raises:
+        DivergedError: the last checkpoint stays.
+        Interrupted: after a stop signal.
+    """
+    config = run.config()
+    where = select_device(device)
+    torch.set_flush_denormal(True)  # softmax tails and far ReLUs make denormals, which are slow on CPU
+    if background.labels is not None and (background.labels == 1).any():
+        n = int((background.labels == 1).sum())
+        logger.warning(
+            "%d of the %d training jets are labelled as signal; labels are ignored in training",
+            n,
+            len(background),
+        )
+    if config.data.max_jets is not None:
+        background = background[: config.data.max_jets]
+    split = split_background(background, config)
+
+    checkpoint, problems = run.load_checkpoint()
+    for problem in problems:
+        logger.warning("%s", problem)
+    finished: dict[str, Any] = checkpoint["finished"] if checkpoint else {}
+    offset = int(checkpoint["offset"]) if checkpoint else 0
+    if checkpoint:
+        trainer_state = checkpoint["trainer"]
+        run.truncate_history(offset + int(trainer_state["total_step"] if trainer_state else 0))
+        logger.info("going on from the checkpoint in %s", run.path)
+    elif (run.path / "history.jsonl").exists():
+        run.truncate_history(-1)
+
+    members: list[Member] = []
+    energies_val: dict[str, NDArray[np.float64]] = {}
+    for name, member_config in config.members.items():
+        member, x_train, x_val = _build_member(name, config, member_config, split, where)
+        if name in finished:
+            member.model.load_state_dict(finished[name]["model"])
+        else:
+            resume = checkpoint["trainer"] if checkpoint and checkpoint["member"] == name else None
+            steps = _fit_member(
+                run, member, member_config, x_train, x_val,
+                seed=config.seed, method=config.method, resume=resume, offset=offset, finished=finished,
+                monitor=monitor or {}, validation=split.validation, stop=stop, progress=progress,
+            )  # fmt: skip
+            finished[name] = {
+                "model": {k: v.cpu() for k, v in member.model.state_dict().items()},
+                "steps": steps,
+            }
+            offset += steps
+            run.save_checkpoint({"finished": finished, "member": name, "trainer": None, "offset": offset})
+        member.model.eval().requires_grad_(False)
+        energies_val[name] = member.energies(split.validation, where)
+        members.append(member._replace(surprise=Surprise(energies_val[name])))
+
+    detector = TrainedDetector(members, None, where)
+    calibration = BackgroundEfficiency(detector.score(split.calibration))
+    run.save_weights({f"{m.name}.{k}": v for m in members for k, v in m.model.state_dict().items()})
+    run.write_json("preprocessing.json", {m.name: m.preprocessor.to_dict() for m in members})
+    run.write_json(
+        "calibration.json",
+        {
+            "background": calibration.to_dict(),
+            "members": {m.name: m.surprise.to_dict() for m in members if m.surprise is not None},
+            "source": "held-out part of the training files",
+        },
+    )
+    run.finish(
+        n_jets={
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "calibration": len(split.calibration),
+        }
+    )
+    return run.detector(device)
+
+
+def _build_member(
+    name: str, config: RunConfig, member_config: MemberConfig, split: Split, where: torch.device
+) -> tuple[Member, torch.Tensor, torch.Tensor]:
+    """Preprocessor and untrained network of a member, with its training and validation inputs."""
+    settings = member_config.preprocessing
+    preprocessor = load(PREPROCESSORS, settings.representation, "representation")(settings).fit(split.train)
+    torch.manual_seed(config.seed)  # the weights' start
+    model = model_class(config.method)(preprocessor.shape, member_config.network)
+    rows_train, rows_val = (
+        _finite(preprocessor.transform(part), name) for part in (split.train, split.validation)
+    )
+    model.fit_input(rows_train)
+    model.to(where)
+    with torch.no_grad():
+        x_train, x_val = (model.prepare(rows.to(where)) for rows in (rows_train, rows_val))
+    return Member(name, preprocessor, model, None), x_train, x_val
+
+
+def _finite(rows: NDArray[np.float32], name: str) -> torch.Tensor:
+    good = np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)
+    if not good.all():
+        logger.warning(
+            "%d of %d background jets have no %s and are left out", int((~good).sum()), len(rows), name
+        )
+    if good.sum() < 5:
+        raise InputError("nearly all background jets are empty or non-finite; there is nothing to train on")
+    return torch.from_numpy(rows[good])
+
+
+def _fit_member(
+    run: Run,
+    member: Member,
+    member_config: MemberConfig,
+    x_train: torch.Tensor,
+    x_val: torch.Tensor,
+    *,
+    seed: int,
+    method: str,
+    resume: Mapping[str, Any] | None,
+    offset: int,
+    finished: Mapping[str, Any],
+    monitor: Mapping[str, Jets],
+    validation: Jets,
+    stop: StopRequest | None,
+    progress: Progress | None,
+) -> int:
+    """Train one member; returns the optimiser steps of all its phases."""
+    where = x_train.device
+    rows = {
+        key: torch.from_numpy(member.preprocessor.transform(jets)).to(where) for key, jets in monitor.items()
+    }
+    rows_val = torch.from_numpy(member.preprocessor.transform(validation)).to(where) if monitor else None
+
+    def watch() -> dict[str, float]:
+        if rows_val is None:
+            return {}
+        from ..evaluation import roc_curve
+
+        background = member.model.score(rows_val).cpu().numpy()
+        return {k: roc_curve(background, member.model.score(v).cpu().numpy()).auc for k, v in rows.items()}
+
+    def record(line: dict[str, Any]) -> None:
+        run.append_history({**line, "step": offset + line["step"], "member": member.name})
+
+    def save(state: dict[str, Any]) -> None:
+        run.save_checkpoint(
+            {"finished": dict(finished), "member": member.name, "trainer": state, "offset": offset}
+        )
+
+    trainer = Trainer(
+        member.model,
+        make_phases(method, member.model, member_config.training, len(x_train)),  # type: ignore[arg-type]
+        x_train,
+        x_val,
+        member_config.training,
+        seed=seed,
+        record=record,
+        checkpoint=save,
+        monitor=watch if monitor else None,
+        progress=None if progress is None else lambda *args: progress(member.name, *args),
+    )
+    if resume is not None:
+        trainer.load_state_dict(resume)
+    trainer.fit(stop)
+    return trainer.total_step
+
+
+def check_no_overlap(background: Sequence[Path], monitor: Mapping[str, Path]) -> None:
+    """Refuse to monitor a file that is trained on."""
+    real = {os.path.realpath(p) for p in background}
+    for name, path in monitor.items():
+        if os.path.realpath(path) in real:
+            raise ConfigError(
+                f"--monitor {name}={path}: is a training file; monitor jets the detector does not see"
+            )
