@@ -42,7 +42,9 @@ class _Progress:
 
     def show(self, label: str, done: int, total: int | None, note: str, rate_unit: str) -> None:
         if label != self._label:
-            self._label, self._started = label, time.monotonic()
+            if self._label:  # the first one began with the context
+                self._started = time.monotonic()
+            self._label = label
             if self._bar is not None:
                 if self._task is not None:
                     self._bar.remove_task(self._task)

@@ -86,8 +86,11 @@ class RunConfig(_Strict):
         for name, member in self.members.items():
             if not name.isidentifier():
                 raise ValueError(f"member name '{name}' is not a plain word")
-            if (self.method == "ae") != (member.training.contrastive is None):
-                raise ValueError(f"method '{self.method}' and members.{name}.training.contrastive do not fit")
+            where = f"members.{name}.training.contrastive"
+            if self.method == "ae" and member.training.contrastive is not None:
+                raise ValueError(f"method 'ae' has no contrastive phase; remove {where}")
+            if self.method == "nae" and member.training.contrastive is None:
+                raise ValueError(f"method 'nae' needs {where}")
         return self
 
     def to_yaml(self) -> str:

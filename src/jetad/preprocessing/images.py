@@ -62,7 +62,8 @@ def align(
         Heimel, Kasieczka, Plehn, Thompson, "QCD or What?", 2018, arXiv:1808.08979
     """
     jet, per_jet = jets.jet_index, jets.sum_over_constituents
-    good = np.isfinite(jets.pt) & np.isfinite(jets.eta) & np.isfinite(jets.phi) & (jets.pt >= 0)
+    # one NaN or infinity in any of the four makes their sum so
+    good = np.isfinite(jets.pt + jets.eta + jets.phi + jets.mass) & (jets.pt >= 0)
     pt = np.where(good, jets.pt, 0).astype(np.float64)
     total = per_jet(pt)
     valid = (total > 0) & (per_jet(~good) == 0)

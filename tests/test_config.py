@@ -1,0 +1,69 @@
+"""One configuration from defaults, a file and single values; every mistake named."""
+
+from __future__ import annotations
+
+import pytest
+
+from jetad.config import RunConfig, resolve_config
+from jetad.errors import ConfigError
+
+
+def test_defaults_survive_yaml():
+    config = resolve_config()
+    assert config.method == "nae"
+    assert set(config.members) == {"image", "features"}
+    assert RunConfig.from_yaml(config.to_yaml()) == config
+
+
+def test_shared_sections_reach_every_member():
+    config = resolve_config(
+        settings=["training.epochs=3", "preprocessing.sigma=0.5", "members.image.training.epochs=4"]
+    )
+    assert config.members["features"].training.epochs == 3
+    assert config.members["image"].training.epochs == 4
+    assert config.members["image"].preprocessing.sigma == 0.5
+
+
+def test_settings_override_the_file_and_the_file_the_defaults():
+    text = "method: ae\ntraining:\n  epochs: 7\n  batch_size: 64\n"
+    config = resolve_config(text=text, settings=["training.batch_size=32"], seed=5)
+    assert (config.method, config.seed) == ("ae", 5)
+    assert config.members["image"].training.epochs == 7
+    assert config.members["image"].training.batch_size == 32
+    assert config.members["image"].training.contrastive is None
+
+
+def test_resolved_file_is_a_valid_file():
+    config = resolve_config(representation="image", settings=["training.learning_rate=1e-3"])
+    assert config.members["image"].training.learning_rate == 1e-3
+    assert resolve_config(text=config.to_yaml()) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["training.epoch=3"], "did you mean 'training.epochs'"),
+        (["sigma=3"], "did you mean 'preprocessing.sigma'"),
+        (["training.epochs=0"], "greater than or equal to 1, found 0"),
+        (["training.epochs=many"], "valid integer.*found 'many'"),
+        (["training"], "expected KEY=VALUE"),
+        (["training=3"], "must hold settings"),
+        (["network.hidden=[3"], "not valid YAML"),
+        (["members.image.preprocessing.representation=picture"], "picture"),
+        (["preprocessing.observables=[nonsense]"], "unknown observable 'nonsense'"),
+    ],
+)
+def test_mistakes_are_named(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve_config(settings=settings)
+
+
+def test_unknown_method_lists_the_valid_ones():
+    with pytest.raises(ConfigError, match="unknown method 'nea'; choose one of: nae"):
+        resolve_config(method="nea")
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: [", "members: {image: 3}", "method: 3"])
+def test_broken_files_are_one_sentence(text):
+    with pytest.raises(ConfigError):
+        resolve_config(text=text, source="my.yaml")

@@ -1,0 +1,186 @@
+"""Jet images against a plain loop, the definition by hand, and their symmetries."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy.ndimage import gaussian_filter
+
+from jetad.jets import Jets
+from jetad.preprocessing import preprocessor_from_dict
+from jetad.preprocessing.images import ImageConfig, JetImages, align
+
+
+def image_by_loop(jets: Jets, config: ImageConfig) -> np.ndarray:
+    """The contract's definition, one jet and one constituent at a time."""
+    out = np.full((len(jets), 1, config.n_eta, config.n_phi), np.nan)
+    for j in range(len(jets)):
+        rows = range(jets.offsets[j], jets.offsets[j + 1])
+        pt = [float(jets.pt[i]) for i in rows]
+        if not pt or not math.isfinite(sum(pt)) or sum(pt) <= 0:
+            continue
+        total = sum(pt)
+        eta = [float(jets.eta[i]) for i in rows]
+        phi = [math.remainder(float(jets.phi[i]) - float(jets.phi[rows[0]]), 2 * math.pi) for i in rows]
+        c_eta = sum(p * e for p, e in zip(pt, eta, strict=True)) / total
+        c_phi = sum(p * f for p, f in zip(pt, phi, strict=True)) / total
+        eta, phi = [e - c_eta for e in eta], [f - c_phi for f in phi]
+        moment = np.zeros((2, 2))
+        for p, e, f in zip(pt, eta, phi, strict=True):
+            moment += p * np.outer([e, f], [e, f])
+        _, vectors = np.linalg.eigh(moment)
+        major = vectors[:, 1]  # of the larger eigenvalue
+        # turn so that the major axis points along phi'
+        angle = math.pi / 2 - math.atan2(major[1], major[0])
+        c, s = math.cos(angle), math.sin(angle)
+        turned = [(e * c - f * s, e * s + f * c) for e, f in zip(eta, phi, strict=True)]
+        for axis in (0, 1):
+            right = sum(p for p, x in zip(pt, turned, strict=True) if x[axis] > 0)
+            left = sum(p for p, x in zip(pt, turned, strict=True) if x[axis] < 0)
+            if left > right:
+                turned = [tuple(-v if k == axis else v for k, v in enumerate(x)) for x in turned]
+        image = np.zeros((config.n_eta, config.n_phi))
+        for p, (e, f) in zip(pt, turned, strict=True):
+            a = math.floor(e / config.pixel_eta + config.n_eta / 2)
+            b = math.floor(f / config.pixel_phi + config.n_phi / 2)
+            if 0 <= a < config.n_eta and 0 <= b < config.n_phi:
+                image[a, b] += p
+        image = image**config.pixel_power
+        image /= image.sum()
+        out[j, 0] = (
+            gaussian_filter(image, config.sigma, mode="reflect", truncate=4) if config.sigma else image
+        )
+    return out
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ImageConfig(),
+        ImageConfig(sigma=0),
+        ImageConfig(sigma=2, pixel_power=0.5),
+        ImageConfig(n_eta=20, n_phi=30),
+    ],
+)
+def test_images_equal_the_plain_loop(make_jets, config):
+    jets = make_jets(60, seed=1)
+    fast, slow = JetImages(config).transform(jets), image_by_loop(jets, config)
+    if config.sigma:
+        # one constituent on a pixel border may fall to either side by rounding: compare jet by jet
+        same = [np.allclose(a, b, atol=2e-7) for a, b in zip(fast, slow, strict=True)]
+        assert np.mean(same) > 0.95
+    else:
+        assert np.mean(np.abs(fast - slow).reshape(60, -1).max(axis=1) < 1e-6) > 0.95
+    assert fast.dtype == np.float32
+    assert fast.shape == (60, 1, config.n_eta, config.n_phi)
+
+
+def test_three_constituents_by_hand():
+    # along eta: the major axis is turned to phi', the harder side to phi' > 0
+    jets = Jets.from_lists([[(60.0, 0.0, 1.0, 0.0), (30.0, 0.36, 1.0, 0.0), (10.0, 0.72, 1.0, 0.0)]])
+    image = JetImages(ImageConfig(sigma=0)).transform(jets)[0, 0]
+    centroid = 0.3 * 0.36 + 0.1 * 0.72
+    # 60 GeV at distance 0.18 on one side: flipped to phi' > 0; the others at -0.18 and -0.54
+    expected = {centroid: 0.6, -(0.36 - centroid): 0.3, -(0.72 - centroid): 0.1}
+    for phi, fraction in expected.items():
+        column = math.floor(phi / 0.035 + 20)
+        assert image[:, column].sum() == pytest.approx(fraction, abs=1e-6)
+    assert image.sum() == pytest.approx(1)
+
+
+def test_more_pt_at_positive_eta_and_phi(make_jets):
+    jets = make_jets(200, seed=3)
+    eta, phi, valid = align(jets)
+    assert valid.all()
+    for x in (eta, phi):
+        assert (jets.sum_over_constituents(jets.pt * np.sign(x)) >= -1e-3).all()
+    # the principal axis is vertical: no correlation, and the larger moment along phi'
+    ee, ep, pp = (jets.sum_over_constituents(jets.pt * a) for a in (eta * eta, eta * phi, phi * phi))
+    assert np.abs(ep).max() < 1e-3 * pp.max()
+    assert (pp >= ee - 1e-6 * pp.max()).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(shift=st.floats(-math.pi, math.pi), seed=st.integers(0, 1000))
+def test_turning_about_the_beam_changes_nothing(shift, seed):
+    from conftest import toy_jets
+
+    jets = toy_jets(20, seed)
+    phi = (jets.phi.astype(np.float64) + shift + np.pi) % (2 * np.pi) - np.pi
+    turned = Jets(pt=jets.pt, eta=jets.eta, phi=phi, mass=jets.mass, offsets=jets.offsets)
+    a, b = (JetImages().transform(j) for j in (jets, turned))
+    # float32 angles move constituents by 1e-7: a few may cross a pixel border
+    assert np.mean(np.abs(a - b).reshape(20, -1).max(axis=1) < 1e-4) >= 0.9
+
+
+def test_order_of_constituents_changes_nothing(make_jets):
+    jets = make_jets(50, seed=5)
+    order = np.lexsort((np.random.default_rng(0).random(len(jets.pt)), jets.jet_index))
+    mixed = Jets(
+        pt=jets.pt[order],
+        eta=jets.eta[order],
+        phi=jets.phi[order],
+        mass=jets.mass[order],
+        offsets=jets.offsets,
+    )
+    a, b = (JetImages().transform(j) for j in (jets, mixed))
+    assert np.mean(np.abs(a - b).reshape(50, -1).max(axis=1) < 1e-5) >= 0.95
+
+
+def test_pixels_accumulate():
+    jets = Jets.from_lists([[(50.0, 0.0, 0.0, 0.0), (30.0, 0.0, 0.0, 0.0)]])
+    image = JetImages(ImageConfig(sigma=0, normalize="none")).transform(jets)
+    assert image.max() == pytest.approx(80)
+
+
+def test_outside_fraction_counts_what_is_cut_off():
+    # 10 % of the pT sits 1.8 from the core along the axis, beyond the window of 0.7
+    jets = Jets.from_lists([[(90.0, 0.0, 0.0, 0.0), (10.0, 0.0, 2.0, 0.0)]])
+    assert JetImages().pixelate(jets).outside_fraction[0] == pytest.approx(0.1, abs=1e-6)
+
+
+def test_bad_jets_are_nan_and_leave_their_neighbours(make_jets):
+    good = make_jets(5, seed=7)
+    bad = Jets.from_lists(
+        [
+            [],
+            [(float("nan"), 0, 0, 0), (5.0, 0, 0, 0)],
+            [(0.0, 0, 0, 0)],
+            [(5.0, float("inf"), 0, 0)],
+            [(-3.0, 0, 0, 0)],
+        ]
+    )
+    mixed = Jets.concatenate([good[:2], bad, good[2:]])
+    images = JetImages().transform(mixed)
+    assert np.isnan(images[2:7]).all()
+    np.testing.assert_array_equal(np.delete(images, range(2, 7), axis=0), JetImages().transform(good))
+
+
+def test_no_jets_and_only_empty_jets():
+    assert JetImages().transform(Jets.from_lists([])).shape == (0, 1, 40, 40)
+    assert np.isnan(JetImages().transform(Jets.from_lists([[], []]))).all()
+
+
+def test_argument_is_left_as_it_is(make_jets):
+    jets = make_jets(10)
+    before = [a.copy() for a in (jets.pt, jets.eta, jets.phi)]
+    JetImages().transform(jets)
+    for a, b in zip(before, (jets.pt, jets.eta, jets.phi), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_settings_survive_a_round_trip():
+    imager = JetImages(ImageConfig(sigma=0.5, n_eta=24))
+    again = preprocessor_from_dict(imager.to_dict())
+    assert again.config == imager.config
+    assert "24 x 40" in repr(again)
+
+
+def test_unknown_setting_is_refused():
+    with pytest.raises(ValidationError, match="sigmas"):
+        ImageConfig(sigmas=2)
