@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from jetad.jets import Jets
+
+
+torch.set_num_threads(1)  # as the commands do; tests run side by side
 
 
 def toy_jets(n_jets: int, seed: int = 0, *, mean: int = 30, labels: int | None = None) -> Jets:

@@ -56,7 +56,7 @@ def test_run_directory_is_complete_and_loads(tmp_path, source, make_jets, method
     names = {p.name for p in run.path.iterdir()}
     assert names == {
         "config.yaml", "model.safetensors", "preprocessing.json", "calibration.json", "history.jsonl",
-        "provenance.json", "plots",
+        "provenance.json", "plots", "checkpoint.pt",
     }  # fmt: skip
     assert run.finished
     assert (tmp_path / "latest").resolve() == run.path.resolve()
@@ -204,6 +204,44 @@ def test_nae_on_two_dimensions_learns_the_density_where_ae_does_not():
     after = distance()
     assert after < 0.5 * before
     assert after < 0.45
+
+
+def test_contrastive_gradient_is_that_of_the_exact_likelihood():
+    """Two dimensions, so that the normalisation can be summed on a grid."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 2, generator=g) * torch.tensor([1.0, 0.5])
+    torch.manual_seed(1)
+    model = NormalizedAutoencoder((2,), NetworkConfig(components=None, hidden=(16,), latent_dim=2))
+    config = resolve_config().members["features"].training.contrastive
+    phase = Contrastive(model, config)
+    phase.start(x, x)
+    model.temperature.fill_(0.5)
+    phase.ceiling = float("inf")
+
+    n = 200
+    cells = (torch.arange(n) + 0.5) / n
+    axes = [low + (high - low) * cells for low, high in zip(model.low, model.high, strict=True)]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(-1, 2)
+    u = model.energy(grid) / model.temperature
+    # -log p(x) = u(x) + log of the integral of exp(-u)
+    exact = (model.energy(x) / model.temperature).mean() + torch.logsumexp(-u, dim=0)
+    want = torch.cat([v.flatten() for v in torch.autograd.grad(exact, list(model.parameters()))])
+
+    repeated = x.repeat(10, 1)  # 4000 chains
+    model.requires_grad_(False)
+    for _ in range(40):  # to equilibrium
+        phase.sampler.negatives(model, len(repeated), g)
+    model.requires_grad_(True)
+    estimates = []
+    for _ in range(10):
+        loss, _ = phase.loss(repeated, g)
+        estimates.append(
+            torch.cat([v.flatten() for v in torch.autograd.grad(loss, list(model.parameters()))])
+        )
+    found = torch.stack(estimates)
+    error = found.std(dim=0) / len(found) ** 0.5
+    assert ((found.mean(dim=0) - want) / (error + 1e-3 * want.abs().max())).abs().max() < 6
+    assert torch.cosine_similarity(found.mean(dim=0), want, dim=0) > 0.995
 
 
 def test_negatives_are_drawn_from_a_finished_run(tmp_path, source, make_jets):

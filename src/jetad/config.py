@@ -60,7 +60,7 @@ class TrainingConfig(_Strict):
     log_every: int = Field(25, ge=1, description="optimiser steps between lines of the history")
     validate_every: int = Field(100, ge=1, description="optimiser steps between validations")
     checkpoint_minutes: float = Field(
-        2.0, ge=0, description="time between checkpoints; 0 for every validation"
+        0.5, ge=0, description="time between checkpoints; 0 for every validation"
     )
 
 

@@ -82,7 +82,6 @@ class Run:
     def finish(self, **more: Any) -> None:
         """Mark the run as complete and point ``latest`` beside it at it."""
         self.write_json("provenance.json", {**self.provenance, **more, "status": "finished"})
-        (self.path / "checkpoint.pt").unlink(missing_ok=True)
         (self.path / "checkpoint.previous.pt").unlink(missing_ok=True)
         latest = self.path.parent / "latest"
         temporary = latest.with_name(f".latest.{os.getpid()}")
