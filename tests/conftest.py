@@ -8,7 +8,6 @@ import torch
 
 from jetad.jets import Jets
 
-
 torch.set_num_threads(1)  # as the commands do; tests run side by side
 
 

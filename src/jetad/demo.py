@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["BACKGROUND", "SIGNALS", "DemoResult", "run_demo"]
 
 BACKGROUND = "qcd_test.h5"
-SIGNALS = {"top": "top.h5", "aachen": "aachen.h5", "heidelberg": "heidelberg.h5"}
+SIGNALS = {"top": "top.h5", "svj": "svj.h5", "aachen": "aachen.h5", "heidelberg": "heidelberg.h5"}
 ROOT_SIGNALS = {"top": "top.root", "heidelberg": "heidelberg.root"}
 
 
@@ -45,6 +45,8 @@ def run_demo(
     Raises:
         OutputError: if ``folder`` exists and is not empty.
     """
+    import numpy as np
+
     from .config import resolve_config
     from .evaluation import evaluate
     from .negatives import draw_negatives
@@ -99,12 +101,10 @@ def run_demo(
     nae = Run.open(folder / "nae")
     drawn = draw_negatives(nae, "image", 8)
     jets = detector.members[0].preprocessor.transform(background[:8])
-    save(
-        plot_image_grid(
-            list(jets[:, 0]) + list(drawn.end[:, 0]), n_columns=8, row_titles=["QCD jets", "negatives"]
-        ),
-        folder / "negatives",
-    )
+    rows = np.concatenate([jets, drawn.end])
+    # negatives are projections on components and may undershoot zero: floor all, three decades below the peak
+    rows = np.maximum(rows, 1e-3 * rows.max())
+    save(plot_image_grid(rows, n_columns=8, row_titles=["QCD jets", "negatives"]), folder / "negatives")
     save(plot_history(nae.history()), folder / "history")
     with atomic_output(folder / "results.json") as temporary:
         results = {method: evaluation.to_dict() for method, evaluation in evaluations.items()}

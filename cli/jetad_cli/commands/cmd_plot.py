@@ -144,6 +144,8 @@ def negatives(run_dir: str | None, count: int) -> Figure:
         raise ConfigError(f"{run.path}: has no member trained on images to draw")
     drawn = draw_negatives(run, members[0], count)
     both = np.concatenate([drawn.start, drawn.end])
+    # inputs are projections on components and may undershoot zero: floor them, three decades below the peak
+    both = np.maximum(both, 1e-3 * both.max())
     return plot_image_grid(both, n_columns=count, row_titles=["decoded", "negative"])
 
 

@@ -86,7 +86,7 @@ def plot_history(records: Sequence[Mapping[str, Any]], *, keys: Sequence[str] | 
             few = {"marker": "o", "markersize": 5} if len(values) < 30 else {}
             axes.plot(steps, values, color=COLORS[i % len(COLORS)], label=key, linewidth=1.8, **few)
         drawn = np.concatenate([series[key][1] for key in names])
-        if drawn.min() > 0 and drawn.max() > 10 * drawn.min():
+        if np.nanmin(drawn) > 0 and np.nanmax(drawn) > 10 * np.nanmin(drawn):
             axes.set_yscale("log")
         else:
             axes.ticklabel_format(axis="y", scilimits=(-2, 4), useMathText=True)
@@ -123,11 +123,16 @@ def _steps(records: Sequence[Mapping[str, Any]]) -> Series | Any:
 
 
 def _series(records: Sequence[Mapping[str, Any]], x: NDArray[np.float64], key: str) -> Series:
-    pairs = [
-        (step, record[key])
-        for step, record in zip(x, records, strict=True)
-        if _is_number(record.get(key)) and math.isfinite(record[key])
-    ]
+    """Steps and values of a key; a NaN between two members, so that no line joins them."""
+    pairs: list[tuple[float, float]] = []
+    member = None
+    for step, record in zip(x, records, strict=True):
+        if not _is_number(record.get(key)) or not math.isfinite(record[key]):
+            continue
+        if pairs and record.get("member") != member:
+            pairs.append((step, math.nan))
+        member = record.get("member")
+        pairs.append((step, record[key]))
     array = np.asarray(pairs, dtype=np.float64).reshape(-1, 2)
     return array[:, 0], array[:, 1]
 
@@ -161,8 +166,9 @@ def _phases(records: Sequence[Mapping[str, Any]], x: NDArray[np.float64]) -> lis
     starts: list[tuple[float, str]] = []
     for step, record in zip(x, records, strict=True):
         phase = record.get("phase")
-        if phase is not None and (not starts or starts[-1][1] != str(phase)):
-            starts.append((float(step), str(phase)))
+        name = f"{record['member']}: {phase}" if "member" in record else str(phase)
+        if phase is not None and (not starts or starts[-1][1] != name):
+            starts.append((float(step), name))
     return starts
 
 
