@@ -9,6 +9,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from ..errors import InputError
+
 __all__ = ["NetworkConfig", "PrincipalComponents", "mlp"]
 
 
@@ -57,6 +59,8 @@ class PrincipalComponents(nn.Module):
     @torch.no_grad()
     def fit(self, rows: Tensor) -> None:
         """Measure mean and components on background, ``(n, *shape)``."""
+        if len(rows) < 2:
+            raise InputError(f"{len(rows)} usable background jets are too few to find principal components")
         x = rows.flatten(1).double()
         mean = x.mean(dim=0)
         x = x - mean

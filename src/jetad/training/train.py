@@ -31,6 +31,9 @@ __all__ = ["Split", "prepare_run", "split_background", "train"]
 
 logger = logging.getLogger("jetad.training")
 
+_FIT_JETS = 50_000  # enough for 60 principal components; 320 MB of images
+_CHUNK_JETS = 10_000
+
 Progress = Callable[[str, str, int, int, Mapping[str, Any]], None]
 
 
@@ -229,25 +232,31 @@ def _build_member(
     preprocessor = load(PREPROCESSORS, settings.representation, "representation")(settings).fit(split.train)
     torch.manual_seed(config.seed)  # the weights' start
     model = model_class(config.method)(preprocessor.shape, member_config.network)
-    rows_train, rows_val = (
-        _finite(preprocessor.transform(part), name) for part in (split.train, split.validation)
-    )
-    model.fit_input(rows_train)
+    some = np.linspace(0, len(split.train) - 1, min(len(split.train), _FIT_JETS)).round().astype(int)
+    model.fit_input(_finite(preprocessor.transform(split.train[some])))
     model.to(where)
-    with torch.no_grad():
-        x_train, x_val = (model.prepare(rows.to(where)) for rows in (rows_train, rows_val))
-    return Member(name, preprocessor, model, None), x_train, x_val
+    member = Member(name, preprocessor, model, None)
+    return member, _inputs(member, split.train, where), _inputs(member, split.validation, where)
 
 
-def _finite(rows: NDArray[np.float32], name: str) -> torch.Tensor:
-    good = np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)
-    if not good.all():
-        logger.warning(
-            "%d of %d background jets have no %s and are left out", int((~good).sum()), len(rows), name
-        )
-    if good.sum() < 5:
+@torch.no_grad()
+def _inputs(member: Member, jets: Jets, where: torch.device) -> torch.Tensor:
+    """Network inputs of all usable jets; only one chunk of images is in memory at a time."""
+    parts = []
+    for start in range(0, len(jets), _CHUNK_JETS):
+        rows = _finite(member.preprocessor.transform(jets[start : start + _CHUNK_JETS]))
+        parts.append(member.model.prepare(rows.to(where)))
+    x = torch.cat(parts)
+    if len(x) < 5:
         raise InputError("nearly all background jets are empty or non-finite; there is nothing to train on")
-    return torch.from_numpy(rows[good])
+    if len(x) < len(jets):
+        lost = len(jets) - len(x)
+        logger.warning("%d of %d background jets have no %s and are left out", lost, len(jets), member.name)
+    return x
+
+
+def _finite(rows: NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(rows[np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)])
 
 
 def _fit_member(
