@@ -108,7 +108,7 @@ def simulate(
         radius: Anti-kT radius.
         eta_max: Largest \\|eta\\| of the jet.
         mpi: Simulate multiparton interactions.
-        pt_hat_min: Lowest pT-hat [GeV] of 'qcd', 'top' and 'w'; 0.45, 0.35 and 0.45 of the smallest jet
+        pt_hat_min: Lowest pT-hat [GeV] of 'qcd', 'top' and 'w'; 0.45, 0.2 and 0.6 of the smallest jet
             pt by default.
         match_pt_to: Jet pt [GeV] whose distribution the jets shall follow, ``(n,)``.
         r_inv: Of 'svj': invisible fraction.
@@ -132,14 +132,14 @@ def simulate(
     import_fastjet()
 
     slices = _slices(process, selection, pt_hat_min)
-    chunk_events = int(np.clip(4 * n_jets, 100, MAX_CHUNK_EVENTS))
+    chunk_events = [_events_per_chunk(n_jets, pt_hat, selection) for pt_hat in slices]
     started = time.monotonic()
     results: list[list[ChunkResult]] = [[] for _ in slices]
 
     def chunks(wanted: NDArray[np.int64]) -> list[Chunk]:
         """The next ``wanted[i]`` chunks of each slice."""
         return [
-            Chunk(process, selection, slices[i], chunk_events, seed, (i, len(results[i]) + k), mpi, veto)
+            Chunk(process, selection, slices[i], chunk_events[i], seed, (i, len(results[i]) + k), mpi, veto)
             for i in range(len(slices))
             for k in range(int(wanted[i]))
         ]
@@ -236,6 +236,14 @@ def _slices(
     inner = [*(fraction * low for fraction in (0.35, 0.45, 0.6, 0.8, 1.0)), high, 1.3 * high]
     edges = [first, *(edge for edge in inner if edge > 1.05 * first)]
     return list(zip(edges, [*edges[1:], None], strict=True))
+
+
+def _events_per_chunk(n_jets: int, pt_hat: tuple[float, float | None] | None, selection: JetSelection) -> int:
+    n_events = int(np.clip(4 * n_jets, 100, MAX_CHUNK_EVENTS))
+    # far below the jets an event takes a tenth of a second, and few jets come from there
+    if pt_hat is not None and pt_hat[1] is not None and pt_hat[1] < 0.5 * selection.pt_min:
+        return max(n_events // 8, 50)
+    return n_events
 
 
 def _rates(results: list[list[ChunkResult]]) -> NDArray[np.float64]:

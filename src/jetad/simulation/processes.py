@@ -144,7 +144,7 @@ PROCESSES: dict[str, Process] = {
             1,
             "label_Tbqq",
             ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", *_HADRONIC_W),
-            lowest_pt_hat=0.35,
+            lowest_pt_hat=0.2,
             matched=6,
         ),
         Process(
@@ -153,7 +153,7 @@ PROCESSES: dict[str, Process] = {
             1,
             "label_Wqq",
             ("WeakBosonAndParton:qqbar2Wg = on", "WeakBosonAndParton:qg2Wq = on", *_HADRONIC_W),
-            lowest_pt_hat=0.45,
+            lowest_pt_hat=0.6,
             matched=24,
         ),
         Process(
