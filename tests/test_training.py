@@ -155,6 +155,11 @@ def test_divergence_is_an_error_and_leaves_no_model(tmp_path, source, make_jets)
     assert not (run.path / "model.safetensors").exists()
 
 
+def test_training_leaves_the_arithmetic_of_the_process_alone(tmp_path, source, make_jets):
+    train(start(tmp_path, source, "ae"), make_jets(150, seed=1))
+    assert np.float64(1e-310) * 1.0 != 0
+
+
 def test_only_unusable_jets_are_refused(tmp_path, source):
     with pytest.raises(InputError, match=r"fewer than two|empty or non-finite|too few"):
         train(start(tmp_path, source, "ae"), Jets.from_lists([[]] * 200))

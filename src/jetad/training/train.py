@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,7 +156,6 @@ def train(
     """
     config = run.config()
     where = select_device(device)
-    torch.set_flush_denormal(True)  # softmax tails and far ReLUs make denormals, which are slow on CPU
     if background.labels is not None and (background.labels == 1).any():
         n = int((background.labels == 1).sum())
         logger.warning(
@@ -259,6 +259,20 @@ def _finite(rows: NDArray[np.float32]) -> torch.Tensor:
     return torch.from_numpy(rows[np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)])
 
 
+@contextlib.contextmanager
+def _flushed_denormals() -> Iterator[None]:
+    """Denormals are zero inside: small activations and moments of Adam make them, and they are slow on CPU.
+
+    The flag belongs to the process; leaving it set would change the arithmetic of everybody else.
+    """
+    already = float(torch.tensor(1e-310, dtype=torch.float64) * 1.0) == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(already)
+
+
 def _fit_member(
     run: Run,
     member: Member,
@@ -313,7 +327,8 @@ def _fit_member(
     )
     if resume is not None:
         trainer.load_state_dict(resume)
-    trainer.fit(stop)
+    with _flushed_denormals():
+        trainer.fit(stop)
     return trainer.total_step
 
 
