@@ -230,3 +230,17 @@ def test_help_needs_no_torch(words):
     assert result.stdout
     if words == ["--help"]:
         assert all(name in result.stdout for name in COMMANDS)
+
+
+def test_demo_table_has_methods_side_by_side():
+    from jetad.evaluation import evaluate
+    from jetad.scores import Scores
+    from jetad_cli.commands.cmd_demo import side_by_side
+
+    rng = np.random.default_rng(0)
+    background, signal = (Scores(score=rng.normal(mean, 1, 200)) for mean in (0, 2))
+    evaluations = {name: evaluate(background, {"top": signal}) for name in ("nae", "ae")}
+    header, row = side_by_side(evaluations).splitlines()
+    assert header.split() == ["signal", "NAE", "AE"]
+    assert row.split()[0] == "top"
+    assert row.count(f"{evaluations['nae'].signals['top'].curve.auc:.4f}") == 2

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..options import device_option, seed_option
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from jetad.evaluation import Evaluation
+
+__all__ = ["command", "side_by_side"]
 
 
 @click.command()
@@ -40,8 +45,20 @@ def command(output: Path, seed: int, device: str) -> None:
         click.echo(f"QCD against signal, {name.upper()} trained on QCD:")
         click.echo(table(evaluation))
         click.echo()
+    click.echo("AUC against QCD side by side:")
+    click.echo(side_by_side(result.evaluations))
+    click.echo()
     click.echo("The NAE on the ROOT samples:")
     click.echo(table(result.root))
     click.echo()
     click.echo(f"figures: {output}/roc.pdf, images.pdf, negatives.pdf, history.pdf (and .png)")
     click.echo(f"next: jetad score YOUR_FILE --run {output}/nae")
+
+
+def side_by_side(evaluations: Mapping[str, Evaluation]) -> str:
+    """AUC and its error of every signal, one column per method."""
+    lines = ["signal      " + "".join(f"{name.upper():>18}" for name in evaluations)]
+    for signal in next(iter(evaluations.values())).signals:
+        curves = [evaluation.signals[signal].curve for evaluation in evaluations.values()]
+        lines.append(f"{signal:<12}" + "".join(f"{c.auc:>9.4f} ± {c.auc_error:.4f}" for c in curves))
+    return "\n".join(lines)
