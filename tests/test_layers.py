@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [
     {"errors", "registry"},
-    {"files", "kinematics", "samples"},
+    {"files", "kinematics", "samples", "presets", "distances"},
     {"jets"},
     {"scores", "readers", "writers", "preprocessing", "evaluation"},
     {"simulation", "inspection", "calibration", "plots"},

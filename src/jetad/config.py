@@ -12,15 +12,23 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import ConfigError
-from .models import MODELS
-from .models.networks import NetworkConfig
+from .models import METHODS, MODELS
+from .models.networks import NETWORKS, NetworkConfig
+from .preprocessing.constituents import ConstituentConfig
 from .preprocessing.features import FeatureConfig
 from .preprocessing.images import ImageConfig
+from .presets import merge
+from .presets import preset as load_preset
 from .registry import resolve
+from .samplers import SAMPLERS, contrastive
 from .samplers.on_manifold import OnManifoldConfig
 from .samplers.persistent import PersistentConfig
+from .samplers.recovery import RecoveryConfig
 
-__all__ = ["ContrastiveConfig", "DataConfig", "MemberConfig", "RunConfig", "TrainingConfig", "resolve_config"]
+__all__ = [
+    "ContrastiveConfig", "DataConfig", "MemberConfig", "RunConfig", "TrainingConfig", "TransportConfig",
+    "resolve_config",
+]  # fmt: skip
 
 
 class _Strict(BaseModel):
@@ -37,26 +45,54 @@ class DataConfig(_Strict):
     max_jets: int | None = Field(None, ge=10, description="use only so many jets; null for all")
 
 
-class ContrastiveConfig(_Strict):
-    """The second phase of a normalized autoencoder."""
+class SecondPhaseConfig(_Strict):
+    """What every phase with negatives takes."""
 
     steps: int = Field(500, ge=1, description="optimiser steps")
     learning_rate: float = Field(1e-4, gt=0)
     temperature: float | Literal["auto"] = Field("auto", description="T, or auto for 2 <E> / k")
-    ceiling: float = Field(
-        2.0, gt=1, description="negatives are raised until E/T is this many times that of the background"
+    box_margin: float = Field(
+        0.2, ge=0, description="of the box of the chains beyond the background's range, relative to it"
     )
-    sampler: Annotated[OnManifoldConfig | PersistentConfig, Field(discriminator="kind")] = OnManifoldConfig()
+    select: Literal["last", "distance"] = Field(
+        "last",
+        description="keep the last model, or the one whose negatives are nearest to held-out background",
+    )
+
+
+class ContrastiveConfig(SecondPhaseConfig):
+    """The phase that lowers energies of the background and raises those of negatives."""
+
+    ceiling: float | None = Field(
+        2.0, gt=0, description="negatives are raised until E/T is this many times that of the background"
+    )
+    square_penalty: float = Field(0.0, ge=0, description="weight of <u+^2> + <u-^2>, u = E / T")
+    divergence: float = Field(10.0, gt=1, description="growth of energies that counts as divergence")
+    sampler: Annotated[
+        OnManifoldConfig | PersistentConfig | contrastive.DataConfig | RecoveryConfig,
+        Field(discriminator="kind"),
+    ] = OnManifoldConfig()
+
+
+class TransportConfig(SecondPhaseConfig):
+    """The phase that moves the model's samples onto the background (Wasserstein NAE)."""
+
+    distance: Literal["exact", "sliced", "sinkhorn", "energy"] = "sliced"
+    differentiable_steps: int = Field(3, ge=1, description="last steps of a chain that keep their graph")
+    sampler: PersistentConfig = PersistentConfig()
+    select: Literal["last", "distance"] = "distance"
 
 
 class TrainingConfig(_Strict):
-    """Phases of the training: reconstruction, then (for normalized autoencoders) contrastive."""
+    """Phases of the training: reconstruction, then one with negatives, as the method has them."""
 
     batch_size: int = Field(128, ge=2)
     epochs: int = Field(20, ge=1, description="passes over the data in the reconstruction phase")
     learning_rate: float = Field(2e-3, gt=0, description="peak of the one-cycle schedule")
     max_grad_norm: float = Field(10.0, gt=0)
     contrastive: ContrastiveConfig | None = None
+    transport: TransportConfig | None = None
+    retries: int = Field(3, ge=0, description="times a diverged training goes back, at half the rate")
     log_every: int = Field(25, ge=1, description="optimiser steps between lines of the history")
     validate_every: int = Field(100, ge=1, description="optimiser steps between validations")
     checkpoint_minutes: float = Field(
@@ -67,7 +103,9 @@ class TrainingConfig(_Strict):
 class MemberConfig(_Strict):
     """One representation of the jets with the detector trained on it."""
 
-    preprocessing: Annotated[ImageConfig | FeatureConfig, Field(discriminator="representation")]
+    preprocessing: Annotated[
+        ImageConfig | FeatureConfig | ConstituentConfig, Field(discriminator="representation")
+    ]
     network: NetworkConfig
     training: TrainingConfig
 
@@ -86,12 +124,30 @@ class RunConfig(_Strict):
         for name, member in self.members.items():
             if not name.isidentifier():
                 raise ValueError(f"member name '{name}' is not a plain word")
-            where = f"members.{name}.training.contrastive"
-            if self.method == "ae" and member.training.contrastive is not None:
-                raise ValueError(f"method 'ae' has no contrastive phase; remove {where}")
-            if self.method == "nae" and member.training.contrastive is None:
-                raise ValueError(f"method 'nae' needs {where}")
+            for phase in ("contrastive", "transport"):
+                where = f"members.{name}.training.{phase}"
+                given = getattr(member.training, phase) is not None
+                if given and phase not in METHODS[self.method].phases:
+                    raise ValueError(f"method '{self.method}' has no {phase} phase; remove {where}")
+                if not given and phase in METHODS[self.method].phases:
+                    raise ValueError(f"method '{self.method}' needs {where}")
+            self._sampler_fits(name, member)
         return self
+
+    def _sampler_fits(self, name: str, member: MemberConfig) -> None:
+        """Samplers need parts that not every method has: a decoder, or frozen autoencoders."""
+        if member.training.contrastive is None:
+            return
+        kind = member.training.contrastive.sampler.kind
+        fitting = {
+            "nae": ("omi", "pcd", "cd"), "igebm": ("pcd", "cd"),
+            "mpdr-s": ("recovery", "pcd", "cd"), "mpdr-r": ("recovery", "omi", "pcd", "cd"),
+        }[self.method]  # fmt: skip
+        if kind not in fitting:
+            raise ValueError(
+                f"method '{self.method}' cannot use sampler '{kind}' "
+                f"(members.{name}.training.contrastive.sampler.kind); choose one of: {', '.join(fitting)}"
+            )
 
     def to_yaml(self) -> str:
         """Every setting spelled out."""
@@ -103,59 +159,31 @@ class RunConfig(_Strict):
         return _checked(_parse(text, source), source)
 
 
-# Defaults of the members. Only background entered their choice: the image carries what the eye would see,
-# the features the size and multiplicity that unit-sum images have lost.
-_IMAGE = {
-    "preprocessing": {"representation": "image", "sigma": 2.0},
-    "network": {"components": 60, "hidden": [256, 128], "latent_dim": 8},
-    "training": {"epochs": 20, "batch_size": 128, "learning_rate": 2e-3},
-}
-_FEATURES = {
-    "preprocessing": {"representation": "features"},
-    "network": {"components": None, "hidden": [128, 128], "latent_dim": 3},
-    "training": {"epochs": 10, "batch_size": 256, "learning_rate": 1e-3},
-}
-_MEMBERS: dict[str, dict[str, Any]] = {"image": _IMAGE, "features": _FEATURES}
-_CONTRASTIVE: dict[str, dict[str, Any]] = {
-    "image": {"steps": 500, "learning_rate": 1e-4, "sampler": {"kind": "omi"}},
-    "features": {
-        "steps": 1500,
-        "learning_rate": 3e-4,
-        # three features in units of their spread: the density varies over a third of one
-        "temperature": 0.3,
-        "ceiling": 20.0,
-        "sampler": {"kind": "pcd"},
-    },
-}
 # sections that may stand at the top of a configuration and then hold for every member
 _SHARED = ("network", "training", "preprocessing")
 
 
-def default_config(method: str, representation: str | None = None) -> dict[str, Any]:
-    """The defaults of a method as plain values; one member only if ``representation`` is given."""
-    resolve(MODELS, method, "method")
-    if representation is not None and representation not in _MEMBERS:
-        resolve({name: "" for name in _MEMBERS}, representation, "representation")
-    members = {}
-    for name, sections in _MEMBERS.items():
-        if representation in (None, name):
-            member = {key: dict(value) for key, value in sections.items()}
-            if method != "ae":
-                member["training"]["contrastive"] = dict(_CONTRASTIVE[name])
-            members[name] = member
-    return {"method": method, "members": members}
+def default_config(preset: str, representations: Iterable[str] = ()) -> dict[str, Any]:
+    """The settings of a preset as plain values, with its default members or those given."""
+    config = load_preset(preset)
+    members = config["members"]
+    chosen = list(representations) or config.get("default", list(members))
+    for name in chosen:
+        resolve(dict.fromkeys(members, ""), name, "representation")
+    return {"method": config["method"], "members": {name: members[name] for name in chosen}}
 
 
 def resolve_config(
     *,
     method: str | None = None,
+    preset: str | None = None,
     representation: str | None = None,
     text: str | None = None,
     source: str = "configuration",
     settings: Iterable[str] = (),
     seed: int | None = None,
 ) -> RunConfig:
-    """Defaults of the method, then the YAML ``text``, then ``key=value`` settings, then the seed.
+    """The preset (of the method's name if none is given), the YAML ``text``, the settings, the seed.
 
     ``training``, ``network`` and ``preprocessing`` at the top hold for every member that has such a
     setting; ``members.NAME.training...`` holds for one.
@@ -164,16 +192,22 @@ def resolve_config(
         ConfigError: naming the key, the nearest valid one, and what was expected.
     """
     given = _parse(text, source) if text is not None else {}
-    method = method or given.get("method") or "nae"
-    if not isinstance(method, str):
-        raise ConfigError(f"{source}: method must be a name, found {method!r}")
-    only = representation
-    if only is None and isinstance(given.get("members"), dict) and set(given["members"]) < set(_MEMBERS):
-        known = [name for name in given["members"] if name in _MEMBERS]
-        only = known[0] if len(known) == 1 else None
-    config = default_config(method, only)
+    preset = preset or given.pop("preset", None)
+    method = method or given.get("method") or (None if preset else "nae")
+    for name, value in (("method", method), ("preset", preset)):
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{source}: {name} must be a name, found {value!r}")
+    if method is not None:
+        resolve(MODELS, method, "method")
+    name = preset or method or "nae"
+    chosen = [] if representation is None else [representation]
+    if not chosen and isinstance(given.get("members"), dict):
+        known = load_preset(name)["members"]
+        chosen = [member for member in given["members"] if member in known]
+    config = default_config(name, chosen)
+    if method is not None and config["method"] != method:
+        raise ConfigError(f"preset '{preset}' is one of method '{config['method']}', not of '{method}'")
     _overlay(config, given, source)
-    config["method"] = method
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
@@ -203,32 +237,32 @@ def _overlay(config: dict[str, Any], given: Mapping[str, Any], source: str) -> N
             for member in config["members"].values():
                 fitting = {k: v for k, v in value.items() if _fits(key, k, member)}
                 taken |= set(fitting)
-                _merge(member[key], fitting)
+                merge(member[key], fitting)
             for unknown in set(value) - taken:
                 # leave it where the check of the whole will find and explain it
                 first = next(iter(config["members"].values()))
                 first[key][unknown] = value[unknown]
         elif isinstance(value, dict) and isinstance(config.get(key), dict):
-            _merge(config[key], value)
+            merge(config[key], value)
         else:
             config[key] = value
 
 
 def _fits(section: str, key: str, member: Mapping[str, Any]) -> bool:
     if section == "preprocessing":
-        kind = member["preprocessing"]["representation"]
-        return key in (ImageConfig if kind == "image" else FeatureConfig).model_fields
-    if section == "training" and key == "contrastive":
-        return "contrastive" in member["training"]
-    return key in (NetworkConfig if section == "network" else TrainingConfig).model_fields
+        fields = _REPRESENTATIONS[member["preprocessing"]["representation"]].model_fields
+    elif section == "network":
+        fields = NETWORKS[member["network"]["kind"]].model_fields
+    else:
+        fields = TrainingConfig.model_fields
+        if key in ("contrastive", "transport"):
+            return key in member["training"]
+    return key in fields
 
 
-def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = value
+_REPRESENTATIONS: dict[str, type[BaseModel]] = {
+    "image": ImageConfig, "features": FeatureConfig, "constituents": ConstituentConfig,
+}  # fmt: skip
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
@@ -266,7 +300,9 @@ def _explain(error: ValidationError) -> str:
     """The first problem of a validation error in one sentence."""
     first = error.errors()[0]
     # pydantic names the chosen variant of a union in the path; the user never wrote it
-    variants = {"preprocessing": ("image", "features"), "sampler": ("omi", "pcd")}
+    variants = {
+        "preprocessing": tuple(_REPRESENTATIONS), "network": tuple(NETWORKS), "sampler": tuple(SAMPLERS),
+    }  # fmt: skip
     parts = [str(part) for part in first["loc"]]
     where = ".".join(
         p for before, p in zip(["", *parts], parts, strict=False) if p not in variants.get(before, ())

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from .errors import ConfigError
-from .models.nae import NormalizedAutoencoder
+from .jets import Jets
+from .models.density import DensityModel
 from .registry import load
 from .run import Run
 from .samplers import SAMPLERS
@@ -26,27 +27,51 @@ class DrawnNegatives(NamedTuple):
 
 
 def draw_negatives(
-    run: Run, member: str | None = None, n: int = 16, *, rounds: int = 50, seed: int = 1
+    run: Run,
+    member: str | None = None,
+    n: int = 16,
+    *,
+    background: Jets | None = None,
+    rounds: int = 50,
+    seed: int = 1,
 ) -> DrawnNegatives:
-    """Run the chains of a trained normalized autoencoder ``rounds`` times and return the last ends.
+    """Run the chains of a trained detector ``rounds`` times and return the last ends.
+
+    Arguments:
+        run: A finished run.
+        member: Its first one if left out.
+        n: Number of negatives.
+        background: Jets that chains start from; only samplers that start at data need them.
+        rounds: Calls of the sampler; persistent chains get on with each.
+        seed: Of the chains.
 
     Raises:
-        ConfigError: if the run has no such member, or its method draws no negatives.
+        ConfigError: if the run has no such member, its method draws no negatives, or background is missing.
     """
     config = run.config()
     detector = run.detector("cpu")
-    models = {m.name: m.model for m in detector.members}
-    member = member or next(iter(models))
-    if member not in models:
-        raise ConfigError(f"{run.path}: has no member '{member}'; choose one of {', '.join(models)}")
-    model, contrastive = models[member], config.members[member].training.contrastive
-    if contrastive is None or not isinstance(model, NormalizedAutoencoder):
+    members = {m.name: m for m in detector.members}
+    member = member or next(iter(members))
+    if member not in members:
+        raise ConfigError(f"{run.path}: has no member '{member}'; choose one of {', '.join(members)}")
+    model, training = members[member].model, config.members[member].training
+    settings = training.contrastive or training.transport
+    if settings is None or not isinstance(model, DensityModel):
         raise ConfigError(f"{run.path}: method '{config.method}' draws no negatives")
-    sampler: Sampler = load(SAMPLERS, contrastive.sampler.kind, "sampler")(contrastive.sampler)
+    sampler: Sampler = load(SAMPLERS, settings.sampler.kind, "sampler")(settings.sampler)
     generator = torch.Generator().manual_seed(seed)
-    negatives = sampler.negatives(model, n, generator)
+    if background is not None:
+        rows = torch.from_numpy(members[member].preprocessor.transform(background))
+        x = model.prepare(rows[torch.isfinite(rows.flatten(1)).all(dim=1)][:n])
+    elif settings.sampler.kind in ("cd", "recovery"):
+        raise ConfigError(
+            f"{run.path}: the chains of sampler '{settings.sampler.kind}' start at background jets; give some"
+        )
+    else:
+        x = model.random_input(n, generator)  # only its length counts
+    negatives = sampler.negatives(model, x, generator)
     for _ in range(rounds):
-        negatives = sampler.negatives(model, n, generator)
+        negatives = sampler.negatives(model, x, generator)
     with torch.no_grad():
         energy = model.energy(negatives.x) / model.temperature
     return DrawnNegatives(

@@ -16,9 +16,18 @@ __all__ = ["command"]
 def command(as_json: bool) -> None:
     """List the methods that 'jetad train --method' knows, the default first."""
     from jetad.models import METHODS
+    from jetad.presets import preset, presets
 
+    published = {name: summary for name, summary in presets().items() if name not in METHODS}
     if as_json:
-        click.echo(json.dumps({name: info._asdict() for name, info in METHODS.items()}, indent=1))
+        table = {name: {**info._asdict(), "presets": []} for name, info in METHODS.items()}
+        for name in published:
+            table[preset(name)["method"]]["presets"].append(name)
+        click.echo(json.dumps(table, indent=1))
         return
     for name, info in METHODS.items():
-        click.echo(f"{name:<6} {info.kind:<15} {info.summary} [{info.reference}]")
+        click.echo(f"{name:<7} {info.kind:<15} {info.summary} [{info.reference}]")
+    if published:
+        click.echo("\nother settings of them (--preset):")
+    for name, summary in published.items():
+        click.echo(f"{name:<15} {summary}")

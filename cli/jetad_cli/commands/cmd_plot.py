@@ -163,7 +163,6 @@ def reconstructions(file: str, run_dir: str | None) -> Figure:
     import torch
 
     from jetad.errors import ConfigError
-    from jetad.models.autoencoder import Autoencoder
     from jetad.plots import plot_reconstructions
     from jetad.readers import read
     from jetad.run import find_run
@@ -171,11 +170,12 @@ def reconstructions(file: str, run_dir: str | None) -> Figure:
     run = find_run(run_dir)
     for member in run.detector("cpu").members:
         shape = member.preprocessor.shape
-        if len(shape) == 3 and isinstance(member.model, Autoencoder):
+        reconstruct: Any = getattr(member.model, "reconstruct", None)
+        if len(shape) == 3 and reconstruct is not None:
             with torch.no_grad():
                 x = member.model.prepare(
                     torch.from_numpy(member.preprocessor.transform(read([file], max_jets=4)))
                 )
-                pair = [member.model.restore(v).numpy() for v in (x, member.model.reconstruct(x))]
+                pair = [member.model.restore(v).numpy() for v in (x, reconstruct(x))]
             return plot_reconstructions(*pair)
     raise ConfigError(f"{run.path}: has no autoencoder of images to draw")

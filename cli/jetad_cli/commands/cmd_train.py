@@ -35,8 +35,10 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     help="Background jets (files, globs); one data set.",
 )
 @click.option("--method", "-m", help="Detector (see 'jetad methods').  [default: nae]")
+@click.option("--preset", help="Published or own settings by name; 'jetad methods' lists them.")
 @click.option(
-    "--representation", help="Train on one representation only: image or features.  [default: both]"
+    "--representation",
+    help="Train on one representation only: image, features or constituents.  [default: image and features]",
 )
 @click.option("--config", "config_file", type=click.Path(dir_okay=False), help="YAML file of settings.")
 @click.option(
@@ -65,6 +67,7 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
 def command(
     background: tuple[str, ...],
     method: str | None,
+    preset: str | None,
     representation: str | None,
     config_file: str | None,
     settings: tuple[str, ...],
@@ -95,6 +98,7 @@ def command(
             raise ConfigError(f"--config {config_file}: cannot be read ({error})") from error
     config = resolve_config(
         method=method,
+        preset=preset,
         representation=representation,
         text=text,
         source=config_file or "configuration",

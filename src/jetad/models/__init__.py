@@ -10,31 +10,67 @@ __all__ = ["METHODS", "MODELS", "MethodInfo", "model_class"]
 
 
 class MethodInfo(NamedTuple):
-    """What ``jetad methods`` prints of a method."""
+    """What ``jetad methods`` prints of a method, and the phases of its training."""
 
     kind: str
     inputs: str
     reference: str
     summary: str
+    phases: tuple[str, ...]
 
 
 MODELS = {
     "nae": "jetad.models.nae:NormalizedAutoencoder",
+    "wnae": "jetad.models.wnae:WassersteinNormalizedAutoencoder",
+    "mpdr-s": "jetad.models.mpdr:ManifoldScalar",
+    "mpdr-r": "jetad.models.mpdr:ManifoldReconstruction",
+    "igebm": "jetad.models.igebm:ScalarEnergy",
     "ae": "jetad.models.autoencoder:Autoencoder",
 }
 
+_INPUTS = "image, features, constituents"
 METHODS = {
     "nae": MethodInfo(
         "energy-based",
-        "image",
+        _INPUTS,
         "arXiv:2105.05735, arXiv:2206.14225",
         "normalized autoencoder: reconstruction error as the energy of a density",
+        ("reconstruction", "contrastive"),
+    ),
+    "wnae": MethodInfo(
+        "energy-based",
+        _INPUTS,
+        "arXiv:2510.02168",
+        "Wasserstein NAE: transport distance between background and the model's samples",
+        ("reconstruction", "transport"),
+    ),
+    "mpdr-s": MethodInfo(
+        "energy-based",
+        _INPUTS,
+        "arXiv:2310.18677",
+        "manifold projection-diffusion recovery of a scalar energy",
+        ("reconstruction", "contrastive"),
+    ),
+    "mpdr-r": MethodInfo(
+        "energy-based",
+        _INPUTS,
+        "arXiv:2310.18677",
+        "manifold projection-diffusion recovery of a reconstruction error",
+        ("reconstruction", "contrastive"),
+    ),
+    "igebm": MethodInfo(
+        "energy-based",
+        _INPUTS,
+        "arXiv:1903.08689",
+        "scalar energy with negatives from persistent Langevin chains",
+        ("contrastive",),
     ),
     "ae": MethodInfo(
         "reconstruction",
-        "image",
+        _INPUTS,
         "arXiv:1808.08979",
         "autoencoder: reconstruction error; misses simpler outliers",
+        ("reconstruction",),
     ),
 }
 

@@ -12,11 +12,13 @@ __all__ = ["PREPROCESSORS", "REPRESENTATIONS", "Preprocessor", "preprocessor_fro
 PREPROCESSORS = {
     "image": "jetad.preprocessing.images:JetImages",
     "features": "jetad.preprocessing.features:JetFeatures",
+    "constituents": "jetad.preprocessing.constituents:JetConstituents",
 }
 # the settings of each
 REPRESENTATIONS = {
     "image": "jetad.preprocessing.images:ImageConfig",
     "features": "jetad.preprocessing.features:FeatureConfig",
+    "constituents": "jetad.preprocessing.constituents:ConstituentConfig",
 }
 
 

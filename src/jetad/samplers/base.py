@@ -1,4 +1,4 @@
-"""What samplers share: settings, results, the tuning of step sizes, independence moves."""
+"""What samplers share: settings, results, chains with tuned steps, independence moves."""
 
 from __future__ import annotations
 
@@ -10,20 +10,28 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from .geometry import Geometry
+from .geometry import EUCLIDEAN, Geometry
+from .langevin import Chain, Energy, langevin
 
-__all__ = ["ChainConfig", "Negatives", "NormalizedModel", "Sampler", "SamplerConfig", "independence", "tuned"]
+__all__ = [
+    "ChainConfig", "ChainRunner", "Negatives", "NormalizedModel", "Sampler", "SamplerConfig", "independence",
+]  # fmt: skip
 
 
 class ChainConfig(BaseModel):
-    """A Metropolis-adjusted Langevin chain whose step size tunes itself."""
+    """A Langevin chain: Metropolis-adjusted with a step size that tunes itself, or unadjusted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     n_steps: int = Field(8, ge=0)
-    step_size: float = Field(0.05, gt=0, description="where the tuning starts; noise_std^2 = 2 step_size")
+    step_size: float = Field(0.05, gt=0, description="where the tuning starts; fixed if not adjusted")
+    adjusted: bool = Field(True, description="accept or refuse every move (noise_std^2 = 2 step_size)")
     acceptance: float = Field(0.6, gt=0, lt=1, description="acceptance rate the step size is tuned to")
     max_step_size: float = Field(1.0, gt=0)
+    noise_std: float | None = Field(None, ge=0, description="of unadjusted chains; null for the exact one")
+    max_gradient: float | None = Field(None, gt=0, description="of unadjusted chains, of E / T")
+    unit_gradient: bool = Field(False, description="unadjusted: every gradient gets length one")
+    anneal: bool = Field(False, description="unadjusted: noise_std / (1 + t) at step t")
 
 
 class SamplerConfig(BaseModel):
@@ -48,24 +56,88 @@ class NormalizedModel(Protocol):
     """What samplers need of a model."""
 
     temperature: Tensor
-    latent_geometry: Geometry
 
+    def energy(self, x: Tensor) -> Tensor: ...
     def boxed_energy(self, x: Tensor) -> Tensor: ...
+    def clamp(self, x: Tensor) -> Tensor: ...
     def random_input(self, n: int, generator: torch.Generator | None = None) -> Tensor: ...
-    def latent_energy(self, z: Tensor) -> Tensor: ...
-    def decode(self, z: Tensor) -> Tensor: ...
-    def random_latent(self, n: int, generator: torch.Generator | None = None) -> Tensor: ...
 
 
 class Sampler(Protocol):
     """Draws negatives of a model and keeps what it needs for the next time."""
 
-    def negatives(self, model: NormalizedModel, n: int, generator: torch.Generator) -> Negatives:
-        """``n`` negatives; the model's parameters should not require gradients meanwhile."""
+    def negatives(self, model: Any, x: Tensor, generator: torch.Generator) -> Negatives:
+        """As many negatives as there are background inputs ``x``, ``(n, d)``.
+
+        The model's parameters should not require gradients meanwhile.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class ChainRunner:
+    """Runs chains of one kind and carries their step size from one call to the next."""
+
+    def __init__(self, config: ChainConfig) -> None:
+        self.config = config
+        self.step_size = config.step_size
+
+    def run(
+        self,
+        energy: Energy,
+        x0: Tensor,
+        generator: torch.Generator,
+        *,
+        temperature: Tensor | float = 1.0,
+        geometry: Geometry = EUCLIDEAN,
+        scale: Tensor | float = 1.0,
+        clamp: Callable[[Tensor], Tensor] | None = None,
+        n_steps: int | None = None,
+    ) -> Chain:
+        """Chains from ``x0``; the step size of adjusted ones is ``scale`` times the tuned one.
+
+        Arguments:
+            energy: ``(n, d) -> (n,)``; infinite where an adjusted chain must not go.
+            x0: Starts, ``(n, d)``.
+            generator: Source of the random numbers.
+            temperature: T of ``exp(-E / T)``.
+            geometry: Flat space or the sphere.
+            scale: Unit of the step size: E / T changes over distances of sqrt(scale).
+            clamp: Keeps unadjusted chains inside.
+            n_steps: Other than configured.
+        """
+        c = self.config
+        n = c.n_steps if n_steps is None else n_steps
+        if c.adjusted:
+            chain = langevin(
+                energy, x0, n_steps=n, step_size=self.step_size * scale, temperature=temperature,
+                geometry=geometry, metropolis=True, generator=generator,
+            )  # fmt: skip
+            if n:
+                # one stochastic-approximation step of log(step size) towards the wanted acceptance rate
+                up = math.exp(0.1 * (float(chain.acceptance_rate) - c.acceptance))
+                self.step_size = min(self.step_size * up, c.max_step_size)
+            return chain
+        std = (2 * c.step_size) ** 0.5 if c.noise_std is None else c.noise_std
+        return langevin(
+            energy, x0, n_steps=n, step_size=c.step_size, temperature=temperature, geometry=geometry,
+            noise_std=[std / (1 + t) for t in range(n)] if c.anneal else std,
+            max_gradient=c.max_gradient, unit_gradient=c.unit_gradient, project=clamp, generator=generator,
+        )  # fmt: skip
+
+    def visible(self, model: NormalizedModel, x0: Tensor, generator: torch.Generator) -> Chain:
+        """Chains among the inputs of a model, at its temperature and in its box."""
+        energy = model.boxed_energy if self.config.adjusted else model.energy
+        t = model.temperature
+        return self.run(energy, x0, generator, temperature=t, scale=t, clamp=model.clamp)
+
+    def metrics(self, name: str, chain: Chain) -> dict[str, Tensor | float]:
+        """Numbers for the history."""
+        if self.config.adjusted:
+            return {f"{name}_acceptance": chain.acceptance_rate, f"{name}_step_size": self.step_size}
+        return {f"{name}_step_norm": chain.step_norm}
 
 
 @torch.no_grad()
@@ -97,10 +169,3 @@ def independence(
         e = torch.where(take, e_new[j], e)
         rate = rate + take.to(x.dtype).mean() / k
     return x, rate
-
-
-def tuned(step: float, acceptance: Tensor, config: ChainConfig) -> float:
-    """One stochastic-approximation step of log(step size) towards the wanted acceptance rate."""
-    if config.n_steps == 0:
-        return step
-    return min(step * math.exp(0.1 * (float(acceptance) - config.acceptance)), config.max_step_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,12 +30,13 @@ def langevin(
     *,
     n_steps: int,
     step_size: float | Tensor,
-    noise_std: float | Tensor | None = None,
+    noise_std: float | Tensor | Sequence[float] | None = None,
     temperature: float | Tensor = 1.0,
     geometry: Geometry = EUCLIDEAN,
     metropolis: bool = False,
     project: Callable[[Tensor], Tensor] | None = None,
-    max_drift: float | None = None,
+    max_gradient: float | None = None,
+    unit_gradient: bool = False,
     generator: torch.Generator | None = None,
 ) -> Chain:
     r"""Run Langevin chains ``x <- x - step_size * grad E(x) / T + noise_std * xi``, ``xi ~ N(0, 1)``.
@@ -50,18 +51,20 @@ def langevin(
         x0: Starts, ``(n, ...)``; left as it is.
         n_steps: Number of steps.
         step_size: Factor of the gradient of ``E / T``.
-        noise_std: Standard deviation of the noise per coordinate; ``sqrt(2 * step_size)`` if ``None``.
+        noise_std: Standard deviation of the noise per coordinate; ``sqrt(2 * step_size)`` if ``None``; a
+            sequence gives it for every step.
         temperature: The T above.
         geometry: Flat space, or the sphere (moves along great circles; drift and noise are tangent).
         metropolis: Accept or reject every move (MALA).
         project: Applied after each move (clamp to a box, for example). Breaks detailed balance.
-        max_drift: Largest length of one drift step; longer ones are shortened. Breaks the unadjusted
+        max_gradient: Longer gradients of ``E / T`` are shortened to this. Breaks the unadjusted
             stationarity where it acts, never the adjusted one.
+        unit_gradient: Every gradient gets length one: each drift moves as far as every other.
         generator: Source of the random numbers.
 
     Raises:
-        ValueError: for ``metropolis`` together with ``project``, or an energy that does
-            not return one number a row.
+        ValueError: for ``metropolis`` together with ``project``, an energy that does not return one number
+            a row, or a wrong number of ``noise_std``.
 
     References:
         Roberts, Tweedie, "Exponential convergence of Langevin distributions and their discrete
@@ -72,6 +75,9 @@ def langevin(
         raise ValueError("a Metropolis step needs the plain proposal: no projection")
     if noise_std is None:
         noise_std = (2 * step_size) ** 0.5
+    stds = noise_std if isinstance(noise_std, Sequence) else [noise_std] * n_steps
+    if len(stds) != n_steps:
+        raise ValueError(f"{len(stds)} values of noise_std for {n_steps} steps")
 
     def gradient(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
@@ -82,11 +88,11 @@ def langevin(
             (g,) = torch.autograd.grad(e.sum(), x)
         x = x.detach()
         g = geometry.tangent(x, g)
-        drift = -step_size * g
-        if max_drift is not None:
-            length = _norm(drift)
-            drift = drift * (max_drift / length.clamp_min(max_drift))
-        return e.detach(), drift, x
+        if unit_gradient:
+            g = g / _norm(g).clamp_min(1e-30)
+        if max_gradient is not None:
+            g = g * (max_gradient / _norm(g).clamp_min(max_gradient))
+        return e.detach(), -step_size * g, x
 
     trace: list[Tensor] = []
     accepted = x0.new_zeros(())
@@ -95,7 +101,7 @@ def langevin(
     for k in range(n_steps):
         trace.append(e)
         noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        noise = geometry.tangent(x, noise_std * noise)
+        noise = geometry.tangent(x, stds[k] * noise)
         v = drift + noise
         y = geometry.move(x, v)
         if project is not None:
@@ -103,7 +109,7 @@ def langevin(
         if metropolis:
             e_y, drift_y, y = gradient(y)
             back = geometry.direction(y, x)
-            log_ratio = e - e_y + (_square(v - drift) - _square(back - drift_y)) / (2 * noise_std**2)
+            log_ratio = e - e_y + (_square(v - drift) - _square(back - drift_y)) / (2 * stds[k] ** 2)
             uniform = torch.rand(e.shape, generator=generator, device=x.device, dtype=x.dtype)
             take = torch.log(uniform) < log_ratio  # False for NaN: a broken point is never entered
             rows = take.view(-1, *[1] * (x.dim() - 1))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
-from .base import ChainConfig, Negatives, NormalizedModel, SamplerConfig, independence, tuned
+from .base import ChainConfig, ChainRunner, Negatives, SamplerConfig, independence
 from .buffer import ReplayBuffer
-from .langevin import langevin
 
 __all__ = ["OnManifoldConfig", "OnManifoldSampler"]
 
@@ -32,63 +32,45 @@ class OnManifoldSampler:
 
     References:
         Yoon, Noh, Park, 2021, arXiv:2105.05735, section 4; there the chains are unadjusted, with step
-        and noise set by hand.
+        and noise set by hand (``adjusted: false``).
     """
 
     def __init__(self, config: OnManifoldConfig) -> None:
         self.config = config
         self.buffer = ReplayBuffer(config.buffer_size, config.replay_fraction)
-        self.latent_step = config.latent_chain.step_size
-        self.visible_step = config.visible_chain.step_size
+        self.latent = ChainRunner(config.latent_chain)
+        self.visible = ChainRunner(config.visible_chain)
 
     def __repr__(self) -> str:
         c = self.config
         return f"OnManifoldSampler(latent {c.latent_chain.n_steps}, visible {c.visible_chain.n_steps} steps)"
 
-    def negatives(self, model: NormalizedModel, n: int, generator: torch.Generator) -> Negatives:
-        c, t = self.config, model.temperature
-        z = self.buffer.starts(model.random_latent(n, generator), generator)
+    def negatives(self, model: Any, x: Tensor, generator: torch.Generator) -> Negatives:
+        c, t, codec, n = self.config, model.temperature, model.codec, len(x)
+        z = self.buffer.starts(codec.random_latent(n, generator), generator)
         metrics: dict[str, Any] = {}
         if c.n_restarts:
-            fresh = model.random_latent(c.n_restarts * n, generator).view(c.n_restarts, n, -1)
+            fresh = codec.random_latent(c.n_restarts * n, generator).view(c.n_restarts, n, -1)
             z, metrics["restart_rate"] = independence(
                 lambda v: model.latent_energy(v) / t, z, fresh, generator
             )
-        latent = langevin(
-            model.latent_energy,
-            z,
-            n_steps=c.latent_chain.n_steps,
-            step_size=self.latent_step,
-            temperature=t,
-            geometry=model.latent_geometry,
-            metropolis=True,
-            generator=generator,
-        )
-        self.latent_step = tuned(self.latent_step, latent.acceptance_rate, c.latent_chain)
+        latent = self.latent.run(model.latent_energy, z, generator, temperature=t, geometry=codec.geometry)
         self.buffer.push(latent.x)
         with torch.no_grad():
-            x0 = model.decode(latent.x)
-        visible = langevin(
-            model.boxed_energy,
-            x0,
-            n_steps=c.visible_chain.n_steps,
-            step_size=self.visible_step * t,  # E / T changes over distances of sqrt(T)
-            temperature=t,
-            metropolis=True,
-            generator=generator,
-        )
-        self.visible_step = tuned(self.visible_step, visible.acceptance_rate, c.visible_chain)
-        metrics |= {
-            "latent_acceptance": latent.acceptance_rate,
-            "latent_step_size": self.latent_step,
-            "visible_acceptance": visible.acceptance_rate,
-            "visible_step_size": self.visible_step,
-        }
+            x0 = codec.decode(latent.x)
+            if not c.visible_chain.adjusted:
+                x0 = model.clamp(x0)
+        visible = self.visible.visible(model, x0, generator)
+        metrics |= self.latent.metrics("latent", latent) | self.visible.metrics("visible", visible)
         return Negatives(visible.x, x0, metrics)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"buffer": self.buffer.state_dict(), "latent": self.latent_step, "visible": self.visible_step}
+        return {
+            "buffer": self.buffer.state_dict(),
+            "latent": self.latent.step_size,
+            "visible": self.visible.step_size,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.buffer.load_state_dict(state["buffer"])
-        self.latent_step, self.visible_step = state["latent"], state["visible"]
+        self.latent.step_size, self.visible.step_size = state["latent"], state["visible"]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..config import TrainingConfig
 from ..errors import DivergedError, Interrupted
+from .contrastive import detached_state
 from .phases import Phase
 
 __all__ = ["StopRequest", "Trainer", "stop_signals"]
@@ -72,6 +73,7 @@ class Trainer:
         seed: Of batches and chains.
         record: Called with each line of the history.
         checkpoint: Called with ``state_dict()`` when it is time to save.
+        rewind: Called with the step that training has gone back to after divergence.
         monitor: Called at each validation; what it returns is recorded and never used.
         progress: Called with (phase name, step, n_steps, latest record).
     """
@@ -87,6 +89,7 @@ class Trainer:
         seed: int,
         record: Callable[[dict[str, Any]], None],
         checkpoint: Callable[[dict[str, Any]], None],
+        rewind: Callable[[int], None] = lambda step: None,
         monitor: Callable[[], Mapping[str, float]] | None = None,
         progress: Callable[[str, int, int, Mapping[str, Any]], None] | None = None,
     ) -> None:
@@ -96,12 +99,16 @@ class Trainer:
         self.config = config
         self.seed = seed
         self.record, self.checkpoint, self.monitor, self.progress = record, checkpoint, monitor, progress
+        self.rewind = rewind
         self.generator = torch.Generator(device=x_train.device).manual_seed(seed)
         self.phase_index = 0
         self.step = 0
         self.total_step = 0
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.optimizer: torch.optim.Optimizer | None = None
+        self.rate_factor = 1.0
+        self.retries = 0  # in this phase
+        self.good: dict[str, Any] | None = None  # where a diverged phase goes back to
         self._last: dict[str, Any] = {}
 
     # --- state ------------------------------------------------------------------------------------
@@ -116,6 +123,9 @@ class Trainer:
             "step": self.step,
             "total_step": self.total_step,
             "best": None if self.best is None else list(self.best),
+            "rate_factor": self.rate_factor,
+            "retries": self.retries,
+            "good": self.good,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -123,6 +133,7 @@ class Trainer:
         self.phase_index, self.step, self.total_step = state["phase"], state["step"], state["total_step"]
         self.generator.set_state(state["generator"])
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.rate_factor, self.retries, self.good = state["rate_factor"], state["retries"], state["good"]
         if state["optimizer"] is not None:
             self.optimizer = self._new_optimizer()
             self.optimizer.load_state_dict(state["optimizer"])
@@ -133,15 +144,18 @@ class Trainer:
         return self.phase_index >= len(self.phases)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.parameters(), lr=1e-3)
+        return torch.optim.Adam(self.phases[self.phase_index].parameters(), lr=1e-3)
 
     # --- the loop ---------------------------------------------------------------------------------
 
     def fit(self, stop: StopRequest | None = None) -> None:
         """Run what is left of all phases; the best model of the last one stays in ``model``.
 
+        A phase that diverges goes back to its last good validation and on at half the learning rate, at
+        most ``retries`` times.
+
         Raises:
-            DivergedError: on a non-finite loss or energy.
+            DivergedError: when that did not help; the model is the last good one, and a checkpoint holds it.
             Interrupted: after a stop signal, with a checkpoint saved.
         """
         self._saved_at = time.monotonic()
@@ -152,6 +166,7 @@ class Trainer:
                 started = phase.start(self.x_train, self.x_val)
                 if started:
                     self._write(phase, started)
+                self._remember()
             while self.step < phase.n_steps:
                 self._one_step(phase)
                 if stop:
@@ -166,22 +181,63 @@ class Trainer:
                 self.model.load_state_dict(self.best[1])
             self.phase_index += 1
             self.step, self.optimizer, self.best = 0, None, None
+            self.rate_factor, self.retries, self.good = 1.0, 0, None
+
+    def _remember(self) -> None:
+        """Keep this state as the one to go back to."""
+        assert self.optimizer is not None
+        self.good = detached_state(
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "phase_state": self.phases[self.phase_index].state_dict(),
+                "generator": self.generator.get_state(),
+                "step": self.step,
+            }
+        )
+
+    def _go_back(self, phase: Phase, reason: str) -> None:
+        """Return to the last good state with half the learning rate, or give up."""
+        good, failed_at = self.good, self.step
+        assert good is not None
+        good = detached_state(good)
+        self.model.load_state_dict(good["model"])
+        phase.load_state_dict(good["phase_state"])
+        self.optimizer = self._new_optimizer()
+        self.optimizer.load_state_dict(good["optimizer"])
+        self.generator.set_state(good["generator"])
+        self.step = good["step"]
+        self.total_step -= failed_at - self.step
+        self.retries += 1
+        if self.retries > self.config.retries:
+            self.checkpoint(self.state_dict())
+            where = "training" if phase.name == "reconstruction" else f"training.{phase.name}"
+            raise DivergedError(
+                f"training diverged at step {failed_at} of the {phase.name} phase: {reason}; "
+                f"{self.config.retries} returns to the last good state, each at half the learning rate, did "
+                f"not help; lower {where}.learning_rate with --set"
+            )
+        self.rate_factor /= 2
+        logger.warning(
+            "training diverged at step %d of the %s phase: %s; back to step %d with %g of the learning rate",
+            failed_at, phase.name, reason, self.step, self.rate_factor,
+        )  # fmt: skip
+        self.rewind(self.total_step)
+        self._write(phase, {"rate_factor": self.rate_factor, "retries": self.retries})
 
     def _one_step(self, phase: Phase) -> None:
         assert self.optimizer is not None
-        rate = phase.learning_rate(self.step)
+        rate = self.rate_factor * phase.learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss, metrics = phase.loss(self._batch(), self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
         if not math.isfinite(float(norm)):
             found = ", ".join(f"{k} = {float(v):.4g}" for k, v in metrics.items() if k.startswith("energy"))
-            raise DivergedError(
-                f"training diverged at step {self.step} of the {phase.name} phase ({found}); "
-                "lower the learning rate, for example --set training.learning_rate=5e-4"
-            )
+            return self._go_back(phase, f"the gradient is no number any more ({found})")
         self.optimizer.step()
         self.step += 1
         self.total_step += 1
@@ -191,7 +247,16 @@ class Trainer:
         if validate or self.step % self.config.log_every == 0:
             line: dict[str, Any] = {"loss": loss.detach(), "learning_rate": rate, **metrics}
             if validate:
-                line |= self._validate(phase)
+                criterion, measured = phase.validate(self.x_val, self.generator)
+                reason = phase.trouble(measured)
+                if reason is not None:
+                    return self._go_back(phase, reason)
+                if math.isfinite(criterion) and (self.best is None or criterion < self.best[0]):
+                    self.best = (criterion, {k: v.clone() for k, v in self.model.state_dict().items()})
+                line |= measured
+                if self.monitor is not None:
+                    line |= {f"monitor_{k}": v for k, v in self.monitor().items()}
+                self._remember()
             self._write(phase, line)
         if self.progress is not None:
             self.progress(phase.name, self.step, phase.n_steps, self._last)
@@ -213,13 +278,6 @@ class Trainer:
             self._order = torch.randperm(n, generator=order).to(self.x_train.device)
             self._order_key = key
         return self.x_train[self._order[position * b : (position + 1) * b]]
-
-    def _validate(self, phase: Phase) -> dict[str, Any]:
-        criterion, metrics = phase.validate(self.x_val, self.generator)
-        if math.isfinite(criterion) and (self.best is None or criterion < self.best[0]):
-            self.best = (criterion, {k: v.clone() for k, v in self.model.state_dict().items()})
-        watched = {f"monitor_{k}": v for k, v in self.monitor().items()} if self.monitor is not None else {}
-        return {**metrics, **watched}
 
     def _write(self, phase: Phase, values: Mapping[str, Any]) -> None:
         line = {"step": self.total_step, "phase": phase.name, "phase_step": self.step}

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from ..calibration import BackgroundEfficiency, Surprise
 from ..config import MemberConfig, RunConfig
 from ..errors import ConfigError, InputError, OutputError
 from ..jets import Jets
-from ..models import model_class
+from ..models import METHODS, model_class
 from ..preprocessing import PREPROCESSORS
 from ..registry import load
 from ..run import Run, collect_provenance, unfinished_runs
@@ -117,18 +118,12 @@ def prepare_run(
                 raise OutputError(
                     f"{output}: holds {state}; choose another --output or pass --force to replace it"
                 )
-            _remove_run(output)
+            shutil.rmtree(output)
         elif any(output.iterdir()):
             raise OutputError(f"{output}: is a folder with other files in it; choose another --output")
         else:
             output.rmdir()
     return Run.create(output, config, provenance)
-
-
-def _remove_run(path: Path) -> None:
-    import shutil
-
-    shutil.rmtree(path)
 
 
 def train(
@@ -315,13 +310,14 @@ def _fit_member(
 
     trainer = Trainer(
         member.model,
-        make_phases(method, member.model, member_config.training, len(x_train)),  # type: ignore[arg-type]
+        make_phases(member.model, member_config.training, METHODS[method].phases, len(x_train)),
         x_train,
         x_val,
         member_config.training,
         seed=seed,
         record=record,
         checkpoint=save,
+        rewind=lambda step: run.truncate_history(offset + step),
         monitor=watch if monitor else None,
         progress=None if progress is None else lambda *args: progress(member.name, *args),
     )

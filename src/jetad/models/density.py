@@ -1,0 +1,56 @@
+"""An energy as a normalized density inside a box: what chains need beyond the energy itself."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor
+
+from .base import EnergyModel
+from .networks import Architecture
+
+__all__ = ["DensityModel"]
+
+
+class DensityModel(EnergyModel):
+    r"""A model of the density ``p(x) = exp(-E(x) / T) / Omega`` inside a box.
+
+    The box bounds the inputs, a margin beyond the range of the background; chains do not leave it.
+    """
+
+    temperature: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, shape: tuple[int, ...], network: Architecture) -> None:
+        super().__init__(shape, network)
+        d = self.input.n_features
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("low", torch.full((d,), -float("inf")))
+        self.register_buffer("high", torch.full((d,), float("inf")))
+
+    @abc.abstractmethod
+    def fit_temperature(self, x: Tensor) -> float:
+        """Set T from held-out background inputs ``(n, d)``; returns k of ``<E> / T = k / 2``."""
+
+    @torch.no_grad()
+    def fit_box(self, x: Tensor, margin: float = 0.2) -> None:
+        """Set the box to the range of background inputs, wider by ``margin`` of it on each side."""
+        low, high = x.min(dim=0).values, x.max(dim=0).values
+        self.low.copy_(low - margin * (high - low))
+        self.high.copy_(high + margin * (high - low))
+
+    def boxed_energy(self, x: Tensor) -> Tensor:
+        """The energy inside the box, infinite outside: what adjusted chains run on."""
+        outside = ((x < self.low) | (x > self.high)).any(dim=1)
+        return self.energy(x).masked_fill(outside, float("inf"))
+
+    def clamp(self, x: Tensor) -> Tensor:
+        """The nearest point of the box: what keeps unadjusted chains inside."""
+        return torch.minimum(torch.maximum(x, self.low), self.high)
+
+    def random_input(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Uniform points of the box, ``(n, d)``."""
+        u = torch.rand(n, len(self.low), generator=generator, device=self.low.device)
+        return self.low + u * (self.high - self.low)

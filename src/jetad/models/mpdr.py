@@ -1,0 +1,66 @@
+"""Manifold projection-diffusion recovery: frozen autoencoders propose negatives of a separate energy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .igebm import ScalarEnergy
+from .nae import NormalizedAutoencoder
+from .networks import Architecture, InputLayer
+
+__all__ = ["ManifoldReconstruction", "ManifoldScalar"]
+
+
+def _manifolds(network: Architecture, layer: InputLayer) -> nn.ModuleList:
+    return nn.ModuleList(network.codec(layer, d) for d in network.manifold_dims or (network.latent_dim,))
+
+
+def _total_error(manifolds: nn.ModuleList, x: Tensor) -> Tensor:
+    return torch.stack([codec.error(x) for codec in manifolds]).sum(dim=0)  # type: ignore[operator]
+
+
+class ManifoldScalar(ScalarEnergy):
+    """MPDR-S: the energy is a scalar network; one or several autoencoders only propose negatives.
+
+    The autoencoders are trained in the reconstruction phase and frozen afterwards. A background jet is
+    projected on one of their manifolds and moved on it; the energy learns to recover the jet
+    (``jetad.samplers.recovery``).
+
+    References:
+        Yoon, Jin, Noh, Park, "Energy-based models for anomaly detection: a manifold diffusion recovery
+        approach", 2023, arXiv:2310.18677
+    """
+
+    def __init__(self, shape: tuple[int, ...], network: Architecture) -> None:
+        super().__init__(shape, network)
+        self.manifolds = _manifolds(network, self.input)
+
+    def reconstruction_error(self, x: Tensor) -> Tensor:
+        return _total_error(self.manifolds, x)
+
+    def energy_parameters(self) -> list[nn.Parameter]:
+        return list(self.network.parameters())
+
+
+class ManifoldReconstruction(NormalizedAutoencoder):
+    """MPDR-R: the energy is the reconstruction error of an autoencoder of its own, times a learned scale.
+
+    References:
+        Yoon, Jin, Noh, Park, 2023, arXiv:2310.18677
+    """
+
+    def __init__(self, shape: tuple[int, ...], network: Architecture) -> None:
+        super().__init__(shape, network)
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.manifolds = _manifolds(network, self.input)
+
+    def energy(self, x: Tensor) -> Tensor:
+        return self.log_scale.exp() * super().energy(x)
+
+    def reconstruction_error(self, x: Tensor) -> Tensor:
+        # all at once: they share no parameter
+        return self.codec.error(x) + _total_error(self.manifolds, x)
+
+    def energy_parameters(self) -> list[nn.Parameter]:
+        return [*self.codec.parameters(), self.log_scale]

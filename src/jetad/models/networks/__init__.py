@@ -1,0 +1,26 @@
+"""Network families: one a file; each is its settings, which build encoders, decoders and scalar networks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import Architecture
+from .convolution import ConvolutionConfig
+from .deepset import DeepSetConfig
+from .dense import DenseConfig
+from .jet40 import Jet40Config
+from .parts import Codec, InputLayer
+
+__all__ = ["NETWORKS", "Architecture", "Codec", "InputLayer", "NetworkConfig"]
+
+NetworkConfig = Annotated[
+    DenseConfig | ConvolutionConfig | Jet40Config | DeepSetConfig, Field(discriminator="kind")
+]
+NETWORKS: dict[str, type[Architecture]] = {
+    "dense": DenseConfig,
+    "convolution": ConvolutionConfig,
+    "jet40": Jet40Config,
+    "deepset": DeepSetConfig,
+}

@@ -1,0 +1,53 @@
+"""What every network family offers."""
+
+from __future__ import annotations
+
+import abc
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from .parts import Codec, InputLayer
+
+__all__ = ["Architecture"]
+
+
+class Architecture(BaseModel, abc.ABC):
+    """Settings of a network family and the networks they stand for.
+
+    The input layer makes flat vectors of rows; encoders, decoders and scalar networks work on those.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    latent_dim: int = Field(8, ge=2, description="dimension of the space that holds the unit sphere")
+    manifold_dims: tuple[int, ...] = Field(
+        (),
+        description="latent dimensions of the frozen autoencoders that propose negatives (MPDR); "
+        "empty for one with latent_dim",
+    )
+
+    @abc.abstractmethod
+    def input_layer(self, shape: tuple[int, ...]) -> InputLayer:
+        """From rows of this shape to flat inputs.
+
+        Raises:
+            ConfigError: if the family cannot take such rows.
+        """
+
+    @abc.abstractmethod
+    def encoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
+        """``(n, n_features) -> (n, latent_dim)``."""
+
+    @abc.abstractmethod
+    def decoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
+        """``(n, latent_dim) -> (n, n_features)``."""
+
+    @abc.abstractmethod
+    def scalar(self, layer: InputLayer) -> nn.Module:
+        """``(n, n_features) -> (n, 1)``."""
+
+    def codec(self, layer: InputLayer, latent_dim: int | None = None) -> Codec:
+        """Encoder and decoder with a latent space on the unit sphere."""
+        d = latent_dim or self.latent_dim
+        return Codec(self.encoder(layer, d), self.decoder(layer, d), d)

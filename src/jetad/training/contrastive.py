@@ -1,0 +1,138 @@
+"""The contrastive phase: energies of negatives are raised, those of the background lowered."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import ContrastiveConfig
+from ..distances import energy_distance
+from ..models.density import DensityModel
+from ..registry import load
+from ..samplers import SAMPLERS
+from ..samplers.base import Sampler
+from .phases import Metrics, frozen
+
+__all__ = ["Contrastive", "detached_state"]
+
+
+class Contrastive:
+    r"""Maximum likelihood of ``p = exp(-E / T) / Omega`` with negatives drawn by chains.
+
+    Loss ``<u+> - <u-> + <u-^2> / (2 c)`` with u = E / T. The gradient of the last two terms with
+    respect to a negative's energy is ``-(1 - u- / c)``: the nearer a negative comes to the ceiling
+    ``c = ceiling * k / 2`` the less it is raised, and beyond it is let down. The published loss has
+    ``gamma E-^2``, which is the same term with its scale left to the user.
+
+    The overall scale of E is not fixed by short chains (energies of both kinds can grow together
+    for ever); the ceiling fixes it. A scalar energy has no zero of its own either; for it the loss has
+    ``square_penalty * (<u+^2> + <u-^2>)`` instead.
+
+    References:
+        Yoon, Noh, Park, 2021, arXiv:2105.05735, equation 8; Du, Mordatch, 2019, arXiv:1903.08689
+    """
+
+    name = "contrastive"
+
+    def __init__(self, model: DensityModel, config: ContrastiveConfig) -> None:
+        self.model = model
+        self.config = config
+        self.n_steps = config.steps
+        self.ceiling = math.inf
+        self.first_energy = math.nan  # of held-out background over T, at the start
+        sampler_class = load(SAMPLERS, config.sampler.kind, "sampler")
+        self.sampler: Sampler = sampler_class(config.sampler)
+
+    def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
+        k = self.model.fit_temperature(x_val)
+        if self.config.temperature != "auto":
+            self.model.temperature.fill_(self.config.temperature)
+        self.model.fit_box(x_train, self.config.box_margin)
+        with torch.no_grad():
+            self.first_energy = float((self.model.energy(x_val) / self.model.temperature).mean())
+        if self.config.ceiling is not None:
+            self.ceiling = self.config.ceiling * max(self.first_energy, 0.5)
+        return {"temperature": float(self.model.temperature), "residual_dimension": k}
+
+    def parameters(self) -> list[nn.Parameter]:
+        return self.model.energy_parameters()
+
+    def learning_rate(self, step: int) -> float:
+        # constant, then linear to zero over the second half: the last steps average over many negatives
+        t = step / self.n_steps
+        return self.config.learning_rate * min(1.0, 2 * (1 - t))
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        model, t = self.model, self.model.temperature
+        with frozen(list(model.parameters())):
+            negatives = self.sampler.negatives(model, x, generator)
+        energy_pos, energy_neg = model.energy(x), model.energy(negatives.x)
+        u_pos, u_neg = energy_pos / t, energy_neg / t
+        loss = u_pos.mean() - u_neg.mean() + u_neg.square().mean() / (2 * self.ceiling)
+        if self.config.square_penalty:
+            loss = loss + self.config.square_penalty * (u_pos.square().mean() + u_neg.square().mean())
+        metrics: Metrics = {
+            "energy_pos": energy_pos.mean().detach(),
+            "energy_neg": energy_neg.mean().detach(),
+            "energy_gap": (energy_neg.mean() - energy_pos.mean()).detach(),
+            **negatives.metrics,
+        }
+        return loss, metrics
+
+    def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
+        """Later is better, as long as the energies hold: the chains improve as the phase goes on.
+
+        The energy distance between negatives and held-out background is recorded; with
+        ``select: distance`` the model with the smallest is kept.
+        """
+        model = self.model
+        x = x_val[:1000]
+        # a copy: watching must not move the chains of the training
+        state = detached_state(self.sampler.state_dict())
+        with frozen(list(model.parameters())):
+            negatives = self.sampler.negatives(model, x, generator)
+        self.sampler.load_state_dict(state)
+        with torch.no_grad():
+            energy = float(model.energy(x_val).mean())
+            energy_neg = float(model.energy(negatives.x).mean())
+            distance = float(energy_distance(x, negatives.x))
+        criterion = distance if self.config.select == "distance" else math.nan
+        return criterion, {"val_energy": energy, "val_energy_neg": energy_neg, "val_distance": distance}
+
+    def trouble(self, metrics: Metrics) -> str | None:
+        t = float(self.model.temperature)
+        pos, neg = float(metrics["val_energy"]) / t, float(metrics["val_energy_neg"]) / t
+        if not (math.isfinite(pos) and math.isfinite(neg)):
+            return f"an energy is no number any more (E+/T = {pos:.3g}, E-/T = {neg:.3g})"
+        limit = self.config.divergence
+        if math.isfinite(self.ceiling) and pos > limit * max(self.first_energy, 0.5):
+            return (
+                f"the energy of held-out background grew from {self.first_energy:.3g} T to {pos:.3g} T "
+                f"(more than {limit:g} times)"
+            )
+        if neg - pos > limit * max(self.ceiling if math.isfinite(self.ceiling) else 10.0, 1.0):
+            return f"the energy of the negatives ran away ({neg:.3g} T, background {pos:.3g} T)"
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "sampler": self.sampler.state_dict(), "ceiling": self.ceiling, "first_energy": self.first_energy,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sampler.load_state_dict(state["sampler"])
+        self.ceiling, self.first_energy = state["ceiling"], state["first_energy"]
+
+
+def detached_state(state: Any) -> Any:
+    """A copy of a nested state that later steps do not change."""
+    if isinstance(state, Tensor):
+        return state.detach().clone()
+    if isinstance(state, dict):
+        return {k: detached_state(v) for k, v in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(detached_state(v) for v in state)
+    return state

@@ -1,0 +1,133 @@
+"""The transport phase of the Wasserstein NAE: the model's samples are moved onto the background."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import TransportConfig
+from ..distances import DISTANCES, energy_distance
+from ..models.density import DensityModel
+from ..samplers.persistent import PersistentSampler
+from .contrastive import detached_state
+from .phases import Metrics, frozen
+
+__all__ = ["Transport", "langevin_with_graph"]
+
+
+def langevin_with_graph(
+    model: DensityModel,
+    x0: Tensor,
+    *,
+    n_steps: int,
+    step_size: Tensor | float,
+    noise_std: float | Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Unadjusted Langevin steps whose end is differentiable in the parameters of the energy.
+
+    Arguments:
+        model: Its energy, temperature and box.
+        x0: Starts, ``(n, d)``.
+        n_steps: Steps that keep their graph.
+        step_size: Factor of the gradient of ``E / T``.
+        noise_std: Of the noise; ``sqrt(2 * step_size)`` if ``None``.
+        generator: Source of the random numbers.
+
+    Returns:
+        ``(n, d)``, inside the box, with a graph.
+    """
+    std = (2 * step_size) ** 0.5 if noise_std is None else noise_std
+    x = x0.detach().requires_grad_(True)
+    for _ in range(n_steps):
+        u = model.energy(x) / model.temperature
+        (g,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        x = model.clamp(x - step_size * g + std * noise)
+    return x
+
+
+class Transport:
+    """Minimise the distance between a batch of background and the ends of the model's own chains.
+
+    Persistent chains are advanced as in persistent contrastive divergence; their last
+    ``differentiable_steps`` steps keep the graph, and the distance is differentiated through them
+    (truncated back-propagation). The distance is bounded from below by zero, so unlike the difference
+    of energies it says how far the training is and cannot run away; the model with the lowest on
+    held-out background is kept.
+
+    References:
+        CMS Collaboration, 2025, arXiv:2510.02168
+    """
+
+    name = "transport"
+
+    def __init__(self, model: DensityModel, config: TransportConfig) -> None:
+        self.model = model
+        self.config = config
+        self.n_steps = config.steps
+        self.sampler = PersistentSampler(config.sampler)
+        self.distance = DISTANCES[config.distance]
+
+    def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
+        k = self.model.fit_temperature(x_val)
+        if self.config.temperature != "auto":
+            self.model.temperature.fill_(self.config.temperature)
+        self.model.fit_box(x_train, self.config.box_margin)
+        return {"temperature": float(self.model.temperature), "residual_dimension": k}
+
+    def parameters(self) -> list[nn.Parameter]:
+        return self.model.energy_parameters()
+
+    def learning_rate(self, step: int) -> float:
+        return self.config.learning_rate * min(1.0, 2 * (1 - step / self.n_steps))
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        with frozen(list(self.model.parameters())):
+            negatives = self.sampler.negatives(self.model, x, generator)
+        runner = self.sampler.visible
+        scale = self.model.temperature if runner.config.adjusted else 1.0
+        ends = langevin_with_graph(
+            self.model,
+            negatives.x,
+            n_steps=self.config.differentiable_steps,
+            step_size=runner.step_size * scale,
+            noise_std=None if runner.config.adjusted else runner.config.noise_std,
+            generator=generator,
+        )
+        loss = self.distance(x, ends, generator)
+        with torch.no_grad():
+            energy_pos, energy_neg = self.model.energy(x).mean(), self.model.energy(ends).mean()
+        return loss, {
+            "distance": loss.detach(),
+            "energy_pos": energy_pos,
+            "energy_neg": energy_neg,
+            **negatives.metrics,
+        }
+
+    def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
+        x = x_val[:1000]
+        state = detached_state(self.sampler.state_dict())
+        with frozen(list(self.model.parameters())):
+            negatives = self.sampler.negatives(self.model, x, generator)
+        self.sampler.load_state_dict(state)
+        with torch.no_grad():
+            distance = float(energy_distance(x, negatives.x))
+            energy = float(self.model.energy(x_val).mean())
+            energy_neg = float(self.model.energy(negatives.x).mean())
+        criterion = distance if self.config.select == "distance" else math.nan
+        return criterion, {"val_energy": energy, "val_energy_neg": energy_neg, "val_distance": distance}
+
+    def trouble(self, metrics: Metrics) -> str | None:
+        if not math.isfinite(float(metrics["val_energy"])):
+            return "the energy of held-out background is no number any more"
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sampler": self.sampler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sampler.load_state_dict(state["sampler"])
