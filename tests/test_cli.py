@@ -205,7 +205,7 @@ def test_print_config_is_a_configuration(folder, capsys):
 
 def test_methods_and_readers_list_as_json(capsys):
     assert jetad("methods", "--json") == 0
-    assert list(json.loads(capsys.readouterr().out)) == ["nae", "ae"]
+    assert list(json.loads(capsys.readouterr().out)) == ["nae", "wnae", "mpdr-s", "mpdr-r", "igebm", "ae"]
     assert jetad("readers", "--json") == 0
     assert json.loads(capsys.readouterr().out)
 

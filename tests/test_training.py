@@ -153,7 +153,7 @@ def test_divergence_is_an_error_and_leaves_no_model(tmp_path, source, make_jets)
     run = start(
         tmp_path, source, "ae", settings=["training.learning_rate=1e30", "training.max_grad_norm=1e30"]
     )
-    with pytest.raises(DivergedError, match="3 returns .* did not help; lower training.learning_rate"):
+    with pytest.raises(DivergedError, match=r"3 returns .* did not help; lower training\.learning_rate"):
         train(run, make_jets(200, seed=1))
     assert not (run.path / "model.safetensors").exists()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ...errors import ConfigError
@@ -17,6 +18,9 @@ __all__ = ["Jet40Config"]
 
 class Jet40Config(Architecture):
     """Convolutions of stride 1 with 8 channels, PReLU, spectral norm on every layer; 84,442 parameters.
+
+    The published decoder has transposed convolutions; of stride 1 they are convolutions with the
+    kernel turned round, which run faster.
 
     References:
         Dillon, Favaro, Plehn, Sorrenson, Kraemer, "A normalized autoencoder for LHC triggers", 2022,
@@ -34,37 +38,37 @@ class Jet40Config(Architecture):
         return PlainInput(shape)
 
     def encoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
-        return nn.Sequential(*self._trunk(), self._norm(nn.Linear(100, latent_dim)))
+        return _faster(nn.Sequential(*self._trunk(), self._norm(nn.Linear(100, latent_dim))))
 
     def scalar(self, layer: InputLayer) -> nn.Module:
-        return nn.Sequential(*self._trunk(), self._norm(nn.Linear(100, 1)))
+        return _faster(nn.Sequential(*self._trunk(), self._norm(nn.Linear(100, 1))))
 
     def decoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
         w, norm = self.width, self._norm
-        return nn.Sequential(
-            norm(nn.Linear(latent_dim, 100)), nn.PReLU(),
-            norm(nn.Linear(100, 400)), nn.PReLU(),
+        return _faster(nn.Sequential(
+            norm(nn.Linear(latent_dim, 100)), _PReLU(),
+            norm(nn.Linear(100, 400)), _PReLU(),
             nn.Unflatten(1, (1, 20, 20)),
-            norm(nn.ConvTranspose2d(1, w, 3, padding=1)), nn.PReLU(),
-            norm(nn.ConvTranspose2d(w, w, 3, padding=1)), nn.PReLU(),
-            nn.Upsample(scale_factor=2, mode="bilinear"), nn.PReLU(),
-            norm(nn.ConvTranspose2d(w, w, 3, padding=1)), nn.PReLU(),
-            norm(nn.ConvTranspose2d(w, 1, 3, padding=1)), nn.Sigmoid(),
+            norm(nn.Conv2d(1, w, 3, padding=1)), _PReLU(),
+            norm(nn.Conv2d(w, w, 3, padding=1)), _PReLU(),
+            nn.Upsample(scale_factor=2, mode="bilinear"), _PReLU(),
+            norm(nn.Conv2d(w, w, 3, padding=1)), _PReLU(),
+            norm(nn.Conv2d(w, 1, 3, padding=1)), nn.Sigmoid(),
             nn.Flatten(),
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _trunk(self) -> list[nn.Module]:
         w, norm = self.width, self._norm
         return [
             nn.Unflatten(1, (1, 40, 40)),
-            norm(nn.Conv2d(1, w, 3, padding=1)), nn.PReLU(),
-            norm(nn.Conv2d(w, w, 3, padding=1)), nn.PReLU(),
-            nn.MaxPool2d(2), nn.PReLU(),
-            norm(nn.Conv2d(w, w, 3, padding=1)), nn.PReLU(),
-            norm(nn.Conv2d(w, w, 3, padding=1)), nn.PReLU(),
-            norm(nn.Conv2d(w, 1, 3, padding=1)), nn.PReLU(),
+            norm(nn.Conv2d(1, w, 3, padding=1)), _PReLU(),
+            norm(nn.Conv2d(w, w, 3, padding=1)), _PReLU(),
+            nn.MaxPool2d(2), _PReLU(),
+            norm(nn.Conv2d(w, w, 3, padding=1)), _PReLU(),
+            norm(nn.Conv2d(w, w, 3, padding=1)), _PReLU(),
+            norm(nn.Conv2d(w, 1, 3, padding=1)), _PReLU(),
             nn.Flatten(),
-            norm(nn.Linear(400, 100)), nn.PReLU(),
+            norm(nn.Linear(400, 100)), _PReLU(),
         ]  # fmt: skip
 
     def _norm(self, module: nn.Module) -> nn.Module:
@@ -73,3 +77,17 @@ class Jet40Config(Architecture):
         nn.init.normal_(module.weight)  # type: ignore[arg-type]
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         return spectral_norm(module)
+
+
+class _PReLU(nn.PReLU):
+    """One slope; the gradient of a frozen one costs no pass over the data."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.weight.requires_grad or x.is_cuda:  # reading the slope would stall a GPU
+            return super().forward(x)
+        return nn.functional.leaky_relu(x, float(self.weight))
+
+
+def _faster(module: nn.Module) -> nn.Module:
+    """Convolutions of few channels are a tenth faster with the channels innermost."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
