@@ -75,11 +75,12 @@ class ListBuffer:
     def __init__(self, capacity: int = 10_000) -> None:
         self.capacity = capacity
         self.samples: list[Tensor] = []
+        self.rng = np.random.default_rng(1)
 
     def draw(self, n: int) -> Tensor:
-        replayed = int((np.random.rand(n) < 0.95).sum()) if self.samples else 0
+        replayed = int((self.rng.random(n) < 0.95).sum()) if self.samples else 0
         fresh = nn.functional.normalize(torch.randn(n - replayed, 3), dim=1)
-        old = [self.samples[i] for i in np.random.randint(0, max(len(self.samples), 1), replayed)]
+        old = [self.samples[i] for i in self.rng.integers(0, max(len(self.samples), 1), replayed)]
         return torch.cat([torch.stack(old), fresh]) if old else fresh
 
     def push(self, z: Tensor) -> None:
@@ -126,7 +127,7 @@ def reference_step(net: ReferenceNetwork, optimizer, buffer: ListBuffer, x: Tens
         reconstructed = net.decoder(net.encode(x_neg))
     return {
         "loss": loss.item(), "pos": e_pos.mean().item(), "neg": e_neg.mean().item(),
-        "weights": weights.item(), "max": x_neg.max().item(), "reconstructed": reconstructed.cpu().mean().item(),
+        "weights": weights.item(), "max": x_neg.max().item(), "again": reconstructed.cpu().mean().item(),
     }  # fmt: skip
 
 
@@ -195,8 +196,7 @@ def main() -> None:
     model = same_network(net).to(args.device)
     net.eval(), model.eval()
     x = images.flatten(1)
-    # noise, because the empty margins of jets are ties, of which pooling may take any
-    noisy = images + 1e-3 * torch.rand_like(images)
+    noisy = torch.rand_like(images)  # the empty margins of jets are ties, of which pooling may take any
     y = noisy.clone().requires_grad_(True)
     (g_ref,) = torch.autograd.grad(net.energy(y).sum(), y)
     v = noisy.flatten(1).clone().requires_grad_(True)
