@@ -86,22 +86,27 @@ def sliced_transport(
 
 
 def sinkhorn_divergence(
-    x: Tensor, y: Tensor, generator: torch.Generator | None = None, blur: float = 0.05, n_iterations: int = 50
+    x: Tensor,
+    y: Tensor,
+    generator: torch.Generator | None = None,
+    blur: float = 0.05,
+    n_iterations: int = 50,
+    scale: float | None = None,
 ) -> Tensor:
     """Debiased entropic transport cost, squared Euclidean distances, uniform weights.
 
     Arguments:
         x, y: Samples ``(n, d)``, ``(m, d)``.
         generator: Not used.
-        blur: Square root of the regularisation relative to the mean squared distance of the samples.
+        blur: Square root of the regularisation relative to ``scale``.
         n_iterations: Of the Sinkhorn algorithm, after a start from coarse regularisation.
+        scale: Squared length; the mean squared distance of the samples if ``None``.
 
     References:
         Cuturi, 2013, arXiv:1306.0895; Feydy et al., 2019, arXiv:1810.08278
     """
-    with torch.no_grad():
-        scale = float(_squares(x, y).mean().clamp_min(1e-30))
-    epsilon = blur**2 * scale
+    unit = max(float(_squares(x.detach(), y.detach()).mean()), 1e-30) if scale is None else scale
+    epsilon = blur**2 * unit
 
     def cost(a: Tensor, b: Tensor) -> Tensor:
         squares = _squares(a, b)
@@ -109,14 +114,15 @@ def sinkhorn_divergence(
             f, g = squares.new_zeros(len(a)), squares.new_zeros(len(b))
             log_a, log_b = -math.log(len(a)), -math.log(len(b))
             for k in range(n_iterations):
-                e = max(epsilon, scale * 0.5**k)
+                e = max(epsilon, unit * 0.5**k)
                 f_new = -e * torch.logsumexp((g[None] - squares) / e + log_b, dim=1)
                 g_new = -e * torch.logsumexp((f_new[:, None] - squares) / e + log_a, dim=0)
                 f, g = (f + f_new) / 2, (g + g_new) / 2
-        # one step with the graph at the fixed point gives the gradient (envelope theorem)
-        f_end = -epsilon * torch.logsumexp((g[None] - squares) / epsilon + log_b, dim=1)
-        g_end = -epsilon * torch.logsumexp((f[:, None] - squares) / epsilon + log_a, dim=0)
-        return f_end.mean() + g_end.mean()
+            f = -epsilon * torch.logsumexp((g[None] - squares) / epsilon + log_b, dim=1)
+            value = f.mean() + g.mean()
+            plan = ((f[:, None] + g[None] - squares) / epsilon + log_a + log_b).exp()
+        # the slope of the optimum is that of the cost at the optimal plan (envelope theorem)
+        return value + (plan * (squares - squares.detach())).sum()
 
     return cost(x, y) - (cost(x, x) + cost(y, y)) / 2
 

@@ -1,0 +1,466 @@
+"""Methods, networks, samplers and distances of the engine, against closed forms where there are any."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from jetad.config import resolve_config
+from jetad.distances import (
+    energy_distance,
+    exact_transport,
+    sinkhorn_divergence,
+    sliced_transport,
+)
+from jetad.errors import ConfigError, Interrupted
+from jetad.jets import Jets
+from jetad.models import METHODS, model_class
+from jetad.models.igebm import ScalarEnergy
+from jetad.models.networks import (
+    NETWORKS,
+    ConvolutionConfig,
+    DeepSetConfig,
+    Jet40Config,
+)
+from jetad.models.networks.dense import DenseConfig
+from jetad.models.networks.parts import Codec, ScaledInput
+from jetad.models.wnae import WassersteinNormalizedAutoencoder
+from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents
+from jetad.preprocessing.images import align
+from jetad.presets import preset, presets
+from jetad.samplers.recovery import RecoveryConfig, RecoverySampler, geodesic_square
+from jetad.training.contrastive import Contrastive
+from jetad.training.loop import StopRequest, Trainer
+from jetad.training.phases import frozen, make_phases
+from jetad.training.train import prepare_run, train
+from jetad.training.transport import Transport, langevin_with_graph
+
+SECOND = {"nae": "contrastive", "wnae": "transport", "mpdr-s": "contrastive", "mpdr-r": "contrastive",
+          "igebm": "contrastive"}  # fmt: skip
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# --- every method, every representation ----------------------------------------------------------
+
+
+def quick(method: str, representation: str, *more: str):
+    settings = ["training.epochs=1", "training.validate_every=4", "training.log_every=4",
+                "training.batch_size=32", "network.hidden=[16]"]  # fmt: skip
+    if representation == "image":
+        settings.append("network.components=8")
+    if method in SECOND:
+        settings.append(f"training.{SECOND[method]}.steps=8")
+    return resolve_config(method=method, representation=representation, settings=[*settings, *more])
+
+
+class StopAt(StopRequest):
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def __bool__(self) -> bool:
+        self.n -= 1
+        self.signal = 15 if self.n <= 0 else None
+        return self.n <= 0
+
+
+def run_of(tmp_path, config, name="run"):
+    source = tmp_path / "qcd.bin"
+    source.write_bytes(b"only its hash is taken")
+    return prepare_run(config, [source], output=tmp_path / name, command=["test"], device="cpu")
+
+
+@pytest.mark.parametrize("representation", ["image", "features", "constituents"])
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_trains_loads_and_scores_one_by_one(tmp_path, make_jets, method, representation):
+    run = run_of(tmp_path, quick(method, representation))
+    jets = make_jets(160, seed=1)
+    detector = train(run, jets)
+    fresh = make_jets(20, seed=2)
+    scores = detector.score(fresh)
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+    assert len(set(scores.tolist())) > 15
+    np.testing.assert_array_equal(run.detector("cpu").score(fresh), scores)
+    alone = np.concatenate([detector.score(fresh[i : i + 1]) for i in range(5)])
+    np.testing.assert_allclose(alone, scores[:5], rtol=2e-5)
+    phases = [
+        p for p in ("reconstruction", "contrastive", "transport") if p in {r["phase"] for r in run.history()}
+    ]
+    assert phases == [p for p in METHODS[method].phases]
+
+
+@pytest.mark.parametrize(("method", "after"), [("wnae", 7), ("mpdr-s", 8), ("mpdr-r", 3), ("igebm", 5)])
+def test_every_method_resumes_bit_for_bit(tmp_path, make_jets, method, after):
+    config, jets = quick(method, "features"), make_jets(160, seed=1)
+    whole = run_of(tmp_path, config, "whole")
+    train(whole, jets)
+    with pytest.raises(Interrupted):
+        train(run_of(tmp_path, config, "parts"), jets, stop=StopAt(after))
+    parts = run_of(tmp_path, config, "parts")
+    train(parts, jets)
+    assert parts.model_hash() == whole.model_hash()
+
+
+def test_manifolds_stay_frozen_and_the_ensemble_shares_the_batch(tmp_path, make_jets):
+    config = quick("mpdr-s", "features", "network.manifold_dims=[2,3,4]")
+    member = config.members["features"]
+    torch.manual_seed(0)
+    model = model_class("mpdr-s")((3,), member.network)
+    x = torch.randn(64, 3, generator=rng())
+    assert [codec.latent_dim for codec in model.manifolds] == [2, 3, 4]
+    phase = Contrastive(model, member.training.contrastive)
+    phase.start(x, x)
+    before = [p.clone() for p in model.manifolds.parameters()]
+    optimizer = torch.optim.Adam(phase.parameters(), lr=0.1)
+    loss, _ = phase.loss(x, rng())
+    loss.backward()
+    optimizer.step()
+    assert all(p.grad is None for p in model.manifolds.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, model.manifolds.parameters(), strict=True))
+    assert all(p.grad is not None for p in model.network.parameters())
+    assert phase.sampler.negatives(model, x[:2], rng()).x.shape == (2, 3)  # fewer jets than manifolds
+
+
+def test_sampler_that_a_method_cannot_use_is_refused():
+    with pytest.raises(ConfigError, match=r"'igebm' cannot use sampler 'omi'.*choose one of: pcd, cd"):
+        resolve_config(method="igebm", settings=["training.contrastive.sampler.kind=omi"])
+    with pytest.raises(ConfigError, match="has no contrastive phase"):
+        resolve_config(method="wnae", settings=["members.image.training.contrastive={steps: 3}"])
+
+
+def test_published_presets_resolve_and_train(make_jets):
+    for name in presets():
+        config = resolve_config(preset=name)
+        assert config.method in METHODS
+        for member in config.members.values():
+            if name in METHODS or member.preprocessing.representation != "image":
+                continue
+            torch.manual_seed(0)
+            model = model_class(config.method)((1, 40, 40), member.network)
+            x = torch.rand(3, 1600, generator=rng()) / 800
+            phase = make_phases(model, member.training, METHODS[config.method].phases, 100)[-1]
+            phase.start(x, x)
+            loss, _ = phase.loss(x, rng())
+            assert torch.isfinite(loss), name
+    with pytest.raises(ConfigError, match="unknown preset 'heidelbreg'; choose one of: heidelberg"):
+        preset("heidelbreg")
+    with pytest.raises(ConfigError, match="is one of method"):
+        resolve_config(preset="wnae", method="nae")
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+
+def test_published_jet_network_has_its_number_of_parameters():
+    codec = Jet40Config().codec(Jet40Config().input_layer((1, 40, 40)))
+    assert sum(p.numel() for p in codec.parameters()) == 84_442
+    with pytest.raises(ConfigError, match="1 x 40 x 40"):
+        Jet40Config().input_layer((1, 28, 28))
+
+
+def test_spectral_norm_is_computed_once_while_frozen():
+    codec = Jet40Config().codec(Jet40Config().input_layer((1, 40, 40)))
+    x = torch.rand(2, 1600, generator=rng())
+    with frozen(list(codec.parameters())):
+        first, second = codec(x), codec(x)
+        assert not first.requires_grad
+    assert torch.equal(first, second)
+    assert all(p.requires_grad for p in codec.parameters())
+    assert not torch.equal(codec(x), codec(x))  # the power iteration goes on at every forward
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 40), (2, 28, 28), (1, 37, 41)])
+def test_strided_network_gives_back_any_shape(shape):
+    config = ConvolutionConfig(channels=(4, 8, 8))
+    layer = config.input_layer(shape)
+    x = torch.rand(3, layer.n_features, generator=rng())
+    assert config.codec(layer)(x).shape == x.shape
+    assert config.scalar(layer)(x).shape == (3, 1)
+    with pytest.raises(ConfigError, match="takes images"):
+        config.input_layer((7,))
+
+
+@pytest.mark.parametrize("heads", [0, 2])
+def test_set_network_does_not_see_the_order(heads):
+    config = DeepSetConfig(per_constituent=(8, 8), hidden=(8,), attention_heads=heads)
+    layer = config.input_layer((6, 3))
+    torch.manual_seed(0)
+    net = config.scalar(layer)
+    x = torch.rand(4, 6, 3, generator=rng())
+    shuffled = x[:, torch.randperm(6, generator=rng())]
+    torch.testing.assert_close(net(x.flatten(1)), net(shuffled.flatten(1)))
+    assert not torch.allclose(net(x.flatten(1)), net(x.flip(2).flatten(1)))
+    with pytest.raises(ConfigError, match="takes constituents"):
+        config.input_layer((1, 40, 40))
+
+
+def test_scaled_input_spreads_by_one_and_restores():
+    layer = ScaledInput((1, 4, 4))
+    rows = torch.rand(500, 1, 4, 4, generator=rng()) * 1e-3
+    layer.fit(rows)
+    assert float(layer(rows).var(dim=0).sum()) == pytest.approx(1, rel=1e-4)
+    torch.testing.assert_close(layer.restore(layer(rows)), rows)
+
+
+def test_network_kinds_are_chosen_in_the_configuration():
+    assert set(NETWORKS) == {"dense", "convolution", "jet40", "deepset"}
+    config = resolve_config(
+        representation="image", settings=["network.kind=convolution", "network.channels=[4,8]"]
+    )
+    assert config.members["image"].network == ConvolutionConfig(channels=(4, 8))
+    with pytest.raises(ConfigError, match=r"unknown setting 'members\.image\.network\.components'"):
+        resolve_config(representation="image", settings=["network.kind=convolution", "network.components=3"])
+
+
+# --- constituents --------------------------------------------------------------------------------
+
+
+def test_constituents_equal_a_plain_loop(make_jets):
+    jets = make_jets(30, seed=4)
+    config = ConstituentConfig(n_constituents=12)
+    rows = JetConstituents(config).transform(jets)
+    assert rows.shape == (30, 12, 3)
+    assert rows.dtype == np.float32
+    eta, phi, _ = align(jets)
+    for i in range(30):
+        part = slice(jets.offsets[i], jets.offsets[i + 1])
+        pt = np.asarray(jets.pt[part], dtype=float)
+        order = np.argsort(-pt, kind="stable")[:12]
+        w = (pt / pt.sum())[order] ** 0.5
+        expected = np.zeros((12, 3))
+        expected[: len(order)] = np.stack([w, w * eta[part][order] / 0.4, w * phi[part][order] / 0.4], axis=1)
+        np.testing.assert_allclose(rows[i], expected, atol=1e-6)
+    part = JetConstituents(config).transform(jets[7:9])
+    np.testing.assert_array_equal(part, rows[7:9])
+
+
+def test_jets_without_constituents_are_nan():
+    rows = JetConstituents(ConstituentConfig(n_constituents=3)).transform(
+        Jets.from_lists([[], [(100.0, 0.0, 0.0, 0.1), (50.0, 0.1, 0.1, 0.1)]])
+    )
+    assert np.isnan(rows[0]).all()
+    assert np.isfinite(rows[1]).all()
+    assert (rows[1, 2] == 0).all()
+
+
+# --- distances -----------------------------------------------------------------------------------
+
+
+def test_exact_transport_is_that_of_pot():
+    ot = pytest.importorskip("ot")
+    x, y = torch.randn(80, 5, generator=rng(1)), 0.5 + torch.randn(80, 5, generator=rng(2))
+    weights = np.full(80, 1 / 80)
+    want = ot.emd2(weights, weights, ot.dist(x.double().numpy(), y.double().numpy()))
+    assert float(exact_transport(x, y)) == pytest.approx(want, rel=1e-5)
+    with pytest.raises(ValueError, match="one size"):
+        exact_transport(x, y[:3])
+
+
+def test_distances_of_shifted_samples():
+    x = torch.randn(400, 3, generator=rng(3), dtype=torch.float64)
+    shift = torch.tensor([0.5, -0.3, 0.2], dtype=torch.float64)
+    want = float(shift.square().sum())
+    assert float(exact_transport(x, x + shift)) == pytest.approx(want, rel=1e-9)
+    assert float(sliced_transport(x, x + shift, rng(), 4000)) == pytest.approx(want, rel=0.1)
+    assert float(sinkhorn_divergence(x, x + shift)) == pytest.approx(want, rel=0.02)
+    assert float(sinkhorn_divergence(x, x)) == pytest.approx(0, abs=1e-9)
+    # of two unit normals in one dimension, mu apart: 2 (E|N(mu, 2)| - E|N(0, 2)|)
+    a = torch.special.ndtri((torch.arange(3000, dtype=torch.float64) + 0.5) / 3000)[:, None]
+    b = 1 + a
+    mean = 2 * math.exp(-1 / 4) / math.sqrt(math.pi) + math.erf(1 / 2)
+    assert float(energy_distance(a, b)) == pytest.approx(2 * (mean - 2 / math.sqrt(math.pi)), abs=3e-3)
+
+
+@pytest.mark.parametrize("distance", [exact_transport, sliced_transport, energy_distance])
+def test_gradients_of_distances_agree_with_finite_differences(distance):
+    x = torch.randn(7, 2, generator=rng(6), dtype=torch.float64)
+    y = torch.randn(7, 2, generator=rng(7), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v: distance(x, v, rng(8)), (y,))
+
+
+def test_gradient_of_sinkhorn_agrees_with_finite_differences():
+    x = torch.randn(12, 2, generator=rng(6), dtype=torch.float64)
+    y = torch.randn(12, 2, generator=rng(7), dtype=torch.float64, requires_grad=True)
+
+    def value(v: torch.Tensor) -> torch.Tensor:
+        return sinkhorn_divergence(x, v, blur=0.3, n_iterations=500, scale=4.0)
+
+    (g,) = torch.autograd.grad(value(y), y)
+    h = 1e-5
+    with torch.no_grad():
+        for i, j in [(0, 0), (5, 1), (11, 0)]:
+            step = torch.zeros_like(y)
+            step[i, j] = h
+            difference = float(value(y + step) - value(y - step)) / (2 * h)
+            assert float(g[i, j]) == pytest.approx(difference, rel=1e-3, abs=1e-6)
+
+
+# --- samplers ------------------------------------------------------------------------------------
+
+
+def test_recovery_chain_has_the_posterior_of_a_gaussian_energy():
+    """Plane with E = r^2 / 2 and the angle as latent space: radius and angle are independent."""
+    std = 0.3
+
+    class Plane:
+        temperature = torch.ones(())
+        manifolds = (Codec(torch.nn.Identity(), torch.nn.Identity(), 2),)
+
+        def energy(self, x):
+            return 0.5 * x.square().sum(dim=1)
+
+        boxed_energy = energy
+
+        def clamp(self, x):
+            return x
+
+    config = RecoveryConfig.model_validate(
+        {"min_std": std, "max_std": std, "latent_chain": {"n_steps": 0}, "visible_chain": {"n_steps": 150}}
+    )
+    n = 8000
+    x = torch.zeros(n, 2, dtype=torch.float64)
+    x[:, 0] = 1
+    sampler = RecoverySampler(config)
+    sampler.negatives(Plane(), x, rng(1))  # tunes the step
+    end = sampler.negatives(Plane(), x, rng(2)).x
+    radius, angle = end.norm(dim=1), torch.atan2(end[:, 1], end[:, 0])
+    assert float(radius.mean()) == pytest.approx(math.sqrt(math.pi / 2), abs=0.04)
+    assert float(radius.square().mean()) == pytest.approx(2, abs=0.15)
+    # the perturbation and the posterior around it, each of width std
+    assert float(angle.square().mean()) == pytest.approx(2 * std**2, rel=0.06)
+
+
+def test_geodesic_is_the_angle_with_a_finite_slope_everywhere():
+    a = torch.tensor([[1.0, 0.0, 0.0]] * 4, dtype=torch.float64)
+    t = torch.tensor([0.0, 1e-5, 1.0, 3.0], dtype=torch.float64)
+    b = torch.stack([t.cos(), t.sin(), 0 * t], dim=1).requires_grad_(True)
+    d = geodesic_square(a, b)
+    torch.testing.assert_close(d, t.square(), rtol=1e-4, atol=1e-11)
+    (g,) = torch.autograd.grad(d.sum(), b)
+    assert torch.isfinite(g).all()
+
+
+# --- the Wasserstein NAE -------------------------------------------------------------------------
+
+
+def two_dimensional(model_type, hidden=(32, 32)):
+    torch.manual_seed(0)
+    return model_type((2,), DenseConfig(components=None, hidden=hidden, latent_dim=3))
+
+
+def test_gradient_through_the_chain_agrees_with_finite_differences():
+    model = two_dimensional(WassersteinNormalizedAutoencoder, (8,)).double()
+    x = torch.randn(40, 2, generator=rng(1), dtype=torch.float64)
+    model.fit_box(x)
+    x0 = 0.5 * torch.randn(40, 2, generator=rng(2), dtype=torch.float64)
+
+    def value() -> torch.Tensor:
+        ends = langevin_with_graph(model, x0, n_steps=3, step_size=0.05, generator=rng(3))
+        return sliced_transport(x, ends, rng(4))
+
+    weight = model.codec.decoder[0].weight
+    (g,) = torch.autograd.grad(value(), weight)
+    h = 1e-6
+    for i, j in [(0, 0), (3, 1), (7, 2)]:
+        with torch.no_grad():
+            weight[i, j] += h
+        up = value().item()
+        with torch.no_grad():
+            weight[i, j] -= 2 * h
+        down = value().item()
+        with torch.no_grad():
+            weight[i, j] += h
+        assert float(g[i, j]) == pytest.approx((up - down) / (2 * h), rel=1e-4, abs=1e-8)
+
+
+def test_transport_distance_falls_in_training():
+    g = rng(5)
+    x = torch.randn(2000, 2, generator=g) * torch.tensor([1.0, 0.3])
+    model = two_dimensional(WassersteinNormalizedAutoencoder)
+    config = resolve_config(
+        method="wnae", representation="features",
+        settings=["training.transport.steps=250", "training.transport.learning_rate=3e-3",
+                  "training.batch_size=256", "training.epochs=2", "training.validate_every=50"],
+    ).members["features"]  # fmt: skip
+    lines: list = []
+    phases = make_phases(model, config.training, METHODS["wnae"].phases, len(x))
+    assert isinstance(phases[1], Transport)
+    trainer = Trainer(
+        model, phases, x, x[:500], config.training, seed=1, record=lines.append, checkpoint=lambda s: None
+    )
+    trainer.fit()
+    distances = [r["val_distance"] for r in lines if r["phase"] == "transport" and "val_distance" in r]
+    assert min(distances[1:]) < 0.5 * distances[0]
+
+
+# --- divergence ----------------------------------------------------------------------------------
+
+
+class Diverging(Contrastive):
+    """A contrastive phase that sees trouble for as long as its rate is high."""
+
+    limit = 0.3
+    trainer: Trainer
+
+    def trouble(self, metrics):
+        return "made up" if self.trainer.rate_factor > self.limit else super().trouble(metrics)
+
+
+def diverging(limit: float, retries: int = 3):
+    torch.manual_seed(0)
+    x = torch.randn(300, 2, generator=rng(1))
+    model = ScalarEnergy((2,), DenseConfig(components=None, hidden=(8,)))
+    config = resolve_config(
+        method="igebm", representation="features",
+        settings=["training.contrastive.steps=12", "training.validate_every=4",
+                  f"training.retries={retries}"],
+    ).members["features"].training  # fmt: skip
+    phase = Diverging(model, config.contrastive)
+    phase.limit = limit
+    lines: list = []
+    rewound: list = []
+    trainer = Trainer(
+        model, [phase], x, x[:50], config, seed=1, record=lines.append, checkpoint=lambda s: None,
+        rewind=rewound.append,
+    )  # fmt: skip
+    phase.trainer = trainer
+    return trainer, lines, rewound
+
+
+def test_divergence_goes_back_at_half_the_rate_and_says_so(caplog):
+    trainer, lines, rewound = diverging(0.3)
+    trainer.fit()
+    assert rewound == [0, 0]  # 1 -> 0.5 -> 0.25
+    rates = [r["learning_rate"] for r in lines if "learning_rate" in r]
+    assert rates[0] == pytest.approx(0.25 * 3e-4)
+    assert "made up; back to step 0 with 0.5 of the learning rate" in caplog.text
+
+
+def test_runaway_energies_are_noticed():
+    trainer, _, _ = diverging(2.0)
+    phase = trainer.phases[0]
+    phase.start(trainer.x_train, trainer.x_val)
+    healthy = {"val_energy": 0.1, "val_energy_neg": 0.3, "val_distance": 0.1}
+    assert phase.trouble(healthy) is None
+    assert "ran away" in phase.trouble({**healthy, "val_energy_neg": 500.0})
+    assert "no number" in phase.trouble({**healthy, "val_energy": math.nan})
+
+
+def test_real_divergence_is_repaired(tmp_path, make_jets, caplog):
+    config = quick(
+        "nae", "features", "training.contrastive.learning_rate=1.5", "training.contrastive.steps=12",
+        "training.retries=12", "training.contrastive.divergence=3", "training.contrastive.ceiling=2",
+    )  # fmt: skip
+    run = run_of(tmp_path, config)
+    detector = train(run, make_jets(160, seed=1))
+    assert "back to step" in caplog.text
+    assert np.isfinite(detector.score(make_jets(10, seed=2))).all()
+    steps = [r["step"] for r in run.history()]
+    assert steps == sorted(steps)
