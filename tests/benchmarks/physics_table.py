@@ -1,9 +1,13 @@
 """AUC of methods in several directions, with seeds: trains on one class, tests on the others.
 
     python tests/benchmarks/physics_table.py --sample qcd=qcd.h5 --sample top=top.h5 --sample dark=dark.h5 \\
-        --train qcd --train top --method nae --method ae --seeds 3 --markdown table.md
+        --train qcd --train top --detector ae --detector nae \\
+        --detector "nae-cd=nae training.contrastive.sampler.kind=cd" --results table.jsonl --markdown table.md
 
-The first ``--n-train`` jets of a file train, the rest are tested. No signal enters any choice.
+A detector is a method (or preset:NAME), with a label and settings where wanted. The first ``--n-train`` jets
+of a file train, the rest are tested; ``--train-file top=other.h5`` trains on another file of the class.
+One line of JSON per training goes to ``--results``; trainings that are there already are not repeated.
+No signal enters any choice.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,68 +35,101 @@ def main() -> None:
     )
     parser.add_argument("--sample", action="append", required=True, metavar="NAME=FILE")
     parser.add_argument("--train", action="append", required=True, metavar="NAME")
-    parser.add_argument("--method", action="append", default=[])
-    parser.add_argument("--representation", action="append", default=[])
-    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--train-file", action="append", default=[], metavar="NAME=FILE")
+    parser.add_argument("--detector", action="append", default=[], metavar="[LABEL=]METHOD [KEY=VALUE...]")
+    parser.add_argument("--representation")
     parser.add_argument("--n-train", type=int, default=12_000)
+    parser.add_argument("--max-test", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--results", type=Path, default=Path("physics_table.jsonl"))
     parser.add_argument("--markdown", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    paths = {name: Path(path) for name, _, path in (s.partition("=") for s in args.sample)}
-    jets = {name: read([path]) for name, path in paths.items()}
+    paths = pairs(args.sample)
+    training_paths = {**paths, **pairs(args.train_file)}
+    jets = {name: read([path], max_jets=args.n_train + args.max_test) for name, path in paths.items()}
+    training = {name: read([training_paths[name]], max_jets=args.n_train) for name in args.train}
 
-    lines = []
-    for method in args.method or ["nae", "ae"]:
-        for representation in args.representation or [None]:
+    done = (
+        [json.loads(line) for line in args.results.read_text().splitlines()] if args.results.exists() else []
+    )
+    for seed in range(1, args.seeds + 1):
+        for spec in args.detector or ["nae", "ae"]:
+            label, method, settings = parse(spec)
             for background in args.train:
-                results: dict[str, list[float]] = {}
-                seconds = []
-                for seed in range(1, args.seeds + 1):
-                    config = resolve_config(
-                        method=method, representation=representation, settings=args.settings, seed=seed
-                    )
-                    with tempfile.TemporaryDirectory() as folder:
-                        started = time.monotonic()
-                        run = prepare_run(
-                            config, [paths[background]], output=Path(folder) / "run", command=[], device="cpu"
-                        )
-                        detector = train(run, jets[background][: args.n_train], device="cpu")
-                        seconds.append(time.monotonic() - started)
-                        last = [r for r in run.history() if "val_energy_neg" in r]
-                    test: Jets = jets[background][args.n_train :]
-                    members = {"": detector.score, **{m.name: None for m in detector.members}}
-                    energies = {
-                        name: detector.energies(test if name == background else j) for name, j in jets.items()
-                    }
-                    for member in members:
-                        if member and len(detector.members) == 1:
-                            continue
-                        scores = {
-                            n: e[member] if member else detector.combine(e) for n, e in energies.items()
-                        }
-                        for signal in jets:
-                            if signal != background:
-                                key = f"{member or 'score'}:{signal}"
-                                results.setdefault(key, []).append(
-                                    roc_curve(scores[background], scores[signal]).auc
-                                )
-                    if last:
-                        gap = {r["member"]: r["val_energy_neg"] / r["val_energy"] for r in last}
-                        print(
-                            json.dumps({"seed": seed, "E-/E+": {k: round(v, 2) for k, v in gap.items()}}),
-                            flush=True,
-                        )
-                for key, values in results.items():
-                    lines.append(
-                        f"| {method} | {representation or 'both'} | {background} -> {key} | "
-                        f"{np.mean(values):.3f} ± {np.std(values):.3f} | {np.mean(seconds):.0f} |"
-                    )
-                    print(lines[-1], flush=True)
-    header = "| method | representation | direction | AUC (mean ± spread of seeds) | training [s] |"
-    table = "\n".join([header, "|---|---|---|---|---|", *lines])
+                key = {"detector": label, "train": background, "seed": seed}
+                if any(all(row[k] == v for k, v in key.items()) for row in done):
+                    continue
+                preset = method.removeprefix("preset:") if method.startswith("preset:") else None
+                config = resolve_config(
+                    method=None if preset else method, preset=preset, settings=settings, seed=seed,
+                    representation=args.representation,
+                )  # fmt: skip
+                separate = training_paths[background] != paths[background]
+                tests = {
+                    name: j[args.n_train :] if name == background and not separate else j[: args.max_test]
+                    for name, j in jets.items()
+                }
+                row = {**key, "spec": spec, **one(config, training[background], background, tests, paths)}
+                done.append(row)
+                with args.results.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(json.dumps(row), flush=True)
+    table = markdown(done)
+    print(table)
     if args.markdown is not None:
         args.markdown.write_text(table + "\n")
+
+
+def pairs(values: list[str]) -> dict[str, Path]:
+    return {name: Path(path) for name, _, path in (v.partition("=") for v in values)}
+
+
+def parse(spec: str) -> tuple[str, str, list[str]]:
+    """Label, method and settings of a detector."""
+    first, *settings = spec.split()
+    label, _, method = first.rpartition("=")
+    return label or method, method, settings
+
+
+def one(
+    config: Any, background: Jets, name: str, tests: dict[str, Jets], paths: dict[str, Path]
+) -> dict[str, Any]:
+    """Train once; AUC of the score and of every member against every class."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        run = prepare_run(config, [paths[name]], output=Path(folder) / "run", command=[], device="cpu")
+        detector = train(run, background, device="cpu")
+        seconds = time.monotonic() - started
+        history = run.history()
+    energies = {k: detector.energies(j) for k, j in tests.items()}
+    auc = {}
+    for member in ["score", *[m.name for m in detector.members]]:
+        scores = {k: detector.combine(e) if member == "score" else e[member] for k, e in energies.items()}
+        auc[member] = {k: round(roc_curve(scores[name], s).auc, 5) for k, s in scores.items() if k != name}
+    last = {r["member"]: r for r in history if "val_energy_neg" in r}
+    ends = {k: {v: r[v] for v in ("val_energy", "val_energy_neg", "val_distance")} for k, r in last.items()}
+    return {"auc": auc, "seconds": round(seconds, 1), "end": ends}
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """One line a detector: mean and spread over the seeds of the score's AUC, and the worst direction."""
+    labels = list(dict.fromkeys(row["detector"] for row in rows))
+    columns = list(dict.fromkeys((row["train"], k) for row in rows for k in row["auc"]["score"]))
+    lines = [
+        "| detector | " + " | ".join(f"{a} → {b}" for a, b in columns) + " | time [s] | seeds |",
+        "|---" * (len(columns) + 3) + "|",
+    ]
+    for label in labels:
+        mine = [row for row in rows if row["detector"] == label]
+        cells = []
+        for background, signal in columns:
+            values = [row["auc"]["score"][signal] for row in mine if row["train"] == background]
+            cells.append(f"{np.mean(values):.3f} ± {np.std(values):.3f}" if values else "")
+        seconds = np.mean([row["seconds"] for row in mine])
+        seeds = len({row["seed"] for row in mine})
+        lines.append(f"| {label} | " + " | ".join(cells) + f" | {seconds:.0f} | {seeds} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
