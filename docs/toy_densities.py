@@ -3,7 +3,7 @@
     python docs/toy_densities.py [--output docs/figures/toy_densities.png]
 
 Two samples: eight Gaussians on a circle, and a ring. Each model has the same dense autoencoder (latent
-space: the circle) and is trained as ``jetad train`` trains, with the sampler that belongs to it. The number
+space: the sphere) and is trained as ``jetad train`` trains, with the sampler that belongs to it. The number
 in each panel is the total variation distance between exp(-E / T), normalised on a grid, and the truth: 0 is
 perfect, 1 is no overlap. The AE has no temperature; it gets the one that is best for it.
 """
@@ -27,7 +27,7 @@ from jetad.training.phases import make_phases
 
 LIMIT = 3.5
 CELLS = 160
-NETWORK = DenseConfig(components=None, hidden=(128, 128), latent_dim=2)
+NETWORK = DenseConfig(components=None, hidden=(128, 128), latent_dim=3)
 COMMON = ["training.batch_size=256", "training.epochs=30", "training.learning_rate=2e-3",
           "training.validate_every=250"]  # fmt: skip
 SETTINGS = {
@@ -35,7 +35,7 @@ SETTINGS = {
     "nae": ["training.contrastive.steps=3000", "training.contrastive.learning_rate=1e-3",
             "training.contrastive.temperature=0.05"],
     "wnae": ["training.transport.steps=2000", "training.transport.learning_rate=2e-3",
-             "training.transport.temperature=0.05", "training.transport.distance=exact"],
+             "training.transport.temperature=0.05", "training.transport.distance=energy"],
     "mpdr-r": ["training.contrastive.steps=3000", "training.contrastive.learning_rate=1e-3",
                "training.contrastive.temperature=0.05"],
     "mpdr-s": ["training.contrastive.steps=3000", "training.contrastive.learning_rate=1e-3",
