@@ -100,13 +100,18 @@ class Contrastive:
             energy_neg = float(model.energy(negatives.x).mean())
             distance = float(energy_distance(x, negatives.x))
         criterion = distance if self.config.select == "distance" else math.nan
-        return criterion, {"val_energy": energy, "val_energy_neg": energy_neg, "val_distance": distance}
+        metrics: Metrics = {"val_energy": energy, "val_energy_neg": energy_neg, "val_distance": distance}
+        if "visible_acceptance" in negatives.metrics:
+            metrics["val_acceptance"] = float(negatives.metrics["visible_acceptance"])
+        return criterion, metrics
 
     def trouble(self, metrics: Metrics) -> str | None:
         t = float(self.model.temperature)
         pos, neg = float(metrics["val_energy"]) / t, float(metrics["val_energy_neg"]) / t
         if not (math.isfinite(pos) and math.isfinite(neg)):
             return f"an energy is no number any more (E+/T = {pos:.3g}, E-/T = {neg:.3g})"
+        if float(metrics.get("val_acceptance", 1.0)) < 0.005:
+            return "the chains do not move any more (fewer than 1 in 200 steps are accepted)"
         limit = self.config.divergence
         if math.isfinite(self.ceiling) and pos > limit * max(self.first_energy, 0.5):
             return (

@@ -51,7 +51,12 @@ class Reconstruction:
     def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
         with torch.no_grad():
             error = float(self.model.reconstruction_error(x_val).mean())
-        return error, {"val_energy": error}
+            metrics: Metrics = {"val_energy": error}
+            codec = getattr(self.model, "codec", None)
+            if codec is not None:
+                # directions of the latent space that no jet uses
+                metrics["dead_latents"] = float((codec.encode(x_val).std(dim=0) < 1e-3).sum())
+        return error, metrics
 
     def trouble(self, metrics: Metrics) -> str | None:
         return None
