@@ -450,8 +450,9 @@ def test_runaway_energies_are_noticed():
     healthy = {"val_energy": 0.1, "val_energy_neg": 0.3, "val_distance": 0.1}
     assert phase.trouble(healthy) is None
     assert "ran away" in phase.trouble({**healthy, "val_energy_neg": 500.0})
-    assert "do not move" in phase.trouble({**healthy, "val_acceptance": 0.001})
     assert "no number" in phase.trouble({**healthy, "val_energy": math.nan})
+    phase.stuck = 3
+    assert "do not move" in phase.trouble(healthy)
 
 
 def test_real_divergence_is_repaired(tmp_path, make_jets, caplog):

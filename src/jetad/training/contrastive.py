@@ -42,6 +42,7 @@ class Contrastive:
         self.config = config
         self.n_steps = config.steps
         self.ceiling = math.inf
+        self.stuck = 0  # validations in a row with next to no accepted step
         self.first_energy = math.nan  # of held-out background over T, at the start
         sampler_class = load(SAMPLERS, config.sampler.kind, "sampler")
         self.sampler: Sampler = sampler_class(config.sampler)
@@ -103,6 +104,7 @@ class Contrastive:
         metrics: Metrics = {"val_energy": energy, "val_energy_neg": energy_neg, "val_distance": distance}
         if "visible_acceptance" in negatives.metrics:
             metrics["val_acceptance"] = float(negatives.metrics["visible_acceptance"])
+            self.stuck = self.stuck + 1 if metrics["val_acceptance"] < 0.005 else 0
         return criterion, metrics
 
     def trouble(self, metrics: Metrics) -> str | None:
@@ -110,7 +112,7 @@ class Contrastive:
         pos, neg = float(metrics["val_energy"]) / t, float(metrics["val_energy_neg"]) / t
         if not (math.isfinite(pos) and math.isfinite(neg)):
             return f"an energy is no number any more (E+/T = {pos:.3g}, E-/T = {neg:.3g})"
-        if float(metrics.get("val_acceptance", 1.0)) < 0.005:
+        if self.stuck >= 3:  # at first the step size may still have to find its place
             return "the chains do not move any more (fewer than 1 in 200 steps are accepted)"
         limit = self.config.divergence
         if math.isfinite(self.ceiling) and pos > limit * max(self.first_energy, 0.5):
@@ -129,6 +131,7 @@ class Contrastive:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sampler.load_state_dict(state["sampler"])
+        self.stuck = state["stuck"]
         self.ceiling, self.first_energy = state["ceiling"], state["first_energy"]
 
 
