@@ -126,8 +126,11 @@ class Contrastive:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "sampler": self.sampler.state_dict(), "ceiling": self.ceiling, "first_energy": self.first_energy,
-        }  # fmt: skip
+            "sampler": self.sampler.state_dict(),
+            "stuck": self.stuck,
+            "ceiling": self.ceiling,
+            "first_energy": self.first_energy,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sampler.load_state_dict(state["sampler"])
