@@ -386,8 +386,8 @@ def test_transport_distance_falls_in_training():
     model = two_dimensional(WassersteinNormalizedAutoencoder)
     config = resolve_config(
         method="wnae", representation="features",
-        settings=["training.transport.steps=250", "training.transport.learning_rate=3e-3",
-                  "training.batch_size=256", "training.epochs=2", "training.validate_every=50"],
+        settings=["training.transport.steps=200", "training.transport.learning_rate=1e-3",
+                  "training.batch_size=256", "training.epochs=2", "training.validate_every=10"],
     ).members["features"]  # fmt: skip
     lines: list = []
     phases = make_phases(model, config.training, METHODS["wnae"].phases, len(x))
@@ -397,7 +397,7 @@ def test_transport_distance_falls_in_training():
     )
     trainer.fit()
     distances = [r["val_distance"] for r in lines if r["phase"] == "transport" and "val_distance" in r]
-    assert min(distances[1:]) < 0.5 * distances[0]
+    assert min(distances[1:]) < 0.3 * distances[0]
 
 
 # --- divergence ----------------------------------------------------------------------------------
