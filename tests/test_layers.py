@@ -20,6 +20,7 @@ ORDER = [
     {"run"},
     {"scoring", "negatives"},
     {"training"},
+    {"production"},
     {"demo"},
 ]
 RANK = {name: i for i, names in enumerate(ORDER) for name in names}

@@ -21,6 +21,8 @@ COMMANDS = {
     "inspect": "cmd_inspect",
     "train": "cmd_train",
     "score": "cmd_score",
+    "verify": "cmd_verify",
+    "merge": "cmd_merge",
     "calibrate": "cmd_calibrate",
     "roc": "cmd_roc",
     "plot": "cmd_plot",

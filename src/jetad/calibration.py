@@ -9,10 +9,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
 
-__all__ = ["BackgroundEfficiency", "Surprise"]
+__all__ = ["BackgroundEfficiency", "Surprise", "flag_name"]
 
 # scores kept in calibration.json; of more, evenly spaced order statistics
 _MAX_KNOTS = 20_000
+
+
+def flag_name(efficiency: float) -> str:
+    """Column of jets that pass a background efficiency; a valid name of a ROOT branch.
+
+    Example:
+        >>> flag_name(1e-3), flag_name(0.05)
+        ('pass_0p001', 'pass_0p05')
+    """
+    return "pass_" + np.format_float_positional(efficiency, trim="-").replace(".", "p")
 
 
 def _finite_sorted(scores: ArrayLike, what: str) -> NDArray[np.float64]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +20,18 @@ from .models import model_class
 from .models.base import EnergyModel
 from .preprocessing import Preprocessor, preprocessor_from_dict
 from .run import Run, file_hash
-from .scores import Scores, ScoreWriter
+from .scores import Scores
 
-__all__ = ["Member", "ScoreSummary", "TrainedDetector", "calibrate", "score_file", "select_device"]
+__all__ = ["Member", "TrainedDetector", "calibrate", "select_device"]
 
 logger = logging.getLogger("jetad.scoring")
 
-_BATCH = 4096
+# jets scored at once: what stays in the cache of a CPU core, and what fills a GPU
+_CPU_BATCH, _GPU_BATCH = 512, 16384
+# linear algebra takes another path for a handful of rows, and its last bits differ: no batch is smaller
+_MIN_BATCH = 32
+
+_doubles: weakref.WeakKeyDictionary[EnergyModel, tuple[int, EnergyModel]] = weakref.WeakKeyDictionary()
 
 
 def select_device(name: str) -> torch.device:
@@ -50,13 +56,34 @@ class Member(NamedTuple):
     surprise: Surprise | None  # None until the training has ended
 
     def energies(self, jets: Jets, device: torch.device) -> NDArray[np.float64]:
-        """Energies of jets, ``(n_jets,)``; NaN for jets that cannot be represented."""
+        """Energies of jets, ``(n_jets,)``; NaN for jets that cannot be represented.
+
+        On a CPU the network computes in float64: in float32 the order of summation changes with the
+        number of rows and threads, and scores with it, by some 1e-6 of their size.
+        """
         out = np.empty(len(jets), dtype=np.float64)
-        for start in range(0, len(jets), _BATCH):
-            rows = slice(start, start + _BATCH)
-            x = torch.from_numpy(self.preprocessor.transform(jets[rows])).to(device)
-            out[rows] = self.model.score(x).cpu().numpy()
+        on_cpu = device.type == "cpu"
+        model, batch = (_in_double(self.model), _CPU_BATCH) if on_cpu else (self.model, _GPU_BATCH)
+        for start in range(0, len(jets), batch):
+            rows = slice(start, start + batch)
+            x = torch.from_numpy(self.preprocessor.transform(jets[rows]))
+            n = len(x)
+            if n < _MIN_BATCH:
+                x = torch.cat([x, x.new_zeros(_MIN_BATCH - n, *x.shape[1:])])
+            x = x.double() if on_cpu else x.to(device)
+            out[rows] = model.score(x)[:n].cpu().numpy()
         return out
+
+
+def _in_double(model: EnergyModel) -> EnergyModel:
+    """A float64 copy of a network, made once for the weights it has now."""
+    # in-place changes of a tensor, such as a step of an optimiser, raise its version
+    version = sum(t._version for t in (*model.parameters(), *model.buffers()))
+    known = _doubles.get(model)
+    if known is None or known[0] != version:
+        known = version, copy.deepcopy(model).double().eval().requires_grad_(False)
+        _doubles[model] = known
+    return known[1]
 
 
 class TrainedDetector:
@@ -110,7 +137,12 @@ class TrainedDetector:
                     f"{run.path}: its files do not fit together (member '{name}': {error})"
                 ) from error
             members.append(Member(name, preprocessor, model.to(where).eval().requires_grad_(False), surprise))
-        metadata = {"run": run.path.resolve().name, "model_hash": run.model_hash(), "method": config.method}
+        metadata = {
+            "run": run.path.resolve().name,
+            "model_hash": run.model_hash(),
+            "method": config.method,
+            "calibration_hash": file_hash(run.path / "calibration.json")[:16],
+        }
         return cls(members, BackgroundEfficiency.from_dict(calibration["background"]), where, metadata)
 
     def energies(self, jets: Jets) -> dict[str, NDArray[np.float64]]:
@@ -147,90 +179,6 @@ class TrainedDetector:
             jet_mass=jets.jet_mass,
             **columns,
         )
-
-
-class ScoreSummary(NamedTuple):
-    """The account of one scored file: ``read = scored + failed``."""
-
-    input: str
-    output: str
-    read: int
-    scored: int
-    failed: int
-
-
-def score_file(
-    detector: TrainedDetector,
-    path: Path,
-    output: Path,
-    *,
-    force: bool = False,
-    keep: Sequence[str] = (),
-    step: int = 20_000,
-    reader: str | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
-) -> ScoreSummary:
-    """Score every jet of a file, chunk by chunk, and write the score file.
-
-    Arguments:
-        detector: The trained detector.
-        path: File of jets.
-        output: Score file; its suffix chooses the format.
-        force: Replace an existing output.
-        keep: Columns of the input to carry along.
-        step: Jets in memory at once.
-        reader: Name of the reader; by content when left out.
-        progress: Called with (jets done, jets in all).
-
-    Raises:
-        InputError: if the file cannot be read or lacks a column to keep; no output is left.
-    """
-    from .readers import count, iterate
-
-    total = count(path, reader=reader)
-    read = failed = 0
-    with ScoreWriter(output, force=force) as writer:
-        for jets in _checked(iterate(path, reader=reader, step=step), path):
-            scores = detector.evaluate(jets)
-            for name in keep:
-                if name not in jets.observables:
-                    available = ", ".join(sorted(jets.observables)) or "none"
-                    raise InputError(f"{path}: has no column '{name}' to keep; available: {available}")
-            if keep:
-                scores = dataclasses.replace(scores, extra={name: jets.observables[name] for name in keep})
-            writer.append(scores)
-            read += len(scores)
-            failed += int(np.isnan(scores.score).sum())
-            if progress is not None:
-                progress(read, total)
-        writer.finish(
-            {
-                **detector.metadata,
-                "input": str(path),
-                "n_read": read,
-                "n_scored": read - failed,
-                "n_selected_out": 0,
-                "n_failed": failed,
-            }
-        )
-    if failed:
-        logger.warning(
-            "%s: %d of %d jets could not be scored (no constituents or non-finite); score = NaN",
-            path,
-            failed,
-            read,
-        )
-    return ScoreSummary(str(path), str(output), read, read - failed, failed)
-
-
-def _checked(chunks: Iterator[Jets], path: Path) -> Iterator[Jets]:
-    """The chunks; a file without any jet is an error, not an empty output."""
-    empty = True
-    for jets in chunks:
-        empty = empty and len(jets) == 0
-        yield jets
-    if empty:
-        raise InputError(f"{path}: holds zero jets, there is nothing to score")
 
 
 def calibrate(run: Run, paths: Sequence[Path], *, device: str = "auto") -> BackgroundEfficiency:
