@@ -14,6 +14,7 @@ ORDER = [
     {"jets"},
     {"scores", "readers", "writers", "preprocessing", "evaluation"},
     {"simulation", "inspection", "calibration", "plots"},
+    {"conditional"},
     {"samplers"},
     {"models"},
     {"config"},

@@ -303,7 +303,7 @@ def test_killed_at_ten_random_moments(folder, run, tmp_path, jobs):
         time.sleep(rng.uniform(0.3, 1.0) * needed)
         process.kill()
         process.wait()
-        for path in Path("out").glob("*.scores.*"):
+        for path in Path("out").glob("f*.scores.*"):
             if path.suffix != ".json":
                 assert_same(load_scores(path), load_scores(Path("wanted") / path.name))
     subprocess.run(command(folder, *names, "-o", "out", *words), check=True, capture_output=True)

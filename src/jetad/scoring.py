@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +14,19 @@ import torch
 from numpy.typing import NDArray
 
 from .calibration import BackgroundEfficiency, Surprise
+from .conditional import (
+    BinnedEfficiency,
+    Calibration,
+    DecorrelatedEfficiency,
+    calibration_from_dict,
+    quantile_edges,
+)
 from .errors import ConfigError, InputError
 from .jets import Jets
 from .models import model_class
 from .models.base import EnergyModel
 from .preprocessing import Preprocessor, preprocessor_from_dict
+from .registry import closest_first, resolve
 from .run import Run, file_hash
 from .scores import Scores
 
@@ -30,6 +38,9 @@ logger = logging.getLogger("jetad.scoring")
 _CPU_BATCH, _GPU_BATCH = 512, 16384
 # linear algebra takes another path for a handful of rows, and its last bits differ: no batch is smaller
 _MIN_BATCH = 32
+
+# what calibrations can depend on
+_QUANTITIES = ("jet_pt", "jet_eta", "jet_mass")
 
 _doubles: weakref.WeakKeyDictionary[EnergyModel, tuple[int, EnergyModel]] = weakref.WeakKeyDictionary()
 
@@ -103,7 +114,7 @@ class TrainedDetector:
     def __init__(
         self,
         members: Sequence[Member],
-        background_efficiency: BackgroundEfficiency | None,
+        background_efficiency: Calibration | None,
         device: torch.device,
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -143,7 +154,7 @@ class TrainedDetector:
             "method": config.method,
             "calibration_hash": file_hash(run.path / "calibration.json")[:16],
         }
-        return cls(members, BackgroundEfficiency.from_dict(calibration["background"]), where, metadata)
+        return cls(members, calibration_from_dict(calibration["background"]), where, metadata)
 
     def energies(self, jets: Jets) -> dict[str, NDArray[np.float64]]:
         """Energies by member, each ``(n_jets,)``."""
@@ -168,7 +179,10 @@ class TrainedDetector:
         score = self.score(jets)
         columns: dict[str, Any] = {"label": jets.labels}  # None where the file has no truth
         if self.background_efficiency is not None:
-            columns["background_efficiency"] = self.background_efficiency(score)
+            needed = {name: getattr(jets, name) for name in self.background_efficiency.columns}
+            columns["background_efficiency"] = self.background_efficiency(score, needed)
+            if isinstance(self.background_efficiency, DecorrelatedEfficiency):
+                columns["extra"] = {"score_decorrelated": self.background_efficiency.transform(score, needed)}
         return Scores(
             score=score,
             entry=jets.entry,
@@ -181,14 +195,38 @@ class TrainedDetector:
         )
 
 
-def calibrate(run: Run, paths: Sequence[Path], *, device: str = "auto") -> BackgroundEfficiency:
+def calibrate(
+    run: Run,
+    paths: Sequence[Path],
+    *,
+    device: str = "auto",
+    in_bins_of: Mapping[str, Sequence[float] | int] | None = None,
+    decorrelate: str | None = None,
+    weight: str | None = None,
+) -> Calibration:
     """Measure background efficiencies on files of background and keep them in the run.
 
-    Raises:
-        InputError: for a file the run was trained on (by content), or one without jets.
-    """
-    from .readers import read
+    Arguments:
+        run: The trained run; its ``calibration.json`` is replaced.
+        paths: Background that it was not trained on; read in a stream.
+        device: Where to score.
+        in_bins_of: Quantity (``jet_pt``, ``jet_mass``) -> inner edges, or the number of bins of equal
+            content; efficiencies then hold in each bin.
+        decorrelate: Quantity that the score is made independent of.
+        weight: Column of event weights.
 
+    Raises:
+        ConfigError: for options that exclude each other, or a quantity that jets do not have.
+        InputError: for a file the run was trained on (by content), one without jets or without the column
+            of weights, or too few jets.
+    """
+    from .readers import iterate
+
+    quantities = [*(in_bins_of or {}), *([decorrelate] if decorrelate else [])]
+    for name in quantities:
+        resolve(dict.fromkeys(_QUANTITIES, ""), name, "jet quantity")
+    if decorrelate and (in_bins_of or weight):
+        raise ConfigError("decorrelation cannot be combined with bins or event weights")
     trained = {entry["sha256"]: entry["path"] for entry in run.provenance.get("inputs", [])}
     for path in paths:
         if path.is_file() and (same := trained.get(file_hash(path))):
@@ -196,7 +234,28 @@ def calibrate(run: Run, paths: Sequence[Path], *, device: str = "auto") -> Backg
                 f"{path}: the detector was trained on this file ({same}); calibrate on jets it has not seen"
             )
     detector = run.detector(device)
-    calibration = BackgroundEfficiency(detector.score(read(paths)))
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("score", "weight", *quantities)}
+    for path in paths:
+        for jets in iterate(path):
+            parts["score"].append(detector.score(jets))
+            for name in quantities:
+                parts[name].append(getattr(jets, name))
+            if weight is not None:
+                parts["weight"].append(_weights(jets, weight, path))
+    if not parts["score"]:
+        raise InputError(f"{paths[0]}: holds zero jets")
+    values = {name: np.concatenate(part) for name, part in parts.items() if part}
+    calibration: Calibration
+    if in_bins_of:
+        edges = {
+            name: quantile_edges(values[name], wanted) if isinstance(wanted, int) else wanted
+            for name, wanted in in_bins_of.items()
+        }
+        calibration = BinnedEfficiency.fit(values["score"], values, edges, values.get("weight"))
+    elif decorrelate:
+        calibration = DecorrelatedEfficiency.fit(values["score"], values, decorrelate)
+    else:
+        calibration = BackgroundEfficiency(values["score"], values.get("weight"))
     run.write_json(
         "calibration.json",
         {
@@ -206,3 +265,12 @@ def calibrate(run: Run, paths: Sequence[Path], *, device: str = "auto") -> Backg
         },
     )
     return calibration
+
+
+def _weights(jets: Jets, name: str, path: Path) -> NDArray[np.float64]:
+    if name in jets.observables:
+        return np.asarray(jets.observables[name], dtype=np.float64)
+    if name == "weight" and jets.weights is not None:
+        return jets.weights
+    available = ", ".join(closest_first(name, jets.observables)) or "none"
+    raise InputError(f"{path}: has no column '{name}' of event weights; available: {available}")

@@ -113,6 +113,13 @@ def score_jets(detectors: Mapping[str, TrainedDetector], jets: Jets, request: Re
     if not passed.all():
         jets = jets[passed]
     first, *_ = detectors.values()
+    for point in request.working_points:
+        if first.background_efficiency is None or point < first.background_efficiency.smallest:
+            smallest = 1.0 if first.background_efficiency is None else first.background_efficiency.smallest
+            raise ConfigError(
+                f"--working-point {point:g}: no jet can pass, the smallest background efficiency of this "
+                f"calibration is {smallest:.2g}; 'jetad calibrate' on more background makes it smaller"
+            )
     scores = first.evaluate(jets)
     extra: dict[str, NDArray[Any]] = dict(scores.extra)
     extra.update({name: _column(jets, name, source) for name in request.keep})
