@@ -21,7 +21,7 @@ ORDER = [
     {"run"},
     {"scoring", "negatives"},
     {"training"},
-    {"production"},
+    {"production", "export"},
     {"demo"},
 ]
 RANK = {name: i for i, names in enumerate(ORDER) for name in names}

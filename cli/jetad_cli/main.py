@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": "cmd_verify",
     "merge": "cmd_merge",
     "calibrate": "cmd_calibrate",
+    "export": "cmd_export",
     "roc": "cmd_roc",
     "plot": "cmd_plot",
     "methods": "cmd_methods",
