@@ -12,7 +12,7 @@ ORDER = [
     {"errors", "registry"},
     {"files", "kinematics", "samples"},
     {"jets"},
-    {"scores", "readers", "writers", "preprocessing", "evaluation"},
+    {"scores", "readers", "writers", "preprocessing", "evaluation", "adapters"},
     {"simulation", "inspection", "calibration", "plots"},
     {"conditional"},
     {"samplers"},

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .adapters import as_jets
 from .calibration import BackgroundEfficiency, Surprise
 from .conditional import (
     BinnedEfficiency,
@@ -77,13 +78,35 @@ class Member(NamedTuple):
         model, batch = (_in_double(self.model), _CPU_BATCH) if on_cpu else (self.model, _GPU_BATCH)
         for start in range(0, len(jets), batch):
             rows = slice(start, start + batch)
-            x = torch.from_numpy(self.preprocessor.transform(jets[rows]))
-            n = len(x)
-            if n < _MIN_BATCH:
-                x = torch.cat([x, x.new_zeros(_MIN_BATCH - n, *x.shape[1:])])
-            x = x.double() if on_cpu else x.to(device)
-            out[rows] = model.score(x)[:n].cpu().numpy()
+            out[rows] = _energies(model, self.preprocessor.transform(jets[rows]), device)
         return out
+
+    def image_energies(self, images: NDArray[Any], device: torch.device) -> NDArray[np.float64]:
+        """Energies of ready-made images ``(n, 1, n_eta, n_phi)``.
+
+        Raises:
+            InputError: if this member does not see such images.
+        """
+        if images.shape[1:] != self.preprocessor.shape:
+            raise InputError(
+                f"member '{self.name}' takes rows of shape {self.preprocessor.shape}, "
+                f"found {images.shape[1:]}; give constituents, or train with --representation image"
+            )
+        images = np.asarray(images, dtype=np.float32)
+        model, batch = (
+            (_in_double(self.model), _CPU_BATCH) if device.type == "cpu" else (self.model, _GPU_BATCH)
+        )
+        parts = [_energies(model, images[i : i + batch], device) for i in range(0, len(images), batch)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _energies(model: EnergyModel, rows: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
+    x, n = torch.from_numpy(rows), len(rows)
+    if n < _MIN_BATCH:
+        x = torch.cat([x, x.new_zeros(_MIN_BATCH - n, *x.shape[1:])])
+    x = x.double() if device.type == "cpu" else x.to(device)
+    energies: NDArray[np.float64] = model.score(x)[:n].cpu().numpy()
+    return energies
 
 
 def _in_double(model: EnergyModel) -> EnergyModel:
@@ -170,9 +193,26 @@ class TrainedDetector:
             surprises.append(member.surprise(energies[member.name]))
         return np.max(surprises, axis=0).astype(np.float32)  # NaN where any member has NaN
 
-    def score(self, jets: Jets) -> NDArray[np.float32]:
-        """Anomaly scores, ``(n_jets,)`` float32; NaN for jets that cannot be scored."""
-        return self.combine(self.energies(jets))
+    def score(self, jets: Any) -> Any:
+        """Anomaly scores, ``(n_jets,)`` float32; NaN for jets that cannot be scored.
+
+        Arguments:
+            jets: ``Jets``, an awkward array or a padded NumPy array of constituents (see
+                :func:`jetad.adapters.as_jets`), or images ``(n_jets, 1, n_eta, n_phi)`` as the run makes
+                them. An awkward array with events gives lists of scores per event.
+
+        Raises:
+            InputError: for data of another shape, or images for a detector that needs constituents.
+        """
+        if isinstance(jets, np.ndarray) and jets.ndim == 4:
+            return self.combine({m.name: m.image_energies(jets, self.device) for m in self.members})
+        adapted = as_jets(jets)
+        return adapted.restore(self.combine(self.energies(adapted.jets)))
+
+    def background_efficiencies(self, jets: Any) -> Any:
+        """Fraction of held-out background at least as anomalous, ``(n_jets,)`` float32; as ``score``."""
+        adapted = as_jets(jets)
+        return adapted.restore(self.evaluate(adapted.jets).background_efficiency)
 
     def evaluate(self, jets: Jets) -> Scores:
         """Scores with everything a score file holds, rows in the order of ``jets``."""
