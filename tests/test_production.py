@@ -12,15 +12,18 @@ import sys
 import time
 from pathlib import Path
 
+import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import uproot
 from conftest import toy_jets
 from test_cli import QUICK, jetad
 
 from jetad import readers
 from jetad.errors import ConfigError, InputError, Interrupted, OutputError
 from jetad.production import Request, merge_scores, read_ledger, score_file, score_files, verify_scores
+from jetad.production.copying import copy_with_scores
 from jetad.production.request import parse_cut
 from jetad.production.workspace import Workspace
 from jetad.run import Run
@@ -443,3 +446,54 @@ def test_merge_makes_the_whole_and_refuses_less(run, folder, tmp_path, whole):
     with pytest.raises(InputError, match="was changed after it was made"):
         merge_scores(parts, "b.h5")
     assert not Path("b.h5").exists()
+
+
+# --- copies, RNTuple -------------------------------------------------------------------------------
+
+
+def test_copy_has_all_branches_and_the_scores(run, folder, tmp_path, whole):
+    source = folder / "signal.root"
+    assert jetad("score", source, "--run", run.path, "--copy", "-o", "c.root", "--working-point", "0.5") == 0
+    with uproot.open(source) as before, uproot.open("c.root") as after:
+        old, new = before["tree"], after["tree"]
+        for name in old.keys(recursive=False):
+            assert ak.array_equal(old[name].array(), new[name].array(), dtype_exact=False), name
+        np.testing.assert_allclose(new["jetad_score"].array(library="np"), whole.score, rtol=1e-4, atol=1e-4)
+        p = new["jetad_background_efficiency"].array(library="np")
+        np.testing.assert_array_equal(new["jetad_pass_0p5"].array(library="np"), p <= 0.5)
+        assert json.loads(str(after["jetad_provenance"]))["n_read"] == N
+    again = readers.read("c.root")  # still a file of jets
+    np.testing.assert_array_equal(again.n_constituents, readers.read(source).n_constituents)
+    assert jetad("score", folder / "signal.h5", "--run", run.path, "--copy", "-o", "d.root") == 2
+    assert jetad("score", "c.root", "--run", run.path, "--copy", "-o", "e.root") == 1  # has scores already
+    assert not Path("e.root").exists()
+
+
+def test_copy_of_events_has_lists_of_scores(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    n_jets = rng.integers(0, 4, 300)
+    jets = ak.unflatten(rng.normal(size=n_jets.sum()).astype("f4"), n_jets)
+    with uproot.recreate("events.root") as file:
+        file.mktree("Events", {"run": "i4", "Jet_pt": jets.type.content})
+        file["Events"].extend({"run": np.arange(300, dtype="i4"), "Jet_pt": jets})
+    entry, position = np.repeat(np.arange(300), n_jets), ak.flatten(ak.local_index(jets)).to_numpy()
+    scores = Scores(score=ak.flatten(jets).to_numpy() + 1, entry=entry, jet=position)
+    parts = (scores[i : i + 37] for i in range(0, len(scores), 37))
+    source, how = Path("events.root"), {"dataset": "Events", "provenance": "{}"}
+    copy_with_scores(source, tmp_path / "c.root", parts, per_event=True, **how)
+    with uproot.open("c.root:Events") as tree:
+        assert tree["jetad_score"].array().tolist() == (jets + 1).tolist()
+        assert tree["Jet_pt"].array().tolist() == jets.tolist()
+    with pytest.raises(InputError, match="do not have one score each"):
+        copy_with_scores(source, tmp_path / "d.root", iter([scores]), per_event=False, **how)
+
+
+def test_rntuple_reads_back_the_same(run, folder, tmp_path, whole):
+    words = ["score", folder / "signal.h5", "--run", run.path, "--output-format", "rntuple", "--chunk", 50]
+    assert jetad(*words, "-o", "a.root") == 0
+    with uproot.open("a.root") as file:
+        assert file["jetad"].classname == "ROOT::RNTuple"
+    assert_same(load_scores("a.root"), whole)
+    assert problems("a.root", folder / "signal.h5") == []
+    assert jetad(*words, "-o", "a.h5") == 2

@@ -100,6 +100,12 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     show_default=True,
     help="Jets in memory at once; an interrupted run loses at most so many.",
 )
+@click.option("--copy", is_flag=True, help="Copy the whole ROOT tree, with the scores as branches jetad_...")
+@click.option(
+    "--output-format",
+    type=click.Choice(["ttree", "rntuple"]),
+    help="What a ROOT score file holds.  [default: ttree]",
+)
 @device_option
 @force_option
 @json_option("Print the account of all files as JSON.")
@@ -115,6 +121,8 @@ def command(
     threads: int,
     share: tuple[int, int],
     chunk: int,
+    copy: bool,
+    output_format: str | None,
     device: str,
     force: bool,
     as_json: bool,
@@ -150,7 +158,15 @@ def command(
     from ..progress import ScoringProgress
 
     torch.set_num_threads(threads)
-    request = Request(keep=keep, select=select, working_points=working_points, reader=reader, chunk=chunk)
+    request = Request(
+        keep=keep,
+        select=select,
+        working_points=working_points,
+        options={} if reader is None else {"reader": reader},
+        copy=copy,
+        rntuple=output_format == "rntuple",
+        chunk=chunk,
+    )
 
     def report(account: Account) -> None:
         if as_json:

@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from .. import __version__
 from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError
 from ..files import check_output
-from ..readers import count, iterate
+from ..readers import count, describe, iterate
 from ..readers.base import split_path
 from ..run import Run, file_hash
 from ..scores import ScoreWriter
 from ..scoring import TrainedDetector
 from ..training.loop import StopRequest
+from .copying import check_copy, copy_with_scores
 from .ledger import Account, Digest, read_ledger, write_ledger
 from .request import Request, run_names, score_jets
 from .workspace import PartRange, Workspace, gaps
@@ -203,7 +206,7 @@ def prepare(
     k, n_shares = share
     if not 0 <= k < n_shares:
         raise ConfigError(f"share {k} of {n_shares} does not exist")
-    n_rows = count(source, reader=request.reader)
+    n_rows = count(source, **request.options)
     if n_rows == 0:
         raise InputError(f"{source}: holds zero jets, there is nothing to score")
     first_row, last_row = k * n_rows // n_shares, (k + 1) * n_rows // n_shares
@@ -258,6 +261,12 @@ def prepare(
                 f"{output}: exists already and is complete; nothing is left to do (--force scores it again)"
             )
     check_output(output, force=force)
+    if request.copy:
+        check_copy(source, output)
+        if share != (0, 1):
+            raise ConfigError("--copy copies whole files: leave out --part")
+    if request.rntuple and output.suffix != ".root":
+        raise ConfigError(f"{output}: an RNTuple needs a ROOT file as output")
     if workspace.open(fingerprint):
         logger.info("%s: going on with %d parts that are there already", output, len(workspace.done()))
     return Job(
@@ -281,7 +290,7 @@ def score_range(
     """
     chunk = job.request.chunk
     start, stop = job.first_row + parts.first * chunk, min(job.first_row + parts.last * chunk, job.last_row)
-    chunks = iterate(job.source, reader=job.request.reader, step=chunk, start=start, stop=stop)
+    chunks = iterate(job.source, **job.request.options, step=chunk, start=start, stop=stop)
     number = parts.first
     with contextlib.closing(_read_ahead(chunks) if ahead else chunks) as pieces:  # type: ignore[type-var]
         for jets in pieces:
@@ -315,20 +324,31 @@ def finish(job: Job) -> Account:
     digest = Digest()
     n_read = n_selected_out = n_failed = n_rows = 0
     try:
-        with ScoreWriter(merged, force=True) as writer:
-            for part in job.workspace.parts(range(job.n_parts)):
-                writer.append(part.scores)
-                digest.add(part.scores)
-                n_rows += len(part.scores)
-                n_read, n_failed = n_read + part.n_read, n_failed + part.n_failed
-                n_selected_out += part.n_selected_out
-            counts = {
-                "n_read": n_read,
-                "n_scored": n_rows - n_failed,
-                "n_selected_out": n_selected_out,
-                "n_failed": n_failed,
-            }
-            writer.finish({**job.facts, **counts, "digest": digest.hexdigest()})
+        for part in job.workspace.parts(range(job.n_parts)):
+            digest.add(part.scores)
+            n_rows += len(part.scores)
+            n_read, n_failed = n_read + part.n_read, n_failed + part.n_failed
+            n_selected_out += part.n_selected_out
+        counts = {
+            "n_read": n_read,
+            "n_scored": n_rows - n_failed,
+            "n_selected_out": n_selected_out,
+            "n_failed": n_failed,
+        }
+        metadata = {**job.facts, **counts, "digest": digest.hexdigest()}
+        tables = (part.scores for part in job.workspace.parts(range(job.n_parts)))
+        if job.request.copy:
+            text = json.dumps(metadata, sort_keys=True)
+            summary = describe(job.source, **job.request.options)
+            copy_with_scores(
+                job.source, merged, tables,
+                dataset=summary.dataset, per_event=_has_events(job), provenance=text,
+            )  # fmt: skip
+        else:
+            with ScoreWriter(merged, force=True, rntuple=job.request.rntuple) as writer:
+                for table in tables:
+                    writer.append(table)
+                writer.finish(metadata)
         ledger = {
             "status": "complete",
             **job.facts,
@@ -355,6 +375,17 @@ def finish(job: Job) -> Account:
             n_read,
         )
     return _account(job.source, job.output, ledger)
+
+
+def _has_events(job: Job) -> bool:
+    """Whether an entry of the input is not always one jet."""
+    row = job.first_row
+    for part in job.workspace.parts(range(job.n_parts)):
+        n = len(part.scores)
+        if part.scores.jet.any() or (part.scores.entry != np.arange(row, row + n)).any():
+            return True
+        row += n
+    return False
 
 
 def failure(source: Path, output: Path, error: JetadError, job: Any = None, *, alone: bool) -> Account:

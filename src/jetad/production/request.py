@@ -40,14 +40,18 @@ class Request:
         keep: Columns of the input to carry along.
         select: Cuts ``NAME>NUMBER`` on jet quantities or columns; jets that fail one are selected out.
         working_points: Background efficiencies that become columns ``pass_...``.
-        reader: Name of the reader; by content when left out.
+        options: How files are read, as the functions of ``jetad.readers`` take it (``reader``).
+        copy: Write a full copy of the ROOT tree with the scores as branches.
+        rntuple: Write an RNTuple instead of a TTree.
         chunk: Jets per part, the unit of restarting and sharing.
     """
 
     keep: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
     working_points: tuple[float, ...] = ()
-    reader: str | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    copy: bool = False
+    rntuple: bool = False
     chunk: int = 20_000
 
     def __post_init__(self) -> None:
@@ -55,6 +59,8 @@ class Request:
             raise ConfigError(f"jets per part must be at least 1, found {self.chunk}")
         for cut in self.select:
             parse_cut(cut)
+        if self.copy and (self.select or self.rntuple):
+            raise ConfigError("--copy copies all entries of a TTree: leave out --select and --output-format")
         for point in self.working_points:
             if not 0 < point < 1:
                 raise ConfigError(f"--working-point {point:g}: is a background efficiency, between 0 and 1")
