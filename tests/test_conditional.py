@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import toy_jets
-from test_cli import QUICK, jetad
+from test_cli import jetad
 
 from jetad.calibration import BackgroundEfficiency
 from jetad.conditional import (
@@ -150,11 +151,10 @@ def test_round_trips_and_unusable_values():
         calibration_from_dict({"kind": "magic"})
 
 
-def test_calibrate_command(tmp_path, monkeypatch, capsys):
+def test_calibrate_command(tmp_path, monkeypatch, capsys, quick_runs):
     monkeypatch.chdir(tmp_path)
-    write_jets(toy_jets(150, 1, labels=0), "qcd.h5")
+    shutil.copytree(quick_runs / "run", "run")
     write_jets(toy_jets(900, 2, labels=0), "fresh.h5")
-    assert jetad("train", "--background", "qcd.h5", "-o", "run", *QUICK) == 0
     base = ["calibrate", "--run", "run", "--background", "fresh.h5"]
     capsys.readouterr()
     assert jetad(*base, "--rate", "1000", "--json", "--working-point", "0.1") == 0

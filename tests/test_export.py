@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import toy_jets
-from test_cli import QUICK, jetad
+from test_cli import jetad
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -27,19 +27,12 @@ from jetad.writers import write_jets  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, quick_runs):
     """A run of both members, one of images alone, and fresh background."""
     folder = tmp_path_factory.mktemp("export")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        write_jets(toy_jets(200, 1, labels=0), "qcd.h5")
-        write_jets(toy_jets(1000, 2, labels=0), "fresh.h5")
-        assert jetad("train", "--background", "qcd.h5", "-o", "run", *QUICK) == 0
-        words = ["--representation", "image", "--method", "ae", *QUICK[:2], *QUICK[4:]]
-        assert jetad("train", "--background", "qcd.h5", "-o", "images", *words) == 0
-    finally:
-        os.chdir(before)
+    for name in ("run", "images"):
+        shutil.copytree(quick_runs / name, folder / name)
+    write_jets(toy_jets(1000, 2, labels=0), folder / "fresh.h5")
     return folder
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import uproot
 from conftest import toy_jets
-from test_cli import QUICK, jetad
+from test_cli import jetad
 
 from jetad import readers
 from jetad.errors import ConfigError, InputError, Interrupted, OutputError
@@ -35,16 +35,10 @@ CHUNK = Request(chunk=50)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, quick_runs):
     """A run and files of jets that it has not seen."""
     folder = tmp_path_factory.mktemp("production")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        write_jets(toy_jets(200, 1, labels=0), "qcd.h5")
-        assert jetad("train", "--background", "qcd.h5", "-o", "run", *QUICK) == 0
-    finally:
-        os.chdir(before)
+    (folder / "run").symlink_to(quick_runs / "run")
     write_jets(toy_jets(N, 2, labels=1), folder / "signal.h5")
     write_jets(toy_jets(N, 2, labels=1), folder / "signal.root")
     write_jets(toy_jets(60, 3), folder / "other.h5")
@@ -90,7 +84,7 @@ class StopAfter:
 # --- equal scores ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 64, 1000])
+@pytest.mark.parametrize("chunk", [7, 1000, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 64))])
 def test_chunks_and_formats_do_not_change_scores(run, folder, tmp_path, whole, chunk):
     detector = run.detector("cpu")
     for suffix in (".h5", ".root", ".csv", ".parquet"):
@@ -216,25 +210,24 @@ def test_only_what_is_missing_is_done_again(folder, run, tmp_path, capsys):
     assert "pass_0p1" in load_scores("out/signal.scores.h5").extra
 
 
-def test_unreadable_files_are_listed_and_the_others_scored(folder, run, tmp_path, capsys):
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_unreadable_files_are_listed_and_the_others_scored(folder, run, tmp_path, capsys, jobs):
     whole = (folder / "signal.h5").read_bytes()
     Path("cut.h5").write_bytes(whole[: len(whole) // 2])
     Path("empty.h5").touch()
-    for jobs in (1, 2):
-        out = f"out{jobs}"
-        words = ["score", "cut.h5", "empty.h5", folder / "other.h5", "gone.h5", "-o", out, "--jobs", jobs]
-        assert jetad(*words, "--run", run.path, "--json") == 1
-        captured = capsys.readouterr()
-        result = json.loads(captured.out)
-        assert [Path(f["input"]).name for f in result["files"]] == ["other.h5"]
-        assert len(result["errors"]) == 3
-        assert "3 of 4 files could not be scored" in captured.err
-        for name in ("cut", "empty", "gone"):
-            ledger = read_ledger(tmp_path / out / f"{name}.scores.h5")
-            assert ledger["status"] == "failed"
-            assert name in ledger["error"]
-        assert sorted(p.name for p in Path(out).glob("*.h5")) == ["other.scores.h5"]
-        assert hidden(Path(out)) == []
+    words = ["score", "cut.h5", "empty.h5", folder / "other.h5", "gone.h5", "-o", "out", "--jobs", jobs]
+    assert jetad(*words, "--run", run.path, "--json") == 1
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert [Path(f["input"]).name for f in result["files"]] == ["other.h5"]
+    assert len(result["errors"]) == 3
+    assert "3 of 4 files could not be scored" in captured.err
+    for name in ("cut", "empty", "gone"):
+        ledger = read_ledger(tmp_path / "out" / f"{name}.scores.h5")
+        assert ledger["status"] == "failed"
+        assert name in ledger["error"]
+    assert sorted(p.name for p in Path("out").glob("*.h5")) == ["other.scores.h5"]
+    assert hidden(Path("out")) == []
 
 
 def command(folder: Path, *words: object) -> list[str]:
@@ -243,7 +236,7 @@ def command(folder: Path, *words: object) -> list[str]:
 
 
 def test_sigterm_exits_85_and_the_same_command_goes_on(folder, run, tmp_path, whole):
-    words = command(folder, folder / "signal.h5", "-o", "a.h5", "--chunk", 1)
+    words = command(folder, folder / "signal.h5", "-o", "a.h5", "--chunk", 3)
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     while len(Workspace(Path("a.h5")).done()) < 5 and process.poll() is None:
         time.sleep(0.002)
@@ -251,7 +244,7 @@ def test_sigterm_exits_85_and_the_same_command_goes_on(folder, run, tmp_path, wh
     assert "the same command goes on" in process.communicate(timeout=60)[1]
     assert process.returncode == 85
     assert not Path("a.h5").exists()
-    score_files([run], {folder / "signal.h5": Path("a.h5")}, Request(chunk=1), device="cpu")
+    score_files([run], {folder / "signal.h5": Path("a.h5")}, Request(chunk=3), device="cpu")
     np.testing.assert_allclose(load_scores("a.h5").score, whole.score, rtol=0, atol=1e-6)
 
 

@@ -9,7 +9,6 @@ import awkward as ak
 import numpy as np
 import pytest
 from conftest import toy_jets
-from test_cli import QUICK, jetad
 
 from jetad.adapters import as_jets
 from jetad.errors import InputError
@@ -19,15 +18,13 @@ from jetad.writers import write_jets
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 
 
-def test_examples_of_the_page_run(tmp_path, monkeypatch):
+def test_examples_of_the_page_run(tmp_path, monkeypatch, quick_runs):
     monkeypatch.chdir(tmp_path)
-    write_jets(toy_jets(200, 1, labels=0), "qcd.h5")
     write_jets(toy_jets(200, 2, labels=1), "signal.root")
-    words = ["--representation", "image", "--method", "ae", *QUICK[:2], *QUICK[4:]]
-    assert jetad("train", "--background", "qcd.h5", "-o", "runs/images", *words) == 0
-    assert jetad("train", "--background", "qcd.h5", *QUICK) == 0
+    Path("runs").symlink_to(quick_runs)
     session: dict[str, object] = {}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    text = PAGE.read_text().replace("runs/latest", "runs/run")
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(blocks) >= 8
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), session)
