@@ -38,7 +38,7 @@ def make_jets():
 
 @pytest.fixture(scope="session")
 def quick_runs(tmp_path_factory):
-    """A folder with the runs ``run`` and ``images`` (of images alone), trained on ``qcd.h5``; copy to change."""
+    """A folder with runs: ``run``, and ``images`` that sees images alone; copy them to change them."""
     import os
     from pathlib import Path
 

@@ -210,7 +210,7 @@ def test_only_what_is_missing_is_done_again(folder, run, tmp_path, capsys):
     assert "pass_0p1" in load_scores("out/signal.scores.h5").extra
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_unreadable_files_are_listed_and_the_others_scored(folder, run, tmp_path, capsys, jobs):
     whole = (folder / "signal.h5").read_bytes()
     Path("cut.h5").write_bytes(whole[: len(whole) // 2])
