@@ -22,6 +22,7 @@ from test_cli import jetad
 
 from jetad import readers
 from jetad.errors import ConfigError, InputError, Interrupted, OutputError
+from jetad.evaluation.inputs import named_files
 from jetad.production import Request, merge_scores, read_ledger, score_file, score_files, verify_scores
 from jetad.production.copying import copy_with_scores
 from jetad.production.request import parse_cut
@@ -346,6 +347,12 @@ def test_file_that_changes_meanwhile_is_refused(run, folder, tmp_path):
     with pytest.raises(InputError, match="was changed while it was scored"):
         score_files([run], {source: tmp_path / "a.h5"}, CHUNK, device="cpu", progress=touch)
     assert not (tmp_path / "a.h5").exists()
+
+
+def test_ledgers_are_no_score_files(run, folder, tmp_path, whole):
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["whole.h5", "whole.h5.ledger.json"]
+    assert named_files([str(tmp_path / "whole*")]) == {"whole": [tmp_path / "whole.h5"]}
+    assert named_files([str(p) for p in sorted(tmp_path.iterdir())]) == {"whole": [tmp_path / "whole.h5"]}
 
 
 # --- several runs, requests ------------------------------------------------------------------------
