@@ -34,3 +34,25 @@ def toy_jets(n_jets: int, seed: int = 0, *, mean: int = 30, labels: int | None =
 def make_jets():
     """Factory of toy jets: ``make_jets(n_jets, seed=0, mean=30, labels=None)``."""
     return toy_jets
+
+
+@pytest.fixture(scope="session")
+def quick_runs(tmp_path_factory):
+    """A folder with runs: ``run``, and ``images`` that sees images alone; copy them to change them."""
+    import os
+    from pathlib import Path
+
+    from test_cli import QUICK, jetad
+
+    from jetad.writers import write_jets
+
+    folder, before = tmp_path_factory.mktemp("quick_runs"), Path.cwd()
+    os.chdir(folder)
+    try:
+        write_jets(toy_jets(200, 1, labels=0), "qcd.h5")
+        assert jetad("train", "--background", "qcd.h5", "-o", "run", *QUICK) == 0
+        words = ["--representation", "image", "--method", "ae", *QUICK[:2], *QUICK[4:]]
+        assert jetad("train", "--background", "qcd.h5", "-o", "images", *words) == 0
+    finally:
+        os.chdir(before)
+    return folder

@@ -18,7 +18,7 @@ def test_efficiency_by_hand():
     assert np.isnan(efficiency([math.nan])[0])
 
 
-@pytest.mark.parametrize("alpha", [0.5, 0.1, 0.01])
+@pytest.mark.parametrize("alpha", [0.5, 0.1, 0.01, 0.001])
 def test_fresh_background_is_covered(alpha):
     rng = np.random.default_rng(1)
     efficiency = BackgroundEfficiency(rng.exponential(size=20_000))

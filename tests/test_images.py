@@ -184,3 +184,20 @@ def test_settings_survive_a_round_trip():
 def test_unknown_setting_is_refused():
     with pytest.raises(ValidationError, match="sigmas"):
         ImageConfig(sigmas=2)
+
+
+def test_two_constituents_lie_in_the_same_pixels_from_everywhere():
+    """They lie on the principal axis, an edge between pixels, where rounding used to choose the side."""
+    rng = np.random.default_rng(3)
+    n = 400
+    eta, phi = rng.uniform(-2, 2, n), rng.uniform(-3, 3, n)
+    angle = rng.uniform(-np.pi, np.pi, n)
+    pair = np.stack([np.zeros(n), np.full(n, 0.31)], axis=1)
+    pt = np.tile([60.0, 40.0], (n, 1))
+    array = np.stack(
+        [pt, eta[:, None] + pair * np.cos(angle)[:, None], phi[:, None] + pair * np.sin(angle)[:, None]],
+        axis=2,
+    )
+    images = JetImages(ImageConfig(sigma=0)).transform(Jets.from_padded(array))
+    columns = images.sum(axis=(1, 3)) > 0
+    assert (columns == columns[0]).all()

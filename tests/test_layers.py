@@ -12,14 +12,16 @@ ORDER = [
     {"errors", "registry"},
     {"files", "kinematics", "samples", "presets", "distances"},
     {"jets"},
-    {"scores", "readers", "writers", "preprocessing", "evaluation"},
+    {"scores", "readers", "writers", "preprocessing", "evaluation", "adapters"},
     {"simulation", "inspection", "calibration", "plots"},
+    {"conditional"},
     {"samplers"},
     {"models"},
     {"config"},
     {"run"},
     {"scoring", "negatives"},
     {"training"},
+    {"production", "export"},
     {"demo"},
 ]
 RANK = {name: i for i, names in enumerate(ORDER) for name in names}

@@ -21,6 +21,7 @@ class _Progress:
         self._bar: Any = None
         self._task: Any = None
         self._label = ""
+        self._first = 0  # done before this began
 
     def __enter__(self) -> Any:
         if sys.stderr.isatty():
@@ -44,7 +45,7 @@ class _Progress:
         if label != self._label:
             if self._label:  # the first one began with the context
                 self._started = time.monotonic()
-            self._label = label
+            self._label, self._first = label, done
             if self._bar is not None:
                 if self._task is not None:
                     self._bar.remove_task(self._task)
@@ -54,7 +55,7 @@ class _Progress:
             self._bar.update(self._task, completed=done, note=note)
         elif now - self._printed >= _INTERVAL or (total is not None and done >= total):
             self._printed = now
-            rate = done / max(now - self._started, 1e-9)
+            rate = (done - self._first) / max(now - self._started, 1e-9)
             left = f", {(total - done) / rate:.0f} s left" if total and rate > 0 and done < total else ""
             of = f"/{total}" if total is not None else ""
             print(
@@ -74,11 +75,7 @@ class TrainingProgress(_Progress):
 
 
 class ScoringProgress(_Progress):
-    """Called with (jets done, jets in all)."""
+    """Called with (what, jets done, jets in all)."""
 
-    def __init__(self, label: str) -> None:
-        super().__init__()
-        self.label = label
-
-    def __call__(self, done: int, total: int | None) -> None:
-        self.show(self.label, done, total, "", "jets")
+    def __call__(self, label: str, done: int, total: int | None) -> None:
+        self.show(label, done, total, "", "jets")

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
+from .evaluation.intervals import binomial_interval
 
-__all__ = ["BackgroundEfficiency", "Surprise"]
+__all__ = ["BackgroundEfficiency", "Surprise", "WorkingPoint", "flag_name"]
 
 # scores kept in calibration.json; of more, evenly spaced order statistics
 _MAX_KNOTS = 20_000
+
+
+def flag_name(efficiency: float) -> str:
+    """Column of jets that pass a background efficiency; a valid name of a ROOT branch.
+
+    Example:
+        >>> flag_name(1e-3), flag_name(0.05)
+        ('pass_0p001', 'pass_0p05')
+    """
+    return "pass_" + np.format_float_positional(efficiency, trim="-").replace(".", "p")
 
 
 def _finite_sorted(scores: ArrayLike, what: str) -> NDArray[np.float64]:
@@ -23,14 +36,34 @@ def _finite_sorted(scores: ArrayLike, what: str) -> NDArray[np.float64]:
     return values
 
 
+class WorkingPoint(NamedTuple):
+    """A cut ``score >= threshold`` with the fraction of background that passes, and its 68 % interval."""
+
+    efficiency: float  # asked for; fresh background passes at most so often, on average
+    threshold: float
+    measured: float  # of the calibration jets
+    low: float
+    high: float
+
+    def rate(self, background_rate: float) -> tuple[float, float, float]:
+        """Passing rate, low and high, for a rate of background before the cut, in its unit."""
+        return self.measured * background_rate, self.low * background_rate, self.high * background_rate
+
+
 class BackgroundEfficiency:
     r"""The fraction of background at least as anomalous as a jet, from jets the detector never saw.
 
-    ``p = (1 + #{s_i >= s}) / (n + 1)``: on fresh background the chance of ``p <= a`` is at most a, for any
-    n and any distribution; the smallest value is ``1 / (n + 1)``.
+    ``p = (1 + n f) / (n + 1)`` with f the fraction of the held-out jets that have ``s_i >= s``: on fresh
+    background the chance of ``p <= a`` is at most a, for any n and any distribution; the smallest value is
+    ``1 / (n + 1)``. With event weights f is the fraction of weight and n the effective count
+    ``(sum w)^2 / sum w^2``.
 
     Arguments:
         scores: Of held-out background, ``(n,)``; non-finite ones are left out.
+        weights: Event weights, ``(n,)``; negative ones are allowed as long as their sum is positive.
+
+    Raises:
+        InputError: for fewer than two finite scores, or weights without a positive sum.
 
     References:
         Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005 (conformal p-values)
@@ -38,35 +71,98 @@ class BackgroundEfficiency:
     Example:
         >>> BackgroundEfficiency([1.0, 2.0, 3.0])([0.0, 2.0, 9.0]).tolist()
         [1.0, 0.75, 0.25]
+        >>> BackgroundEfficiency([1.0, 2.0, 3.0], weights=[2, 2, 2]).n_eff
+        3.0
     """
 
-    def __init__(self, scores: ArrayLike) -> None:
-        self.scores = _finite_sorted(scores, "the calibration")
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, scores: ArrayLike, weights: ArrayLike | None = None) -> None:
+        values = np.asarray(scores, dtype=np.float64)
+        w = None if weights is None else np.asarray(weights, dtype=np.float64)
+        if w is not None and w.shape != values.shape:
+            raise InputError(f"{len(values)} scores of the calibration have {len(w)} weights")
+        self.scores = _finite_sorted(values, "the calibration")
         self.n = len(self.scores)
+        self.n_eff = float(self.n)
+        # fraction of background at or above each of the scores, and beyond the last
+        self.fractions = np.arange(self.n, -1, -1) / self.n
+        self.weighted = w is not None
+        if w is not None:
+            finite = np.isfinite(values)
+            w = w[finite][np.argsort(values[finite], kind="stable")]
+            total = w.sum()
+            if not (np.isfinite(w).all() and total > 0):
+                raise InputError("the weights of the calibration jets have no positive, finite sum")
+            self.n_eff = float(total**2 / np.square(w).sum())
+            above = np.append(np.cumsum(w[::-1])[::-1], 0.0) / total
+            # negative weights make it rise here and there
+            self.fractions = np.clip(np.maximum.accumulate(above[::-1])[::-1], 0.0, 1.0)
 
     def __repr__(self) -> str:
-        return f"BackgroundEfficiency(n={self.n})"
+        effective = f", n_eff={self.n_eff:.6g}" if self.weighted else ""
+        return f"BackgroundEfficiency(n={self.n}{effective})"
 
-    def __call__(self, scores: ArrayLike) -> NDArray[np.float32]:
-        """Background efficiencies of scores, ``(m,)``; NaN for NaN."""
+    @property
+    def smallest(self) -> float:
+        """The smallest efficiency that can be stated, ``1 / (n_eff + 1)``."""
+        return 1 / (self.n_eff + 1)
+
+    def __call__(
+        self, scores: ArrayLike, columns: Mapping[str, ArrayLike] | None = None
+    ) -> NDArray[np.float32]:
+        """Background efficiencies of scores, ``(m,)``; NaN for NaN. ``columns`` are not needed."""
         s = np.asarray(scores, dtype=np.float64)
-        # n may be larger than the number of kept order statistics
-        above = (len(self.scores) - np.searchsorted(self.scores, s, side="left")) * (
-            self.n / len(self.scores)
-        )
-        p = (1 + above) / (self.n + 1)
+        p = (1 + self.n_eff * self.fractions[np.searchsorted(self.scores, s, side="left")]) / (self.n_eff + 1)
         return np.where(np.isnan(s), np.nan, p).astype(np.float32)
 
+    def working_point(self, efficiency: float) -> WorkingPoint:
+        """The smallest threshold whose background efficiency is at most ``efficiency``.
+
+        Raises:
+            InputError: if the calibration is too small to state such an efficiency.
+        """
+        if efficiency < self.smallest:
+            needed = math.ceil(1 / efficiency) - 1
+            raise InputError(
+                f"a background efficiency of {efficiency:g} cannot be stated: the calibration has "
+                f"{self.n_eff:.0f} jets, its smallest value is {self.smallest:.2g}; "
+                f"calibrate on at least {needed} jets ('jetad calibrate --background FILE')"
+            )
+        allowed = (efficiency * (self.n_eff + 1) - 1) / self.n_eff
+        # fractions fall: the first that is allowed
+        i = int(np.argmax(self.fractions <= allowed + 1e-12))
+        threshold = (
+            -math.inf if i == 0 else float(np.nextafter(np.float32(self.scores[i - 1]), np.float32(np.inf)))
+        )
+        low, high = binomial_interval(self.fractions[i], self.n_eff)
+        return WorkingPoint(efficiency, threshold, float(self.fractions[i]), float(low), float(high))
+
     def to_dict(self) -> dict[str, Any]:
-        kept = self.scores
+        state: dict[str, Any] = {"n": self.n}
+        kept = np.arange(len(self.scores))
         if len(kept) > _MAX_KNOTS:
-            kept = kept[np.linspace(0, len(kept) - 1, _MAX_KNOTS).round().astype(int)]
-        return {"n": self.n, "scores": kept.tolist()}
+            # the tail as it is, evenly spaced order statistics below
+            half = _MAX_KNOTS // 2
+            below = np.linspace(0, len(kept) - half, _MAX_KNOTS - half, endpoint=False).astype(int)
+            kept = np.concatenate([below, kept[-half:]])
+        state["scores"] = self.scores[kept].tolist()
+        if self.weighted or len(kept) < self.n:
+            state |= {
+                "n_eff": self.n_eff,
+                "weighted": self.weighted,
+                "fractions": self.fractions[kept].tolist(),
+            }
+        return state
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> BackgroundEfficiency:
         new = cls(state["scores"])
         new.n = int(state["n"])
+        new.n_eff = float(state.get("n_eff", new.n))
+        new.weighted = bool(state.get("weighted", False))
+        if "fractions" in state:
+            new.fractions = np.append(np.asarray(state["fractions"], dtype=np.float64), 0.0)
         return new
 
 

@@ -52,10 +52,10 @@ def run_demo(
     from .negatives import draw_negatives
     from .plots import plot_history, plot_image_grid, plot_images, plot_roc, save
     from .preprocessing.images import JetImages
+    from .production import score_file
     from .readers import read
     from .run import Run
     from .scores import load_scores
-    from .scoring import score_file
     from .training.train import prepare_run, train
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

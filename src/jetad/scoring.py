@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,20 +13,37 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .adapters import as_jets
 from .calibration import BackgroundEfficiency, Surprise
+from .conditional import (
+    BinnedEfficiency,
+    Calibration,
+    DecorrelatedEfficiency,
+    calibration_from_dict,
+    quantile_edges,
+)
 from .errors import ConfigError, InputError
 from .jets import Jets
 from .models import model_class
 from .models.base import EnergyModel
 from .preprocessing import Preprocessor, preprocessor_from_dict
+from .registry import closest_first, resolve
 from .run import Run, file_hash
-from .scores import Scores, ScoreWriter
+from .scores import Scores
 
-__all__ = ["Member", "ScoreSummary", "TrainedDetector", "calibrate", "score_file", "select_device"]
+__all__ = ["Member", "TrainedDetector", "calibrate", "select_device"]
 
 logger = logging.getLogger("jetad.scoring")
 
-_BATCH = 4096
+# jets scored at once: what stays in the cache of a CPU core, and what fills a GPU
+_CPU_BATCH, _GPU_BATCH = 512, 16384
+# linear algebra takes another path for a handful of rows, and its last bits differ: no batch is smaller
+_MIN_BATCH = 32
+
+# what calibrations can depend on
+_QUANTITIES = ("jet_pt", "jet_eta", "jet_mass")
+
+_doubles: weakref.WeakKeyDictionary[EnergyModel, tuple[int, EnergyModel]] = weakref.WeakKeyDictionary()
 
 
 def select_device(name: str) -> torch.device:
@@ -50,13 +68,56 @@ class Member(NamedTuple):
     surprise: Surprise | None  # None until the training has ended
 
     def energies(self, jets: Jets, device: torch.device) -> NDArray[np.float64]:
-        """Energies of jets, ``(n_jets,)``; NaN for jets that cannot be represented."""
+        """Energies of jets, ``(n_jets,)``; NaN for jets that cannot be represented.
+
+        On a CPU the network computes in float64: in float32 the order of summation changes with the
+        number of rows and threads, and scores with it, by some 1e-6 of their size.
+        """
         out = np.empty(len(jets), dtype=np.float64)
-        for start in range(0, len(jets), _BATCH):
-            rows = slice(start, start + _BATCH)
-            x = torch.from_numpy(self.preprocessor.transform(jets[rows])).to(device)
-            out[rows] = self.model.score(x).cpu().numpy()
+        on_cpu = device.type == "cpu"
+        model, batch = (_in_double(self.model), _CPU_BATCH) if on_cpu else (self.model, _GPU_BATCH)
+        for start in range(0, len(jets), batch):
+            rows = slice(start, start + batch)
+            out[rows] = _energies(model, self.preprocessor.transform(jets[rows]), device)
         return out
+
+    def image_energies(self, images: NDArray[Any], device: torch.device) -> NDArray[np.float64]:
+        """Energies of ready-made images ``(n, 1, n_eta, n_phi)``.
+
+        Raises:
+            InputError: if this member does not see such images.
+        """
+        if images.shape[1:] != self.preprocessor.shape:
+            raise InputError(
+                f"member '{self.name}' takes rows of shape {self.preprocessor.shape}, "
+                f"found {images.shape[1:]}; give constituents, or train with --representation image"
+            )
+        images = np.asarray(images, dtype=np.float32)
+        model, batch = (
+            (_in_double(self.model), _CPU_BATCH) if device.type == "cpu" else (self.model, _GPU_BATCH)
+        )
+        parts = [_energies(model, images[i : i + batch], device) for i in range(0, len(images), batch)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _energies(model: EnergyModel, rows: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
+    x, n = torch.from_numpy(rows), len(rows)
+    if n < _MIN_BATCH:
+        x = torch.cat([x, x.new_zeros(_MIN_BATCH - n, *x.shape[1:])])
+    x = x.double() if device.type == "cpu" else x.to(device)
+    energies: NDArray[np.float64] = model.score(x)[:n].cpu().numpy()
+    return energies
+
+
+def _in_double(model: EnergyModel) -> EnergyModel:
+    """A float64 copy of a network, made once for the weights it has now."""
+    # in-place changes of a tensor, such as a step of an optimiser, raise its version
+    version = sum(t._version for t in (*model.parameters(), *model.buffers()))
+    known = _doubles.get(model)
+    if known is None or known[0] != version:
+        known = version, copy.deepcopy(model).double().eval().requires_grad_(False)
+        _doubles[model] = known
+    return known[1]
 
 
 class TrainedDetector:
@@ -76,7 +137,7 @@ class TrainedDetector:
     def __init__(
         self,
         members: Sequence[Member],
-        background_efficiency: BackgroundEfficiency | None,
+        background_efficiency: Calibration | None,
         device: torch.device,
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -110,8 +171,13 @@ class TrainedDetector:
                     f"{run.path}: its files do not fit together (member '{name}': {error})"
                 ) from error
             members.append(Member(name, preprocessor, model.to(where).eval().requires_grad_(False), surprise))
-        metadata = {"run": run.path.resolve().name, "model_hash": run.model_hash(), "method": config.method}
-        return cls(members, BackgroundEfficiency.from_dict(calibration["background"]), where, metadata)
+        metadata = {
+            "run": run.path.resolve().name,
+            "model_hash": run.model_hash(),
+            "method": config.method,
+            "calibration_hash": file_hash(run.path / "calibration.json")[:16],
+        }
+        return cls(members, calibration_from_dict(calibration["background"]), where, metadata)
 
     def energies(self, jets: Jets) -> dict[str, NDArray[np.float64]]:
         """Energies by member, each ``(n_jets,)``."""
@@ -127,16 +193,36 @@ class TrainedDetector:
             surprises.append(member.surprise(energies[member.name]))
         return np.max(surprises, axis=0).astype(np.float32)  # NaN where any member has NaN
 
-    def score(self, jets: Jets) -> NDArray[np.float32]:
-        """Anomaly scores, ``(n_jets,)`` float32; NaN for jets that cannot be scored."""
-        return self.combine(self.energies(jets))
+    def score(self, jets: Any) -> Any:
+        """Anomaly scores, ``(n_jets,)`` float32; NaN for jets that cannot be scored.
+
+        Arguments:
+            jets: ``Jets``, an awkward array or a padded NumPy array of constituents (see
+                :func:`jetad.adapters.as_jets`), or images ``(n_jets, 1, n_eta, n_phi)`` as the run makes
+                them. An awkward array with events gives lists of scores per event.
+
+        Raises:
+            InputError: for data of another shape, or images for a detector that needs constituents.
+        """
+        if isinstance(jets, np.ndarray) and jets.ndim == 4:
+            return self.combine({m.name: m.image_energies(jets, self.device) for m in self.members})
+        adapted = as_jets(jets)
+        return adapted.restore(self.combine(self.energies(adapted.jets)))
+
+    def background_efficiencies(self, jets: Any) -> Any:
+        """Fraction of held-out background at least as anomalous, ``(n_jets,)`` float32; as ``score``."""
+        adapted = as_jets(jets)
+        return adapted.restore(self.evaluate(adapted.jets).background_efficiency)
 
     def evaluate(self, jets: Jets) -> Scores:
         """Scores with everything a score file holds, rows in the order of ``jets``."""
         score = self.score(jets)
         columns: dict[str, Any] = {"label": jets.labels}  # None where the file has no truth
         if self.background_efficiency is not None:
-            columns["background_efficiency"] = self.background_efficiency(score)
+            needed = {name: getattr(jets, name) for name in self.background_efficiency.columns}
+            columns["background_efficiency"] = self.background_efficiency(score, needed)
+            if isinstance(self.background_efficiency, DecorrelatedEfficiency):
+                columns["extra"] = {"score_decorrelated": self.background_efficiency.transform(score, needed)}
         return Scores(
             score=score,
             entry=jets.entry,
@@ -149,98 +235,38 @@ class TrainedDetector:
         )
 
 
-class ScoreSummary(NamedTuple):
-    """The account of one scored file: ``read = scored + failed``."""
-
-    input: str
-    output: str
-    read: int
-    scored: int
-    failed: int
-
-
-def score_file(
-    detector: TrainedDetector,
-    path: Path,
-    output: Path,
+def calibrate(
+    run: Run,
+    paths: Sequence[Path],
     *,
-    force: bool = False,
-    keep: Sequence[str] = (),
-    step: int = 20_000,
-    reader: str | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
-) -> ScoreSummary:
-    """Score every jet of a file, chunk by chunk, and write the score file.
-
-    Arguments:
-        detector: The trained detector.
-        path: File of jets.
-        output: Score file; its suffix chooses the format.
-        force: Replace an existing output.
-        keep: Columns of the input to carry along.
-        step: Jets in memory at once.
-        reader: Name of the reader; by content when left out.
-        progress: Called with (jets done, jets in all).
-
-    Raises:
-        InputError: if the file cannot be read or lacks a column to keep; no output is left.
-    """
-    from .readers import count, iterate
-
-    total = count(path, reader=reader)
-    read = failed = 0
-    with ScoreWriter(output, force=force) as writer:
-        for jets in _checked(iterate(path, reader=reader, step=step), path):
-            scores = detector.evaluate(jets)
-            for name in keep:
-                if name not in jets.observables:
-                    available = ", ".join(sorted(jets.observables)) or "none"
-                    raise InputError(f"{path}: has no column '{name}' to keep; available: {available}")
-            if keep:
-                scores = dataclasses.replace(scores, extra={name: jets.observables[name] for name in keep})
-            writer.append(scores)
-            read += len(scores)
-            failed += int(np.isnan(scores.score).sum())
-            if progress is not None:
-                progress(read, total)
-        writer.finish(
-            {
-                **detector.metadata,
-                "input": str(path),
-                "n_read": read,
-                "n_scored": read - failed,
-                "n_selected_out": 0,
-                "n_failed": failed,
-            }
-        )
-    if failed:
-        logger.warning(
-            "%s: %d of %d jets could not be scored (no constituents or non-finite); score = NaN",
-            path,
-            failed,
-            read,
-        )
-    return ScoreSummary(str(path), str(output), read, read - failed, failed)
-
-
-def _checked(chunks: Iterator[Jets], path: Path) -> Iterator[Jets]:
-    """The chunks; a file without any jet is an error, not an empty output."""
-    empty = True
-    for jets in chunks:
-        empty = empty and len(jets) == 0
-        yield jets
-    if empty:
-        raise InputError(f"{path}: holds zero jets, there is nothing to score")
-
-
-def calibrate(run: Run, paths: Sequence[Path], *, device: str = "auto") -> BackgroundEfficiency:
+    device: str = "auto",
+    in_bins_of: Mapping[str, Sequence[float] | int] | None = None,
+    decorrelate: str | None = None,
+    weight: str | None = None,
+) -> Calibration:
     """Measure background efficiencies on files of background and keep them in the run.
 
-    Raises:
-        InputError: for a file the run was trained on (by content), or one without jets.
-    """
-    from .readers import read
+    Arguments:
+        run: The trained run; its ``calibration.json`` is replaced.
+        paths: Background that it was not trained on; read in a stream.
+        device: Where to score.
+        in_bins_of: Quantity (``jet_pt``, ``jet_mass``) -> inner edges, or the number of bins of equal
+            content; efficiencies then hold in each bin.
+        decorrelate: Quantity that the score is made independent of.
+        weight: Column of event weights.
 
+    Raises:
+        ConfigError: for options that exclude each other, or a quantity that jets do not have.
+        InputError: for a file the run was trained on (by content), one without jets or without the column
+            of weights, or too few jets.
+    """
+    from .readers import iterate
+
+    quantities = [*(in_bins_of or {}), *([decorrelate] if decorrelate else [])]
+    for name in quantities:
+        resolve(dict.fromkeys(_QUANTITIES, ""), name, "jet quantity")
+    if decorrelate and (in_bins_of or weight):
+        raise ConfigError("decorrelation cannot be combined with bins or event weights")
     trained = {entry["sha256"]: entry["path"] for entry in run.provenance.get("inputs", [])}
     for path in paths:
         if path.is_file() and (same := trained.get(file_hash(path))):
@@ -248,7 +274,28 @@ def calibrate(run: Run, paths: Sequence[Path], *, device: str = "auto") -> Backg
                 f"{path}: the detector was trained on this file ({same}); calibrate on jets it has not seen"
             )
     detector = run.detector(device)
-    calibration = BackgroundEfficiency(detector.score(read(paths)))
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("score", "weight", *quantities)}
+    for path in paths:
+        for jets in iterate(path):
+            parts["score"].append(detector.score(jets))
+            for name in quantities:
+                parts[name].append(getattr(jets, name))
+            if weight is not None:
+                parts["weight"].append(_weights(jets, weight, path))
+    if not parts["score"]:
+        raise InputError(f"{paths[0]}: holds zero jets")
+    values = {name: np.concatenate(part) for name, part in parts.items() if part}
+    calibration: Calibration
+    if in_bins_of:
+        edges = {
+            name: quantile_edges(values[name], wanted) if isinstance(wanted, int) else wanted
+            for name, wanted in in_bins_of.items()
+        }
+        calibration = BinnedEfficiency.fit(values["score"], values, edges, values.get("weight"))
+    elif decorrelate:
+        calibration = DecorrelatedEfficiency.fit(values["score"], values, decorrelate)
+    else:
+        calibration = BackgroundEfficiency(values["score"], values.get("weight"))
     run.write_json(
         "calibration.json",
         {
@@ -258,3 +305,12 @@ def calibrate(run: Run, paths: Sequence[Path], *, device: str = "auto") -> Backg
         },
     )
     return calibration
+
+
+def _weights(jets: Jets, name: str, path: Path) -> NDArray[np.float64]:
+    if name in jets.observables:
+        return np.asarray(jets.observables[name], dtype=np.float64)
+    if name == "weight" and jets.weights is not None:
+        return jets.weights
+    available = ", ".join(closest_first(name, jets.observables)) or "none"
+    raise InputError(f"{path}: has no column '{name}' of event weights; available: {available}")

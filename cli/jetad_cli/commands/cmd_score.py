@@ -16,13 +16,14 @@ __all__ = ["command"]
 _SUFFIXES = (".root", ".h5", ".hdf5", ".parquet", ".csv")
 
 
-def _outputs(inputs: list[Path], output: Path | None) -> dict[Path, Path]:
+def _outputs(inputs: list[Path], output: Path | None, share: tuple[int, int]) -> dict[Path, Path]:
     """One score file per input: beside the user, the kind of the input, unless -o says otherwise."""
+    part = "" if share == (0, 1) else f".part-{share[0] + 1}-of-{share[1]}"
 
     def name(path: Path) -> str:
         plain = Path(str(path).split(":", 1)[0]) if not path.exists() else path
         suffix = plain.suffix if plain.suffix in (".root", ".h5") else ".h5"
-        return f"{plain.stem}.scores{suffix}"
+        return f"{plain.stem}.scores{part}{suffix}"
 
     if output is not None and output.suffix in _SUFFIXES and not output.is_dir():
         if len(inputs) > 1:
@@ -43,83 +44,157 @@ def _outputs(inputs: list[Path], output: Path | None) -> dict[Path, Path]:
     return outputs
 
 
+def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int]:
+    """``2/10`` is the second of ten shares."""
+    if value is None:
+        return 0, 1
+    number, slash, total = value.partition("/")
+    if not (slash and number.isdigit() and total.isdigit() and 1 <= int(number) <= int(total)):
+        raise click.BadParameter(f"'{value}' is not K/N, the K-th of N shares, for example 1/10")
+    return int(number) - 1, int(total)
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option(
     "--run",
-    "run_dir",
+    "run_dirs",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="Run directory.  [default: $JETAD_RUN, runs/latest]",
+    help="Run directory; repeat for scores of several runs side by side.  [default: $JETAD_RUN, runs/latest]",
 )
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Score file, or folder for several.")
 @click.option(
     "--keep", multiple=True, metavar="COLUMN", help="Column of the input to carry along; repeatable."
 )
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="CUT",
+    help="Score only jets with, say, 'jet_pt>450'; the others are counted. Repeatable.",
+)
+@click.option(
+    "--working-point",
+    "working_points",
+    multiple=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="EPS",
+    help="Flag jets that pass this background efficiency: 0.001 makes the column pass_0p001. Repeatable.",
+)
 @click.option("--reader", help="Force a reader (see 'jetad readers').")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
+@click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads of each process."
+)
+@click.option(
+    "--part",
+    "share",
+    metavar="K/N",
+    callback=_share,
+    help="Score only the K-th of N shares of each file, for batch arrays; see 'jetad merge'.",
+)
+@click.option(
+    "--chunk",
+    type=click.IntRange(min=1),
+    default=20_000,
+    show_default=True,
+    help="Jets in memory at once; an interrupted run loses at most so many.",
+)
+@click.option("--copy", is_flag=True, help="Copy the whole ROOT tree, with the scores as branches jetad_...")
+@click.option(
+    "--output-format",
+    type=click.Choice(["ttree", "rntuple"]),
+    help="What a ROOT score file holds.  [default: ttree]",
+)
 @device_option
 @force_option
 @json_option("Print the account of all files as JSON.")
 def command(
     files: tuple[str, ...],
-    run_dir: Path | None,
+    run_dirs: tuple[Path, ...],
     output: Path | None,
     keep: tuple[str, ...],
+    select: tuple[str, ...],
+    working_points: tuple[float, ...],
     reader: str | None,
+    jobs: int,
     threads: int,
+    share: tuple[int, int],
+    chunk: int,
+    copy: bool,
+    output_format: str | None,
     device: str,
     force: bool,
     as_json: bool,
 ) -> None:
     """Score every jet of every file; higher is more anomalous.
 
-    signal.root gives signal.scores.root in the current folder. Jets that cannot be scored keep their
-    row with score = NaN and are counted.
+    signal.root gives signal.scores.root in the current folder, and signal.scores.root.ledger.json with
+    the account of its jets. Jets that cannot be scored keep their row with score = NaN and are counted.
+    An interrupted command goes on where it was when it is given again.
 
     \b
     jetad score signal.root
-    jetad score *.h5 --run runs/latest -o scores/
+    jetad score *.h5 --run runs/latest -o scores/ --jobs 8
     """
-    from jetad.files import check_output
+    from jetad.errors import InputError
     from jetad.readers import expand
     from jetad.run import find_run
 
-    run = find_run(run_dir)
-    outputs = _outputs(expand(files), output)
-    for path in outputs.values():
-        check_output(path, force=force)
-    if run_dir is None:
-        click.echo(f"using {run.path}", err=True)
+    runs = [find_run(path) for path in run_dirs or (None,)]
+    broken: dict[Path, InputError] = {}
+    inputs = expand(files, broken=broken)
+    if len(broken) == 1 and not inputs:
+        raise next(iter(broken.values()))
+    outputs = _outputs([*inputs, *broken], output, share)
+    if not run_dirs:
+        click.echo(f"using {runs[0].path}", err=True)
 
     import torch
 
-    from jetad.scoring import score_file
+    from jetad.production import Account, Request, score_files
+    from jetad.training.loop import stop_signals
 
     from ..progress import ScoringProgress
 
     torch.set_num_threads(threads)
-    detector = run.detector(device)
-    summaries, failures = [], []
-    for source, target in outputs.items():
-        try:
-            with ScoringProgress(str(source)) as progress:
-                summary = score_file(
-                    detector, source, target, force=force, keep=keep, reader=reader, progress=progress
-                )
-        except JetadError as error:
-            if len(outputs) == 1:
-                raise
-            failures.append(str(error))
-            click.echo(f"jetad: error: {error}", err=True)
-            continue
-        summaries.append(summary)
+    request = Request(
+        keep=keep,
+        select=select,
+        working_points=working_points,
+        options={} if reader is None else {"reader": reader},
+        copy=copy,
+        rntuple=output_format == "rntuple",
+        chunk=chunk,
+    )
+
+    def report(account: Account) -> None:
+        if as_json:
+            return
+        if account.status == "failed":
+            click.echo(f"{account.input}: failed")
+            return
+        lost = f", {account.failed} failed" if account.failed else ""
+        cut = f", {account.selected_out} selected out" if account.selected_out else ""
+        done = " (complete before)" if account.reused else ""
+        click.echo(f"{account.output}: {account.scored} of {account.read} jets scored{lost}{cut}{done}")
+
+    with stop_signals() as stop, ScoringProgress() as progress:
+        accounts = score_files(
+            runs, outputs, request, jobs=jobs, threads=threads, device=device, share=share, force=force,
+            stop=stop, progress=progress, report=report,
+        )  # fmt: skip
+    failures = [account.error for account in accounts if account.status == "failed"]
     if as_json:
         click.echo(
-            json.dumps({"run": str(run.path), "files": [s._asdict() for s in summaries], "errors": failures})
+            json.dumps(
+                {
+                    "run": str(runs[0].path),
+                    "runs": [str(run.path) for run in runs],
+                    "files": [a._asdict() for a in accounts if a.status == "complete"],
+                    "errors": failures,
+                }
+            )
         )
-    else:
-        for s in summaries:
-            lost = f", {s.failed} failed" if s.failed else ""
-            click.echo(f"{s.output}: {s.scored} of {s.read} jets scored{lost}")
     if failures:
         raise JetadError(f"{len(failures)} of {len(outputs)} files could not be scored")

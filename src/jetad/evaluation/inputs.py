@@ -127,9 +127,11 @@ def named_files(given: Iterable[str]) -> dict[str, list[Path]]:
 
 
 def _expand(pattern: str) -> list[Path]:
+    if pattern.endswith(".ledger.json"):  # beside a score file, and caught by patterns of shells
+        return []
     if Path(pattern).exists() or not any(c in pattern for c in "*?["):
         return [Path(pattern)]
-    found = sorted(glob.glob(pattern))
+    found = sorted(path for path in glob.glob(pattern) if not path.endswith(".ledger.json"))
     if not found:
         raise InputError(f"{pattern}: no file matches")
     return [Path(path) for path in found]

@@ -19,6 +19,9 @@ __all__ = ["ImageConfig", "JetImages", "PixelatedJets", "align"]
 # jets imaged at once: 512 x 1600 float64 pixels are 6 MB, which stays in the allocator's pool
 _CHUNK = 512
 
+# distance from an axis of the jet that is taken for zero; float32 angles are known to 1e-7
+_ON_AXIS = 1e-9
+
 
 class ImageConfig(BaseModel):
     """Settings of the jet image; the defaults are the published ones of 1808.08979 and 2206.14225."""
@@ -86,6 +89,9 @@ def align(
         theta = np.pi / 2 - 0.5 * np.arctan2(2 * ep, ee - pp)
         c, s = np.cos(theta)[jet], np.sin(theta)[jet]
         eta, phi = eta * c - phi * s, eta * s + phi * c
+        # two constituents lie on the axis, which is an edge of pixels: rounding must not choose the side
+        eta[np.abs(eta) < _ON_AXIS] = 0.0
+        phi[np.abs(phi) < _ON_AXIS] = 0.0
     if flip:
         eta *= np.where(per_jet(pt * np.sign(eta)) < 0, -1.0, 1.0)[jet]
         phi *= np.where(per_jet(pt * np.sign(phi)) < 0, -1.0, 1.0)[jet]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import inspect
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -73,7 +74,13 @@ def describe(path: PathLike, *, reader: str | None = None) -> FileSummary:
 
 
 def iterate(
-    path: PathLike, *, reader: str | None = None, step: int = 20_000, check_units: bool = True
+    path: PathLike,
+    *,
+    reader: str | None = None,
+    step: int = 20_000,
+    check_units: bool = True,
+    start: int = 0,
+    stop: int | None = None,
 ) -> Iterator[Jets]:
     """The jets of one file in pieces of exactly ``step`` (the last may be shorter), in file order.
 
@@ -85,6 +92,7 @@ def iterate(
         reader: Name of a reader; found from the content by default.
         step: Jets per piece.
         check_units: Refuse momenta that look like MeV.
+        start, stop: Only jets of these rows, counted through the file; readers that can, seek to them.
 
     Raises:
         InputError: at the call if the file cannot be opened, later if its content is broken.
@@ -92,7 +100,26 @@ def iterate(
     if step < 1:
         raise InputError(f"the number of jets per step must be at least 1, found {step}")
     chosen = _reader_for(path, reader)
-    return _resized(chosen.iterate(path, step=step), path, step, check_units)
+    return _resized(_rows(chosen, path, step, start, stop), path, step, check_units)
+
+
+def _rows(reader: Reader, path: PathLike, step: int, start: int, stop: int | None) -> Iterator[Jets]:
+    """Blocks of a reader, cut to the rows ``start`` to ``stop``."""
+    if start == 0 and stop is None:
+        yield from reader.iterate(path, step=step)
+        return
+    if start and "start" in inspect.signature(reader.iterate).parameters:
+        row, blocks = start, reader.iterate(path, step=step, start=start)  # type: ignore[call-arg]
+    else:
+        row, blocks = 0, reader.iterate(path, step=step)
+    for block in blocks:
+        first, last = max(start - row, 0), len(block) if stop is None else min(stop - row, len(block))
+        row += len(block)
+        if first < last:
+            yield block if last - first == len(block) else block[first:last]
+        del block  # or it would stay in memory while the next one is read
+        if stop is not None and row >= stop:
+            return
 
 
 def _resized(blocks: Iterator[Jets], path: PathLike, step: int, check_units: bool) -> Iterator[Jets]:
@@ -164,8 +191,14 @@ def _with_unknown_truth(jets: Jets) -> Jets:
     return dataclasses.replace(jets, labels=np.full(len(jets), -1, dtype=np.int8))
 
 
-def expand(patterns: PathLike | Iterable[PathLike]) -> list[Path]:
+def expand(
+    patterns: PathLike | Iterable[PathLike], *, broken: dict[Path, InputError] | None = None
+) -> list[Path]:
     """Files from names and globs, in the order given, those of a glob sorted; ``:tree`` suffixes are kept.
+
+    Arguments:
+        patterns: File names and globs.
+        broken: Files that cannot be opened are put here, with the reason, instead of ending the search.
 
     Raises:
         InputError: if a file is missing, a glob matches nothing, or a folder is named.
@@ -184,7 +217,13 @@ def expand(patterns: PathLike | Iterable[PathLike]) -> list[Path]:
                 raise InputError(f"{name}: no file matches this pattern")
         for match in found:
             full = Path(f"{match}:{inside}") if inside else match
-            container_of(full)
+            try:
+                container_of(full)
+            except InputError as error:
+                if broken is None:
+                    raise
+                broken[full] = error
+                continue
             if (match.resolve(), inside) in seen:
                 logger.warning("%s: named twice, read once", full)
             else:

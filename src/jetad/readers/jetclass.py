@@ -104,7 +104,7 @@ class JetClassReader:
             warnings=() if labels else ("no branch label_*: jets have no truth",),
         )
 
-    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
+    def iterate(self, path: str | Path, *, step: int, start: int = 0) -> Iterator[Jets]:
         require_container(path, self.container, self.name)
         with open_root(path) as handle:
             tree = self._tree(handle, path)
@@ -113,16 +113,16 @@ class JetClassReader:
             names = [*_MOMENTA, *labels, *observables]
             n_jets = _n_entries(tree, path)
             n_entries = max(_MIN_ENTRIES, min(step, _MAX_ENTRIES))
-            for start in range(0, n_jets, n_entries):
-                stop = min(start + n_entries, n_jets)
-                arrays = tree.arrays(names, start, stop, path)
-                if len(arrays) != stop - start:
+            for first in range(start, n_jets, n_entries):
+                stop = min(first + n_entries, n_jets)
+                arrays = tree.arrays(names, first, stop, path)
+                if len(arrays) != stop - first:
                     raise InputError(
-                        f"{path}: '{tree.name}' promises {n_jets} entries, but of {start} to {stop} "
+                        f"{path}: '{tree.name}' promises {n_jets} entries, but of {first} to {stop} "
                         f"only {len(arrays)} are there; the file is broken"
                     )
                 with reading(path):
-                    jets = _jets(arrays, labels, observables, start, path)
+                    jets = _jets(arrays, labels, observables, first, path)
                 yield jets
 
     def _tree(self, handle: Any, path: str | Path) -> Tree:

@@ -103,15 +103,15 @@ class LandscapeReader:
             warnings=warnings,
         )
 
-    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
+    def iterate(self, path: str | Path, *, step: int, start: int = 0) -> Iterator[Jets]:
         require_container(path, self.container, self.name)
         with open_hdf5(path) as handle:
             frame, columns = self._frame(handle, path)
             n_rows = max(1, _BLOCK_BYTES // max(frame.row_bytes, 1))
-            for start in range(0, frame.n_rows, n_rows):
+            for first in range(start, frame.n_rows, n_rows):
                 # no name for the rows or the jets here: they would stay in memory during the next turn
                 yield _jets(
-                    frame.rows(handle, start, min(start + n_rows, frame.n_rows)), columns, start, path
+                    frame.rows(handle, first, min(first + n_rows, frame.n_rows)), columns, first, path
                 )
 
     def _frame(self, handle: Any, path: str | Path) -> tuple[Frame, _Columns]:

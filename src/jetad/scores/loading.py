@@ -101,12 +101,12 @@ def _read_root(path: Path) -> Loaded:
             raise InputError(f"{path}: no tree 'jetad' (found: {found}); {_HINT}")
         tree = file["jetad"]
         columns = {}
-        for branch in tree.branches:
-            values = branch.array(library="np")
+        for name in tree.keys(recursive=False):
+            values = tree[name].array(library="np")
             if values.ndim == 1 and values.dtype.kind in "biuf":
-                columns[branch.name] = values.astype(values.dtype.newbyteorder("="))
+                columns[name] = values.astype(values.dtype.newbyteorder("="))
             else:
-                _log.debug("%s: branch '%s' is not a column of numbers and is left out", path, branch.name)
+                _log.debug("%s: branch '%s' is not a column of numbers and is left out", path, name)
         text = str(file["jetad_provenance"]) if "jetad_provenance" in file else "{}"
     return columns, json.loads(text)
 

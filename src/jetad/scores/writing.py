@@ -64,12 +64,17 @@ class _Hdf5:
 class _Root:
     """Tree ``jetad``, one branch a column; the metadata as JSON in the TObjString ``jetad_provenance``."""
 
+    title = "jetad scores, one entry per jet"
+
     def __init__(self, path: Path, types: dict[str, np.dtype[Any]]) -> None:
         import uproot
 
         self.file = uproot.recreate(path)
+        self.tree = self._make(dict(types))
+
+    def _make(self, types: dict[str, np.dtype[Any]]) -> Any:
         # explicit: since uproot 5.7 an assignment would make an RNTuple, which older readers do not know
-        self.tree = self.file.mktree("jetad", dict(types), title="jetad scores, one entry per jet")
+        return self.file.mktree("jetad", types, title=self.title)
 
     def write(self, columns: Columns) -> None:
         self.tree.extend(columns)
@@ -80,6 +85,13 @@ class _Root:
 
     def abort(self) -> None:
         self.file.close()
+
+
+class _RNTuple(_Root):
+    """The same as an RNTuple, which ROOT reads since 6.34."""
+
+    def _make(self, types: dict[str, np.dtype[Any]]) -> Any:
+        return self.file.mkrntuple("jetad", types, description=self.title)
 
 
 class _Csv:
@@ -161,14 +173,17 @@ class ScoreWriter:
         path: The file; its suffix (``.h5``, ``.hdf5``, ``.root``, ``.csv``, ``.parquet``) is the format.
         force: Replace a file that exists.
         step: Rows per chunk.
+        rntuple: Write an RNTuple to a ``.root`` file, instead of a TTree.
 
     Raises:
-        ConfigError: for an unknown suffix.
+        ConfigError: for an unknown suffix, or an RNTuple with another.
         MissingPackageError: for Parquet without pyarrow.
         OutputError: if the file exists and not ``force``, or cannot be written.
     """
 
-    def __init__(self, path: str | Path, *, force: bool = False, step: int = 65536) -> None:
+    def __init__(
+        self, path: str | Path, *, force: bool = False, step: int = 65536, rntuple: bool = False
+    ) -> None:
         self.path = Path(path)
         suffix = self.path.suffix.lower()
         if suffix not in _SINKS:
@@ -180,7 +195,9 @@ class ScoreWriter:
         if step < 1:
             raise ConfigError(f"step must be at least 1, found {step}")
         self.step = step
-        self._open = _SINKS[suffix]
+        if rntuple and suffix != ".root":
+            raise ConfigError(f"{self.path}: an RNTuple needs the suffix .root")
+        self._open = _RNTuple if rntuple else _SINKS[suffix]
         self._output = atomic_output(self.path, force=force)
         self._temporary: Path | None = None
         self._sink: _Sink | None = None

@@ -1,0 +1,449 @@
+"""From files of jets to score files: in parts that survive an interruption, by one or several processes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from .. import __version__
+from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError
+from ..files import check_output
+from ..readers import count, describe, iterate
+from ..readers.base import split_path
+from ..run import Run, file_hash
+from ..scores import ScoreWriter
+from ..scoring import TrainedDetector
+from ..training.loop import StopRequest
+from .copying import check_copy, copy_with_scores
+from .ledger import Account, Digest, read_ledger, write_ledger
+from .request import Request, run_names, score_jets
+from .workspace import PartRange, Workspace, gaps
+
+__all__ = ["Job", "prepare", "score_file", "score_files", "score_range"]
+
+logger = logging.getLogger("jetad.scoring")
+
+Progress = Callable[[str, int, int | None], None]
+T = TypeVar("T")
+
+
+class Job(NamedTuple):
+    """One score file to make, with all that decides whether finished parts belong to it."""
+
+    source: Path
+    output: Path
+    workspace: Workspace
+    request: Request
+    first_row: int
+    last_row: int  # exclusive
+    n_rows_in_file: int
+    fingerprint: str
+    mtime_ns: int
+    facts: dict[str, str | int]  # of the input file and the runs, for metadata and ledger
+
+    @property
+    def n_parts(self) -> int:
+        return -(-(self.last_row - self.first_row) // self.request.chunk)
+
+
+def score_files(
+    runs: Sequence[Run],
+    outputs: Mapping[Path, Path],
+    request: Request | None = None,
+    *,
+    jobs: int = 1,
+    threads: int = 1,
+    device: str = "auto",
+    share: tuple[int, int] = (0, 1),
+    force: bool = False,
+    stop: StopRequest | None = None,
+    progress: Progress | None = None,
+    report: Callable[[Account], None] = lambda account: None,
+) -> list[Account]:
+    """Score every jet of every file and keep the account of each.
+
+    Finished parts of an interrupted call are used again. Of several files, those that are complete
+    (by the same runs, options and input) are left as they are, and those that cannot be read are
+    accounted for while the others are scored.
+
+    Arguments:
+        runs: Trained runs; the first gives the columns ``score`` and ``background_efficiency``.
+        outputs: Score file of each input file.
+        request: Columns, cuts, working points.
+        jobs: Processes; scores do not depend on their number.
+        threads: CPU threads of each.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        share: ``(k, n)``: only the k-th of n equal shares of the rows of each file, from 0.
+        force: Replace outputs that exist.
+        stop: Set by a signal; the part that is being scored is finished first.
+        progress: Called with (what, jets done, jets in all).
+        report: Called with the account of each file when it is finished.
+
+    Raises:
+        InputError: if the only file cannot be read.
+        OutputError: if an output exists and is not the result of the same call, or cannot be written.
+        Interrupted: after a stop signal.
+    """
+    request = request or Request()
+    names = run_names([run.path.resolve().name for run in runs])
+    detectors = {name: run.detector(device) for name, run in zip(names, runs, strict=True)}
+    if jobs == 1:
+        return _score_here(detectors, outputs, request, share, force, stop, progress, report)
+    from .pool import score_in_pool
+
+    return score_in_pool(
+        detectors, runs, outputs, request,
+        jobs=jobs, threads=threads, device=device, share=share, force=force, stop=stop,
+        progress=progress, report=report,
+    )  # fmt: skip
+
+
+def score_file(
+    detector: TrainedDetector,
+    path: str | Path,
+    output: str | Path,
+    *,
+    force: bool = False,
+    request: Request | None = None,
+    progress: Progress | None = None,
+) -> Account:
+    """Score one file with a detector in memory; as ``score_files`` otherwise."""
+    name = str(detector.metadata.get("run", "detector"))
+    outputs = {Path(path): Path(output)}
+    (account,) = _score_here(
+        {name: detector}, outputs, request or Request(), (0, 1), force, None, progress, lambda account: None
+    )
+    return account
+
+
+def _score_here(
+    detectors: Mapping[str, TrainedDetector],
+    outputs: Mapping[Path, Path],
+    request: Request,
+    share: tuple[int, int],
+    force: bool,
+    stop: StopRequest | None,
+    progress: Progress | None,
+    report: Callable[[Account], None],
+) -> list[Account]:
+    accounts = []
+    for source, output in outputs.items():
+        job: Job | Account | None = None
+        try:
+            check_stop(stop)
+            job = prepare(
+                detectors, source, output, request, share=share, force=force, alone=len(outputs) == 1
+            )
+            if isinstance(job, Job):
+                with contextlib.closing(job.workspace):
+                    _score_parts(detectors, job, stop, progress)
+                    job = finish(job)
+            account = job
+        except InputError as error:
+            account = failure(source, output, error, job, alone=len(outputs) == 1)
+        accounts.append(account)
+        report(account)
+    return accounts
+
+
+def _score_parts(
+    detectors: Mapping[str, TrainedDetector],
+    job: Job,
+    stop: StopRequest | None,
+    progress: Progress | None,
+) -> None:
+    done, total = job.workspace.done(), job.last_row - job.first_row
+
+    def tick(n_parts: int) -> None:
+        if progress is not None:
+            progress(str(job.source), min(n_parts * job.request.chunk, total), total)
+
+    tick(len(done))
+    n_done = len(done)
+    for missing in gaps(done, job.n_parts, job.n_parts):
+        for _ in score_range(detectors, job, missing, ahead=True):
+            n_done += 1
+            tick(n_done)
+            if n_done < job.n_parts:
+                check_stop(stop)
+
+
+def check_stop(stop: StopRequest | None) -> None:
+    """Raise Interrupted after a signal."""
+    if stop:
+        raise Interrupted("stopped by a signal; finished parts are kept, the same command goes on from there")
+
+
+# --- one file --------------------------------------------------------------------------------------
+
+
+def prepare(
+    detectors: Mapping[str, TrainedDetector],
+    source: Path,
+    output: Path,
+    request: Request,
+    *,
+    share: tuple[int, int] = (0, 1),
+    force: bool = False,
+    alone: bool = True,
+) -> Job | Account:
+    """What is left to do for one file, or its account if nothing is.
+
+    Raises:
+        InputError: if the file cannot be read or holds no jets.
+        OutputError: if the output exists and is not the complete result of the same call.
+    """
+    k, n_shares = share
+    if not 0 <= k < n_shares:
+        raise ConfigError(f"share {k} of {n_shares} does not exist")
+    n_rows = count(source, **request.options)
+    if n_rows == 0:
+        raise InputError(f"{source}: holds zero jets, there is nothing to score")
+    first_row, last_row = k * n_rows // n_shares, (k + 1) * n_rows // n_shares
+    if first_row == last_row:
+        raise InputError(f"{source}: has only {n_rows} jets, share {k + 1} of {n_shares} is empty")
+    ledger = read_ledger(output) if output.exists() else None
+    stat = split_path(source)[0].stat()
+    unchanged = ledger is not None and [ledger.get("input_size"), ledger.get("input_mtime_ns")] == [
+        stat.st_size,
+        stat.st_mtime_ns,
+    ]
+    content = str(ledger["input_sha256"]) if ledger and unchanged else file_hash(split_path(source)[0])
+    first, *_ = detectors.values()
+    facts: dict[str, str | int] = {
+        **first.metadata,
+        "jetad": __version__,
+        "input": str(source),
+        "input_size": stat.st_size,
+        "input_sha256": content,
+        "n_rows_in_file": n_rows,
+        "first_row": first_row,
+    }
+    if len(detectors) > 1:
+        facts["runs"] = json.dumps({name: d.metadata for name, d in detectors.items()}, sort_keys=True)
+    if request.select:
+        facts["selection"] = " && ".join(request.select)
+    workspace = Workspace(output)
+    # a detector without weights on disk cannot be recognised again
+    known = all("model_hash" in d.metadata for d in detectors.values())
+    fingerprint = hashlib.sha256(
+        repr(
+            [
+                sorted((key, value) for key, value in facts.items() if key != "input"),  # may be renamed
+                last_row,
+                request,
+                None if known else os.urandom(8),
+            ]
+        ).encode()
+    ).hexdigest()
+
+    if output.exists():
+        same = (
+            ledger is not None
+            and ledger.get("fingerprint") == fingerprint
+            and ledger.get("output_size") == output.stat().st_size
+        )
+        if ledger is not None and same and (workspace.exists or (not alone and not force)):
+            workspace.remove()  # killed after the last rename
+            return _account(source, output, ledger, reused=True)
+        if same and not force:
+            raise OutputError(
+                f"{output}: exists already and is complete; nothing is left to do (--force scores it again)"
+            )
+    check_output(output, force=force)
+    if request.copy:
+        check_copy(source, output)
+        if share != (0, 1):
+            raise ConfigError("--copy copies whole files: leave out --part")
+    if request.rntuple and output.suffix != ".root":
+        raise ConfigError(f"{output}: an RNTuple needs a ROOT file as output")
+    if workspace.open(fingerprint):
+        logger.info("%s: going on with %d parts that are there already", output, len(workspace.done()))
+    return Job(
+        source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stat.st_mtime_ns, facts
+    )
+
+
+def score_range(
+    detectors: Mapping[str, TrainedDetector], job: Job, parts: PartRange, *, ahead: bool = False
+) -> Iterator[int]:
+    """Score consecutive parts of a file and keep each; yields the number of each finished part.
+
+    Arguments:
+        detectors: By name.
+        job: The file.
+        parts: Which.
+        ahead: Read the next part in a thread while one is scored.
+
+    Raises:
+        InputError: if the file is broken or ends early.
+    """
+    chunk = job.request.chunk
+    start, stop = job.first_row + parts.first * chunk, min(job.first_row + parts.last * chunk, job.last_row)
+    chunks = iterate(job.source, **job.request.options, step=chunk, start=start, stop=stop)
+    number = parts.first
+    with contextlib.closing(_read_ahead(chunks) if ahead else chunks) as pieces:  # type: ignore[type-var]
+        for jets in pieces:
+            expected = min(chunk, job.last_row - job.first_row - number * chunk)
+            part = score_jets(detectors, jets, job.request, job.source)
+            if part.n_read == expected:
+                job.workspace.save(number, part)
+                yield number
+                number += 1
+                continue
+            break
+    if number != parts.last:
+        raise InputError(
+            f"{job.source}: promises {job.n_rows_in_file} jets, but ends early in rows "
+            f"{job.first_row + number * chunk} to {stop}; the file is broken or is being written"
+        )
+
+
+def finish(job: Job) -> Account:
+    """Join the parts to the output, write its ledger, and remove the parts.
+
+    Raises:
+        InputError: if the input was changed meanwhile.
+        OutputError: if the output cannot be written.
+    """
+    stat = split_path(job.source)[0].stat()
+    if (stat.st_size, stat.st_mtime_ns) != (job.facts["input_size"], job.mtime_ns):
+        job.workspace.remove()
+        raise InputError(f"{job.source}: was changed while it was scored; score it again")
+    merged = job.workspace.path / f"merged{job.output.suffix}"
+    digest = Digest()
+    n_read = n_selected_out = n_failed = n_rows = 0
+    try:
+        for part in job.workspace.parts(range(job.n_parts)):
+            digest.add(part.scores)
+            n_rows += len(part.scores)
+            n_read, n_failed = n_read + part.n_read, n_failed + part.n_failed
+            n_selected_out += part.n_selected_out
+        counts = {
+            "n_read": n_read,
+            "n_scored": n_rows - n_failed,
+            "n_selected_out": n_selected_out,
+            "n_failed": n_failed,
+        }
+        metadata = {**job.facts, **counts, "digest": digest.hexdigest()}
+        tables = (part.scores for part in job.workspace.parts(range(job.n_parts)))
+        if job.request.copy:
+            text = json.dumps(metadata, sort_keys=True)
+            summary = describe(job.source, **job.request.options)
+            copy_with_scores(
+                job.source, merged, tables,
+                dataset=summary.dataset, per_event=_has_events(job), provenance=text,
+            )  # fmt: skip
+        else:
+            with ScoreWriter(merged, force=True, rntuple=job.request.rntuple) as writer:
+                for table in tables:
+                    writer.append(table)
+                writer.finish(metadata)
+        ledger = {
+            "status": "complete",
+            **job.facts,
+            **counts,
+            "digest": digest.hexdigest(),
+            "n_parts": job.n_parts,
+            "fingerprint": job.fingerprint,
+            "input_mtime_ns": job.mtime_ns,
+            "output": str(job.output),
+            "output_size": merged.stat().st_size,
+        }
+        write_ledger(job.output, ledger)
+        os.replace(merged, job.output)
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(merged), str(job.output))) from error
+    except OSError as error:
+        raise OutputError(f"{job.output}: cannot be written ({error.strerror or error})") from error
+    job.workspace.remove()
+    if n_failed:
+        logger.warning(
+            "%s: %d of %d jets could not be scored (no constituents or non-finite); score = NaN",
+            job.source,
+            n_failed,
+            n_read,
+        )
+    return _account(job.source, job.output, ledger)
+
+
+def _has_events(job: Job) -> bool:
+    """Whether an entry of the input is not always one jet."""
+    row = job.first_row
+    for part in job.workspace.parts(range(job.n_parts)):
+        n = len(part.scores)
+        if part.scores.jet.any() or (part.scores.entry != np.arange(row, row + n)).any():
+            return True
+        row += n
+    return False
+
+
+def failure(source: Path, output: Path, error: JetadError, job: Any = None, *, alone: bool) -> Account:
+    """The account of a file that could not be scored; the only file raises its error instead."""
+    if isinstance(job, Job):
+        job.workspace.remove()
+    if alone:
+        raise error
+    if not output.exists():
+        write_ledger(output, {"status": "failed", "input": str(source), "error": str(error)})
+    logger.error("jetad: error: %s", error)
+    return Account(str(source), str(output), "failed", error=str(error))
+
+
+def _account(source: Path, output: Path, ledger: Mapping[str, Any], *, reused: bool = False) -> Account:
+    return Account(
+        input=str(source),
+        output=str(output),
+        status="complete",
+        read=int(ledger["n_read"]),
+        scored=int(ledger["n_scored"]),
+        selected_out=int(ledger["n_selected_out"]),
+        failed=int(ledger["n_failed"]),
+        reused=reused,
+    )
+
+
+def _read_ahead(chunks: Iterator[T]) -> Iterator[T]:
+    """The same items, each fetched in a thread while the one before is used."""
+    items: queue.Queue[Any] = queue.Queue(maxsize=1)
+    end, left = object(), threading.Event()
+
+    def put(item: Any) -> None:
+        while not left.is_set():
+            with contextlib.suppress(queue.Full):
+                items.put(item, timeout=0.1)
+                return
+
+    def fetch() -> None:
+        try:
+            for item in chunks:
+                put((item, None))
+                if left.is_set():
+                    return
+            put((end, None))
+        except BaseException as error:  # shown in the thread that waits
+            put((end, error))
+
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = items.get()
+            if error is not None:
+                raise error
+            if item is end:
+                return
+            yield item
+    finally:
+        left.set()
+        thread.join()

@@ -1,0 +1,158 @@
+"""What is asked for: which runs, which columns, which selection; and the scores of a chunk of jets by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration import flag_name
+from ..errors import ConfigError, InputError
+from ..jets import Jets
+from ..registry import closest_first
+from ..scores import Scores
+from ..scoring import TrainedDetector
+
+__all__ = ["Part", "Request", "run_names", "score_jets"]
+
+_OPERATORS = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_CUT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """Everything that the content of a score file depends on, besides the jets and the runs.
+
+    Arguments:
+        keep: Columns of the input to carry along.
+        select: Cuts ``NAME>NUMBER`` on jet quantities or columns; jets that fail one are selected out.
+        working_points: Background efficiencies that become columns ``pass_...``.
+        options: How files are read, as the functions of ``jetad.readers`` take it (``reader``).
+        copy: Write a full copy of the ROOT tree with the scores as branches.
+        rntuple: Write an RNTuple instead of a TTree.
+        chunk: Jets per part, the unit of restarting and sharing.
+    """
+
+    keep: tuple[str, ...] = ()
+    select: tuple[str, ...] = ()
+    working_points: tuple[float, ...] = ()
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    copy: bool = False
+    rntuple: bool = False
+    chunk: int = 20_000
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1:
+            raise ConfigError(f"jets per part must be at least 1, found {self.chunk}")
+        for cut in self.select:
+            parse_cut(cut)
+        if self.copy and (self.select or self.rntuple):
+            raise ConfigError("--copy copies all entries of a TTree: leave out --select and --output-format")
+        for point in self.working_points:
+            if not 0 < point < 1:
+                raise ConfigError(f"--working-point {point:g}: is a background efficiency, between 0 and 1")
+
+
+class Part(NamedTuple):
+    """The scores of a chunk of jets with its account."""
+
+    scores: Scores
+    n_read: int
+    n_selected_out: int
+    n_failed: int
+
+
+def parse_cut(text: str) -> tuple[str, Any, float]:
+    """``"jet_pt > 450"`` to name, comparison and number.
+
+    Raises:
+        ConfigError: if it does not look so.
+    """
+    match = _CUT.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError
+        return match[1], _OPERATORS[match[2]], float(match[3])
+    except ValueError:
+        raise ConfigError(f"--select '{text}': expected NAME>NUMBER, for example 'jet_pt>450'") from None
+
+
+def run_names(names: list[str]) -> list[str]:
+    """Words for columns from the names of runs, made different by a number where they are the same."""
+    words: list[str] = []
+    for name in names:
+        word = re.sub(r"\W", "_", name)
+        k, unique = 1, word
+        while unique in words:
+            k, unique = k + 1, f"{word}_{k + 1}"
+        words.append(unique)
+    return words
+
+
+def score_jets(detectors: Mapping[str, TrainedDetector], jets: Jets, request: Request, source: Path) -> Part:
+    """Scores of a chunk of jets as the request wants them.
+
+    The first detector fills ``score`` and ``background_efficiency``; with several, each also has columns
+    ``score_NAME`` and ``background_efficiency_NAME``.
+
+    Raises:
+        InputError: for a column to keep or cut on that the file does not have.
+    """
+    n_read = len(jets)
+    passed = np.ones(n_read, dtype=bool)
+    for cut in request.select:
+        name, compare, number = parse_cut(cut)
+        passed &= compare(_column(jets, name, source), number)
+    if not passed.all():
+        jets = jets[passed]
+    first, *_ = detectors.values()
+    for point in request.working_points:
+        if first.background_efficiency is None or point < first.background_efficiency.smallest:
+            smallest = 1.0 if first.background_efficiency is None else first.background_efficiency.smallest
+            raise ConfigError(
+                f"--working-point {point:g}: no jet can pass, the smallest background efficiency of this "
+                f"calibration is {smallest:.2g}; 'jetad calibrate' on more background makes it smaller"
+            )
+    scores = first.evaluate(jets)
+    extra: dict[str, NDArray[Any]] = dict(scores.extra)
+    extra.update({name: _column(jets, name, source) for name in request.keep})
+    if len(detectors) > 1:
+        for name, detector in detectors.items():
+            own = scores if detector is first else detector.evaluate(jets)
+            extra[f"score_{name}"] = own.score
+            extra[f"background_efficiency_{name}"] = own.background_efficiency
+    for point in request.working_points:
+        extra[flag_name(point)] = scores.background_efficiency <= point  # False for NaN
+    clash = sorted(set(extra) & set(scores.columns()) - set(scores.extra))
+    if clash:
+        raise ConfigError(f"'{clash[0]}' is in every score file already; leave out --keep {clash[0]}")
+    scores = dataclasses.replace(scores, extra=extra)
+    failed = int(np.isnan(scores.score).sum())
+    return Part(scores, n_read, n_read - len(jets), failed)
+
+
+def _column(jets: Jets, name: str, source: Path) -> NDArray[Any]:
+    if name in jets.observables:
+        return jets.observables[name]
+    if name in ("jet_pt", "jet_eta", "jet_phi", "jet_mass", "n_constituents"):
+        values: NDArray[Any] = getattr(jets, name)
+        return values
+    if name == "label" and jets.labels is not None:
+        return jets.labels
+    if name == "weight" and jets.weights is not None:
+        return jets.weights
+    available = ", ".join(closest_first(name, jets.observables)) or "none"
+    raise InputError(f"{source}: has no column '{name}'; available: {available}")

@@ -1,0 +1,167 @@
+"""Finished parts of a score file that is still being made, in a hidden folder beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import OutputError
+from ..files import atomic_output
+from ..scores import COLUMNS, Scores
+from .request import Part
+
+__all__ = ["PartRange", "Workspace", "gaps"]
+
+
+class Workspace:
+    """The folder ``.NAME.parts`` beside the output ``NAME``; each part in it is whole or not there.
+
+    The folder belongs to one plan (inputs, runs, options). Parts of another plan are thrown away. A lock
+    keeps a second process from making the same output at the same time; it ends with its process.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.path = output.with_name(f".{output.name}.parts")
+        self._lock: io.TextIOWrapper | None = None
+
+    def __repr__(self) -> str:
+        return f"Workspace({self.path}, {len(self.done())} parts)"
+
+    @property
+    def exists(self) -> bool:
+        return self.path.is_dir()
+
+    def open(self, fingerprint: str) -> bool:
+        """Take the folder for a plan; returns whether parts of it are there already.
+
+        Raises:
+            OutputError: if another process works on it, or the folder cannot be made.
+        """
+        try:
+            self.path.mkdir(exist_ok=True)
+            self._take_lock()
+            plan = self.path / "plan"
+            known = plan.read_text() if plan.exists() else ""
+            for leftover in self.path.iterdir():
+                # what a killed process was writing when it ended, or parts of another plan
+                stale = leftover.name.startswith((".", "merged")) or known != fingerprint
+                if stale and leftover.name != "lock":
+                    leftover.unlink()
+            if known != fingerprint:
+                with atomic_output(plan, force=True) as temporary:
+                    temporary.write_text(fingerprint)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be used ({error.strerror or error})") from error
+        return bool(self.done())
+
+    def _take_lock(self) -> None:
+        import fcntl
+
+        self._lock = (self.path / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            self._lock = None
+            raise OutputError(
+                f"{self.output}: another process is making this file now; wait for it to end"
+            ) from None
+        except OSError:  # a network file system without locks
+            pass
+
+    def close(self) -> None:
+        """Let go of the lock and keep the parts."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def remove(self) -> None:
+        """Throw everything away."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.close()
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    def _part(self, number: int) -> Path:
+        return self.path / f"part-{number:08d}.npz"
+
+    def done(self) -> set[int]:
+        """Numbers of the parts that are there."""
+        if not self.exists:
+            return set()
+        return {int(path.stem[5:]) for path in self.path.glob("part-*.npz")}
+
+    def save(self, number: int, part: Part) -> None:
+        """Keep a part; it appears when it is complete.
+
+        Raises:
+            OutputError: if the disk refuses it.
+        """
+        account = json.dumps([part.n_read, part.n_selected_out, part.n_failed])
+        with atomic_output(self._part(number), force=True) as temporary, temporary.open("wb") as file:
+            # prefixed: a column may have the name of an argument of savez
+            columns: dict[str, Any] = {f"c_{name}": v for name, v in part.scores.columns().items()}
+            np.savez(file, account=np.array(account), **columns)
+
+    def load(self, number: int) -> Part | None:
+        """A part, or ``None`` if the file is damaged; then it is removed."""
+        try:
+            with self._part(number).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+                columns: dict[str, Any] = {name[2:]: file[name] for name in file.files if name[:2] == "c_"}
+                account = json.loads(str(file["account"]))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, json.JSONDecodeError):
+            with contextlib.suppress(FileNotFoundError):
+                self._part(number).unlink()
+            return None
+        standard = {name: columns.pop(name) for name in COLUMNS}
+        return Part(Scores(**standard, extra=columns), *account)
+
+    def parts(self, numbers: range) -> Iterator[Part]:
+        """All parts in order.
+
+        Raises:
+            OutputError: if one is damaged or gone.
+        """
+        for number in numbers:
+            part = self.load(number)
+            if part is None:
+                raise OutputError(
+                    f"{self.path}: part {number} is damaged; run the same command again to make it anew"
+                )
+            yield part
+
+
+@dataclasses.dataclass(frozen=True)
+class PartRange:
+    """Consecutive parts ``first`` to ``last`` of one file, read in one go."""
+
+    first: int
+    last: int  # exclusive
+
+
+def gaps(done: set[int], n_parts: int, longest: int) -> list[PartRange]:
+    """What is missing, as ranges of at most ``longest`` parts.
+
+    Example:
+        >>> [(r.first, r.last) for r in gaps({0, 3}, 8, 3)]
+        [(1, 3), (4, 7), (7, 8)]
+    """
+    ranges: list[PartRange] = []
+    for number in range(n_parts):
+        if number in done:
+            continue
+        if ranges and ranges[-1].last == number and number - ranges[-1].first < longest:
+            ranges[-1] = PartRange(ranges[-1].first, number + 1)
+        else:
+            ranges.append(PartRange(number, number + 1))
+    return ranges
