@@ -13,7 +13,7 @@ ORDER = [
     {"files", "kinematics", "samples"},
     {"jets"},
     {"scores", "readers", "writers", "preprocessing", "evaluation"},
-    {"simulation", "inspection", "calibration", "plots"},
+    {"simulation", "inspection", "calibration", "plots", "hepdata"},
     {"samplers"},
     {"models"},
     {"config"},

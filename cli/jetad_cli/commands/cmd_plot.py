@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jetad_cli.commands.cmd_roc import evaluation_of, score_inputs
-from jetad_cli.options import ManyValues, force_option
+from jetad_cli.commands.cmd_roc import curves_of, score_inputs
+from jetad_cli.options import ManyValues, figure_label, force_option, label_options
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,21 +22,31 @@ def command() -> None:
     """Draw one kind of figure as PDF and PNG."""
 
 
-def figure_command(name: str) -> Callable[[Callable[..., Figure]], click.Command]:
+def figure_command(name: str, *, numbers: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a kind of figure from a function that returns it: adds ``--output`` and ``--force``, and saves.
 
     The outputs are checked before the function runs; without ``--output`` they are named after the kind.
+    A function may return the figure with a mapping of the numbers in it: then ``--json`` writes these.
     """
 
-    def decorate(function: Callable[..., Figure]) -> click.Command:
-        def run(output: str, force: bool, **options: Any) -> None:
-            from jetad.files import check_output
-            from jetad.plots import figure_paths, save
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        def run(output: str, force: bool, json_path: str | None = None, **options: Any) -> None:
+            from jetad.files import atomic_output, check_output
+            from jetad.plots import add_label, figure_paths, save
 
+            label = figure_label(options)
             for path in figure_paths(output):
                 check_output(path, force=force)
-            written = save(function(**options), output, force=force)
-            click.echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+            if json_path is not None:
+                check_output(json_path, force=force)
+            drawn = function(**options)
+            figure, numbers = drawn if isinstance(drawn, tuple) else (drawn, None)
+            written = [str(path) for path in save(add_label(figure, label), output, force=force)]
+            if json_path is not None:
+                with atomic_output(json_path, force=force) as temporary:
+                    temporary.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n")
+                written.append(json_path)
+            click.echo(f"wrote {', '.join(written)}", err=True)
 
         run.__doc__ = function.__doc__
         run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
@@ -43,7 +54,11 @@ def figure_command(name: str) -> Callable[[Callable[..., Figure]], click.Command
             "--output", "-o", metavar="FIG", default=f"{name}.pdf", show_default=True,
             help="Name of the figure; .pdf and .png are written.",
         )  # fmt: skip
-        return command.command(name, cls=ManyValues)(output_option(force_option(run)))
+        if numbers:
+            run = click.option(
+                "--json", "json_path", metavar="FILE", help="Write the numbers of the figure as JSON."
+            )(run)
+        return command.command(name, cls=ManyValues)(output_option(label_options(force_option(run))))
 
     return decorate
 
@@ -63,24 +78,20 @@ def scores(files: tuple[str, ...], log_x: bool | None) -> Figure:
 
 @figure_command("roc")
 @score_inputs
-def roc(
-    labelled: tuple[str, ...], background: tuple[str, ...], signal: tuple[str, ...], min_background: int
-) -> Figure:
+def roc(**inputs: Any) -> Figure:
     """Background rejection against signal efficiency, as 'jetad roc' draws it."""
     from jetad.plots import plot_roc
 
-    return plot_roc(evaluation_of(labelled, background, signal, min_background))
+    return plot_roc(curves_of(**inputs).evaluations)
 
 
 @figure_command("sic")
 @score_inputs
-def sic(
-    labelled: tuple[str, ...], background: tuple[str, ...], signal: tuple[str, ...], min_background: int
-) -> Figure:
+def sic(**inputs: Any) -> Figure:
     """Significance improvement eff_S/sqrt(eff_B) against signal efficiency."""
     from jetad.plots import plot_sic
 
-    return plot_sic(evaluation_of(labelled, background, signal, min_background))
+    return plot_sic(curves_of(**inputs).evaluations)
 
 
 @figure_command("history")
