@@ -13,7 +13,7 @@ ORDER = [
     {"files", "kinematics", "samples"},
     {"jets"},
     {"scores", "readers", "writers", "preprocessing", "evaluation"},
-    {"simulation", "inspection", "calibration", "plots", "hepdata"},
+    {"simulation", "inspection", "calibration", "plots", "hepdata", "gallery"},
     {"samplers"},
     {"models"},
     {"config"},

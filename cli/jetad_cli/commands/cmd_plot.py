@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,8 @@ from jetad_cli.options import ManyValues, figure_label, force_option, label_opti
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from jetad.scores import Scores
 
 __all__ = ["command", "figure_command"]
 
@@ -111,8 +113,11 @@ def history(run: str) -> Figure:
 @click.option(
     "--sigma", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
-def images(files: tuple[str, ...], max_jets: int, sigma: float) -> Figure:
-    """Mean jet image of each file of jets."""
+@click.option(
+    "--difference/--no-difference", default=True, show_default=True, help="Show each class minus the first."
+)
+def images(files: tuple[str, ...], max_jets: int, sigma: float, difference: bool) -> Figure:
+    """Mean jet image of each file of jets, and how the classes differ from the first."""
     from pathlib import Path
 
     from jetad.plots import plot_images
@@ -126,7 +131,7 @@ def images(files: tuple[str, ...], max_jets: int, sigma: float) -> Figure:
         named[name if equals else Path(file).stem] = imager.transform(
             read([path if equals else file], max_jets=max_jets)
         )
-    return plot_images(named)
+    return plot_images(named, difference=difference)
 
 
 @figure_command("negatives")
@@ -190,3 +195,133 @@ def reconstructions(file: str, run_dir: str | None) -> Figure:
                 pair = [member.model.restore(v).numpy() for v in (x, member.model.reconstruct(x))]
             return plot_reconstructions(*pair)
     raise ConfigError(f"{run.path}: has no autoencoder of images to draw")
+
+
+_jets_option = click.option(
+    "--jets", "jet_files", metavar="[NAME=]FILE...", multiple=True,
+    help="The files of jets that were scored, for the multiplicity; in the order of the score files.",
+)  # fmt: skip
+
+
+def _with_multiplicity(
+    classes: Mapping[str, Scores], jet_files: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    """Variables of every class; multiplicities are read from the files of jets, one file a class."""
+    from jetad.evaluation import variables_of
+    from jetad.gallery import paired_with_scores
+    from jetad.readers import iterate
+
+    if not jet_files:
+        return {name: variables_of(scores) for name, scores in classes.items()}
+    if len(jet_files) != len(classes):
+        raise click.UsageError(
+            f"--jets: {len(jet_files)} files for {len(classes)} classes ({', '.join(classes)}); "
+            "give the scored file of each"
+        )
+    import numpy as np
+
+    found = {}
+    for (name, scores), file in zip(classes.items(), jet_files, strict=True):
+        path = file.partition("=")[2] or file
+        chunks = paired_with_scores(iterate(path), scores, names=(path, f"'{name}'"))
+        found[name] = variables_of(scores, np.concatenate([jets.n_constituents for jets, _ in chunks]))
+    return found
+
+
+@figure_command("sculpting", numbers=True)
+@click.argument("files", metavar="[NAME=]SCORES...", nargs=-1, required=True)
+@click.option(
+    "--cut", "cuts", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    default=(1.0, 0.5, 0.1, 0.01), show_default=True, help="Background efficiencies of the cuts.",
+)  # fmt: skip
+@_jets_option
+def sculpting(files: tuple[str, ...], cuts: tuple[float, ...], jet_files: tuple[str, ...]) -> Any:
+    """Mass and pT spectra of background after cuts on the score: what a bump hunt must know.
+
+    With their ratio to no cut, the Jensen-Shannon divergence against background efficiency, and the score
+    against each variable. SCORES are background; of labelled files the jets of label 0 are taken.
+
+    \b
+    jetad plot sculpting qcd.scores.h5 --jets qcd.h5 -o sculpting
+    """
+    from jetad.evaluation import classes_of
+    from jetad.evaluation import sculpting as compute
+    from jetad.plots import plot_sculpting
+
+    classes = classes_of(files)
+    name, background = next(iter(classes.items()))
+    if len(classes) > 1 and not name.endswith("background"):
+        raise click.UsageError(
+            "give one background sample: several files as 'qcd=a.scores.h5 qcd=b.scores.h5'"
+        )
+    columns = _with_multiplicity({name: background}, jet_files)[name]
+    found = compute(background, columns, cuts=sorted({1.0, *cuts}, reverse=True))
+    return plot_sculpting(found), {v: s.to_dict() for v, s in found.items()}
+
+
+@figure_command("efficiency", numbers=True)
+@click.argument("files", metavar="[NAME=]SCORES...", nargs=-1, required=True)
+@click.option(
+    "--eff-b", type=click.FloatRange(0, 1, min_open=True), default=0.01, show_default=True,
+    help="Background efficiency of the cut, fixed on the first class.",
+)  # fmt: skip
+@click.option(
+    "--bins", type=click.IntRange(min=1, max=200), default=12, show_default=True, help="Bins per variable."
+)
+@_jets_option
+def efficiency(files: tuple[str, ...], eff_b: float, bins: int, jet_files: tuple[str, ...]) -> Any:
+    """Efficiency of one cut on the score against mass, pT and multiplicity, background first.
+
+    \b
+    jetad plot efficiency qcd.scores.h5 top.scores.h5 --eff-b 0.1 --jets qcd.h5 top.h5
+    """
+    from jetad.evaluation import classes_of, efficiency_profiles
+    from jetad.plots import plot_efficiency
+
+    classes = classes_of(files)
+    profiles = efficiency_profiles(
+        classes, _with_multiplicity(classes, jet_files), background_efficiency=eff_b, bins=bins
+    )
+    numbers: dict[str, Any] = {"background_efficiency": eff_b}
+    for p in profiles:
+        numbers.setdefault(p.variable, {})[p.class_name] = p.to_dict()
+    return plot_efficiency(profiles, background_efficiency=eff_b), numbers
+
+
+@figure_command("anomalous", numbers=True)
+@click.argument("file", metavar="FILE")
+@click.option("--scores", "score_file", metavar="SCORES", help="Score file of FILE.")
+@click.option(
+    "--run", "run_dir", metavar="RUN_DIR", type=click.Path(),
+    help="Without --scores: score FILE with this run.  [default: $JETAD_RUN, runs/latest]",
+)  # fmt: skip
+@click.option(
+    "--count", type=click.IntRange(min=1, max=100), default=12, show_default=True, help="Jets drawn."
+)
+@click.option(
+    "--sigma", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+)
+def anomalous(file: str, score_file: str | None, run_dir: str | None, count: int, sigma: float) -> Any:
+    """Gallery of the most anomalous jets of a file with pT, mass, multiplicity and event keys."""
+    from jetad.gallery import captions, most_anomalous, paired_with_scores
+    from jetad.plots import plot_gallery
+    from jetad.preprocessing.images import ImageConfig, JetImages
+    from jetad.readers import iterate
+
+    if score_file is not None:
+        from jetad.scores import load_scores
+
+        chunks = paired_with_scores(iterate(file), load_scores(score_file), names=(file, score_file))
+    else:
+        from jetad.run import find_run
+
+        detector = find_run(run_dir).detector("cpu")
+        chunks = ((jets, detector.evaluate(jets)) for jets in iterate(file))
+    found = most_anomalous(chunks, count)
+    images = JetImages(ImageConfig(sigma=sigma)).transform(found.jets)
+    rows = {name: values.tolist() for name, values in found.scores.columns().items()}
+    numbers = {
+        name: [None if isinstance(v, float) and v != v else v for v in values]
+        for name, values in {**rows, "n_constituents": found.jets.n_constituents.tolist()}.items()
+    }
+    return plot_gallery(images, captions(found)), numbers

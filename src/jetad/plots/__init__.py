@@ -12,9 +12,10 @@ Example:
 """
 
 from .curves import plot_roc, plot_sic
+from .dependence import plot_efficiency, plot_sculpting
 from .distributions import plot_scores
 from .history import load_history, plot_history
-from .images import plot_image_grid, plot_images, plot_reconstructions
+from .images import plot_gallery, plot_image_grid, plot_images, plot_reconstructions
 from .labels import EXPERIMENTS, FigureLabel, add_label
 from .style import COLORS, figure_paths, save
 
@@ -25,12 +26,15 @@ __all__ = [
     "add_label",
     "figure_paths",
     "load_history",
+    "plot_efficiency",
+    "plot_gallery",
     "plot_history",
     "plot_image_grid",
     "plot_images",
     "plot_reconstructions",
     "plot_roc",
     "plot_scores",
+    "plot_sculpting",
     "plot_sic",
     "save",
 ]

@@ -76,7 +76,6 @@ def add_label(figure: Figure, label: FigureLabel) -> Figure:
 
     with style():
         axes = _upper(figure)
-        # a title or names of phases above the axes would be written over
         name, text = label.experiment, label.label
         if name == "none":
             name = ""
@@ -85,14 +84,23 @@ def add_label(figure: Figure, label: FigureLabel) -> Figure:
         elif text is None:
             text = _STATUS[name]
         size = 17.0
+        if axes.images or axes.texts:
+            # something stands above the panel already: write above the whole figure
+            shown = (rf"$\bf{{{name}}}$" if name else "", text or "", label.right_text)
+            figure.suptitle("   ".join(part for part in shown if part), x=0.01, ha="left", fontsize=size)
+            return _laid_out(figure, axes)
         mplhep.label.exp_label(
             exp=name, text=text or "", data=True, com=None, rlabel=label.right_text, loc=0, ax=axes,
             fontsize=(1.25 * size, size, size, size), fontstyle=("italic" if name == "ATLAS" else "normal",
             "normal" if name == "ATLAS" else "italic", "normal", "normal"),
         )  # fmt: skip
-        figure.set_layout_engine("compressed" if axes.images else "constrained")
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        return _laid_out(figure, axes)
+
+
+def _laid_out(figure: Figure, axes: Axes) -> Figure:
+    figure.set_layout_engine("compressed" if axes.images else "constrained")
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     return figure
 
 
