@@ -18,7 +18,8 @@ ORDER = [
     {"models"},
     {"config"},
     {"run"},
-    {"scoring", "negatives"},
+    {"scoring", "negatives", "references", "reconstructions"},
+    {"report"},
     {"training"},
     {"demo"},
 ]

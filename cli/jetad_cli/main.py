@@ -24,6 +24,8 @@ COMMANDS = {
     "calibrate": "cmd_calibrate",
     "roc": "cmd_roc",
     "plot": "cmd_plot",
+    "report": "cmd_report",
+    "cite": "cmd_cite",
     "methods": "cmd_methods",
     "readers": "cmd_readers",
 }

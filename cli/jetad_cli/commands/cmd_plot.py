@@ -176,24 +176,16 @@ def negatives(run_dir: str | None, count: int) -> Figure:
 )
 def reconstructions(file: str, run_dir: str | None) -> Figure:
     """Input, reconstruction and residual of the first jets of a file."""
-    import torch
-
     from jetad.errors import ConfigError
-    from jetad.models.autoencoder import Autoencoder
     from jetad.plots import plot_reconstructions
     from jetad.readers import read
+    from jetad.reconstructions import reconstruct
     from jetad.run import find_run
 
     run = find_run(run_dir)
-    for member in run.detector("cpu").members:
-        shape = member.preprocessor.shape
-        if len(shape) == 3 and isinstance(member.model, Autoencoder):
-            with torch.no_grad():
-                x = member.model.prepare(
-                    torch.from_numpy(member.preprocessor.transform(read([file], max_jets=4)))
-                )
-                pair = [member.model.restore(v).numpy() for v in (x, member.model.reconstruct(x))]
-            return plot_reconstructions(*pair)
+    pair = reconstruct(run.detector("cpu"), read([file], max_jets=4))
+    if pair is not None:
+        return plot_reconstructions(pair.inputs, pair.outputs)
     raise ConfigError(f"{run.path}: has no autoencoder of images to draw")
 
 
