@@ -21,7 +21,7 @@ ORDER = [
     {"scoring", "negatives", "references", "reconstructions"},
     {"report"},
     {"training"},
-    {"demo"},
+    {"demo", "studies"},
 ]
 RANK = {name: i for i, names in enumerate(ORDER) for name in names}
 MODULES = sorted((ROOT / "src" / "jetad").rglob("*.py"))

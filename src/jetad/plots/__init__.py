@@ -17,6 +17,7 @@ from .distributions import plot_scores
 from .history import load_history, plot_history
 from .images import plot_gallery, plot_image_grid, plot_images, plot_reconstructions
 from .labels import EXPERIMENTS, FigureLabel, add_label
+from .studies import plot_contamination, plot_robustness
 from .style import COLORS, figure_paths, save
 
 __all__ = [
@@ -26,12 +27,14 @@ __all__ = [
     "add_label",
     "figure_paths",
     "load_history",
+    "plot_contamination",
     "plot_efficiency",
     "plot_gallery",
     "plot_history",
     "plot_image_grid",
     "plot_images",
     "plot_reconstructions",
+    "plot_robustness",
     "plot_roc",
     "plot_scores",
     "plot_sculpting",
