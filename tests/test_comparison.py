@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from scipy.stats import kstest, norm
 
 from jetad.errors import ConfigError, InputError, OutputError
@@ -25,7 +26,7 @@ from jetad.evaluation import (
     with_bootstrap_bands,
 )
 from jetad.hepdata import write_hepdata
-from jetad.plots import FigureLabel, add_label, plot_roc, plot_scores
+from jetad.plots import FigureLabel, add_label, plot_roc
 from jetad.scores import Scores
 
 
@@ -290,7 +291,9 @@ def test_hepdata_folder_is_valid(tmp_path: Path) -> None:
 
 def test_labels_are_written_only_when_asked_for() -> None:
     def texts(label: FigureLabel) -> list[str]:
-        figure = add_label(plot_scores({"QCD": normal(50)}), label)
+        figure = Figure(layout="constrained")
+        figure.add_subplot()
+        add_label(figure, label)
         return [t.get_text() for t in figure.axes[0].texts if t.get_text()]
 
     assert texts(FigureLabel()) == []
@@ -303,6 +306,15 @@ def test_labels_are_written_only_when_asked_for() -> None:
         FigureLabel("D0")
     with pytest.raises(ConfigError, match="--lumi -3: must be positive"):
         FigureLabel(lumi=-3)
+
+
+def test_commands_offer_the_experiments_that_figures_know() -> None:
+    from jetad.plots import EXPERIMENTS
+    from jetad_cli.commands.cmd_roc import command
+
+    option = next(p for p in command.params if p.name == "experiment")
+    assert tuple(option.type.choices) == EXPERIMENTS  # type: ignore[attr-defined]
+    assert option.default == "none"
 
 
 def test_label_does_not_leave_the_figure() -> None:

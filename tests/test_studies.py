@@ -12,7 +12,7 @@ import pytest
 from conftest import toy_jets
 
 from jetad.config import resolve_config
-from jetad.errors import ConfigError, InputError, OutputError
+from jetad.errors import ConfigError, InputError, Interrupted, OutputError
 from jetad.jets import Jets
 from jetad.plots import plot_contamination, plot_robustness
 from jetad.preprocessing.images import JetImages
@@ -21,6 +21,7 @@ from jetad.studies.distortions import DISTORTIONS, distort
 from jetad.studies.robustness import change_of, robustness
 from jetad.studies.trainings import TrainingOptions, hold_out, train_in_study
 from jetad.studies.two_way import Complexity, Direction, TwoWay, n_pixels, two_way
+from jetad.training.loop import StopRequest
 from jetad.writers import write_jets
 from jetad_cli.main import main
 
@@ -64,6 +65,24 @@ def test_a_study_goes_on_where_it_stopped(files: Path) -> None:
     for options, study in ((quick(2), {"x": 1}), (quick(), {"x": 2})):
         with pytest.raises(OutputError, match="holds a finished training"):
             train_in_study(jets, [files / "few.h5"], files / "run", options, study)
+
+
+def test_an_interrupted_study_ends_as_if_it_had_not_been(files: Path) -> None:
+    jets = toy_jets(200)
+    source = [files / "few.h5"]
+    whole = train_in_study(jets, source, files / "whole", quick(), {"x": 1})
+    stop = StopRequest()
+
+    def progress(*args) -> None:
+        stop.signal = 15
+
+    with pytest.raises(Interrupted):
+        stopped = quick()._replace(stop=stop, progress=progress)
+        train_in_study(jets, source, files / "part", stopped, {"x": 1})
+    with pytest.raises(OutputError, match="unfinished training on other jets"):
+        train_in_study(jets, source, files / "part", quick(), {"x": 2})
+    resumed = train_in_study(jets, source, files / "part", quick(), {"x": 1})
+    np.testing.assert_array_equal(whole.score(jets), resumed.score(jets))
 
 
 # --- two ways ------------------------------------------------------------------------------------

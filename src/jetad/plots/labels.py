@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..errors import ConfigError
-from .style import style
+from .style import lay_out, style
 
 __all__ = ["EXPERIMENTS", "FigureLabel", "add_label"]
 
@@ -99,8 +99,7 @@ def add_label(figure: Figure, label: FigureLabel) -> Figure:
 
 def _laid_out(figure: Figure, axes: Axes) -> Figure:
     figure.set_layout_engine("compressed" if axes.images else "constrained")
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    lay_out(figure)
     return figure
 
 

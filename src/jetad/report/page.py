@@ -51,7 +51,8 @@ ol li { margin: 3px 0; }
 @media (max-width: 760px) { .pair { grid-template-columns: 1fr; } }
 @media print { @page { size: A4; margin: 14mm; } body { max-width: none; padding: 0; font-size: 10.5pt; }
   nav { display: none; } figure, table, .note { break-inside: avoid; } h2 { break-after: avoid; }
-  table { font-size: 8.5pt; } th, td { padding-right: 7px; } a { color: inherit; text-decoration: none; } }
+  table { font-size: 8.5pt; } th, td { padding-right: 7px; white-space: normal; }
+  .scroll { overflow: visible; } a { color: inherit; text-decoration: none; } }
 """
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config import RunConfig
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..jets import Jets
 from ..run import Run, file_hash
 from ..scoring import TrainedDetector
@@ -74,14 +74,10 @@ def train_in_study(
         same = same_files and old.config() == options.config and old.provenance.get("study") == study
         if same and old.finished:
             return old.detector(options.device)
-        # an unfinished one goes on only if it was given the same jets
-        run = prepare_run(
-            options.config, files, output=folder, command=options.command, device=options.device,
-            force=not old.finished and not same,
-        )  # fmt: skip
-    else:
-        run = prepare_run(
-            options.config, files, output=folder, command=options.command, device=options.device
-        )
+        if not old.finished and old.provenance.get("study") not in (None, study):
+            raise OutputError(
+                f"{folder}: holds an unfinished training on other jets; choose another --output or remove it"
+            )
+    run = prepare_run(options.config, files, output=folder, command=options.command, device=options.device)
     run.write_json("provenance.json", {**run.provenance, "study": study})
     return train(run, jets, device=options.device, stop=options.stop, progress=options.progress)
