@@ -48,9 +48,10 @@ pre { background: #f5f7fa; border: 1px solid #dde3ea; padding: 10px 12px; font-s
   white-space: pre-wrap; overflow-wrap: anywhere; }
 .note { background: #fff6e0; border-left: 4px solid #ffa90e; padding: 6px 12px; margin: 8px 0; }
 ol li { margin: 3px 0; }
-@media (max-width: 760px) { .pair { grid-template-columns: 1fr; } }
+@media screen and (max-width: 760px) { .pair { grid-template-columns: 1fr; } }
 @media print { @page { size: A4; margin: 14mm; } body { max-width: none; padding: 0; font-size: 10.5pt; }
-  nav { display: none; } figure, table, .note { break-inside: avoid; } h2 { break-after: avoid; }
+  nav { display: none; } figure img { max-height: 115mm; max-width: 100%; width: auto !important; }
+  figure, table, .note { break-inside: avoid; } h2 { break-after: avoid; }
   table { font-size: 8.5pt; } th, td { padding-right: 7px; white-space: normal; }
   .scroll { overflow: visible; } a { color: inherit; text-decoration: none; } }
 """
