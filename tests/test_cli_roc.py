@@ -191,3 +191,66 @@ def test_help(args: list[str]) -> None:
     text = run(*args, "--help").stdout
     assert "Usage:" in text
     assert len(text.splitlines()) > 5
+
+
+# --- several runs --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for i, (name, method) in enumerate([("s1", "nae"), ("s2", "nae"), ("plain", "ae")]):
+        folder = tmp_path / name
+        folder.mkdir()
+        rng = np.random.default_rng(i)
+        metadata = {"run": name, "model_hash": name * 4, "method": method}
+        for file, mean in (("qcd", 0), ("top", 1.5)):
+            Scores(score=rng.normal(mean, 1, 500), metadata=metadata).save(folder / f"{file}.scores.h5")
+    return tmp_path
+
+
+FILES = ["-b", "*/qcd.scores.h5", "-s", "top=*/top.scores.h5"]
+
+
+def test_runs_side_by_side(runs: Path) -> None:
+    result = run("roc", "--by", "run", *FILES, "--ratio", "-o", "roc", "--json", "all.json", "--eff-s", "0.2")
+    assert "s1: background: 500 jets" in result.stdout
+    assert "paired comparison on the same jets:" in result.stdout
+    assert "plain - s1" in result.stdout
+    assert "eff_S at eff_B 0.01" in result.stdout
+    assert "different models" not in result.stderr
+    found = json.loads((runs / "all.json").read_text())
+    assert set(found["runs"]) == {"plain", "s1", "s2"}
+    assert list(found["runs"]["s1"]["signals"]["top"]["background_rejection"]) == ["0.2"]
+    assert [p["second"] for p in found["paired"]] == ["s1", "s2"]
+    assert 0 <= found["paired"][0]["p_value"] <= 1
+    assert (runs / "roc.png").exists()
+
+
+def test_spread_over_seeds(runs: Path) -> None:
+    result = run("roc", "--by", "run", "--spread", *FILES, "--hepdata", "tables", "--json", "-")
+    found = json.loads(result.stdout)["runs"]
+    assert found["nae"]["runs"] == ["s1", "s2"]
+    assert len(found["nae"]["signals"]["top"]["aucs"]) == 2
+    assert "aucs" not in found["plain"]["signals"]["top"]
+    assert (runs / "tables" / "roc_top_nae.yaml").exists()
+    assert "mean and spread of 2 runs (s1, s2)" in run("roc", "--by", "run", "--spread", *FILES).stdout
+
+
+def test_pairs_need_the_same_jets(runs: Path) -> None:
+    Scores(score=np.zeros(9), metadata={"run": "s2", "model_hash": "x"}).save("s2/qcd.scores.h5", force=True)
+    Scores(score=np.ones(9), metadata={"run": "s2", "model_hash": "x"}).save("s2/top.scores.h5", force=True)
+    result = run("roc", "--by", "folder", "-b", "s?/qcd.scores.h5", "-s", "s?/top.scores.h5")
+    assert "no paired comparison: 's1' and 's2' scored different background jets" in result.stdout
+
+
+def test_labels_and_bands(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = ["-b", "s1/qcd.scores.h5", "-s", "s1/top.scores.h5"]
+    run("roc", *one, "--band", "bootstrap", "--experiment", "cms", "--com", "13", "-o", "a")
+    run("plot", "sic", *one, "--experiment", "ATLAS", "--label", "Simulation", "--lumi", "140", "-o", "b")
+    plain = (runs / "a.png").read_bytes()
+    run("roc", *one, "--band", "none", "-o", "a", "--force")
+    assert (runs / "a.png").read_bytes() != plain
+    assert exit_of(capsys, "roc", *one, "--experiment", "D0", "-o", "c")[0] == 2
+    assert exit_of(capsys, "roc", *one, "--com", "-1", "-o", "c")[0] == 2
+    assert exit_of(capsys, "roc", *one, "--spread")[0] == 2

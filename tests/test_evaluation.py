@@ -319,7 +319,7 @@ def test_json_layout() -> None:
     assert area == pytest.approx(top["auc"], abs=2e-4)
     assert svj["background_rejection"]["0.5"]["value"] is None
     assert svj["background_rejection"]["0.5"]["low"] > 1
-    assert list(top["signal_efficiency"]) == ["0.01", "0.001"]
+    assert list(top["signal_efficiency"]) == ["0.01", "0.001", "0.0001"]
     assert 0.45 < top["pt_only_auc_signed"] < 0.55
     # lighter signal: below 0.5 as it stands, as good as 1 - AUC for a cut from the other side
     assert top["mass_only_auc_signed"] == pytest.approx(norm.cdf(-60 / 30 / math.sqrt(2)), abs=0.02)

@@ -13,16 +13,17 @@ ORDER = [
     {"files", "kinematics", "samples", "presets", "distances"},
     {"jets"},
     {"scores", "readers", "writers", "preprocessing", "evaluation", "adapters"},
-    {"simulation", "inspection", "calibration", "plots"},
+    {"simulation", "inspection", "calibration", "plots", "hepdata", "gallery"},
     {"conditional"},
     {"samplers"},
     {"models"},
     {"config"},
     {"run"},
-    {"scoring", "negatives"},
+    {"scoring", "negatives", "references", "reconstructions"},
+    {"report"},
     {"training"},
     {"production", "export"},
-    {"demo"},
+    {"demo", "studies"},
 ]
 RANK = {name: i for i, names in enumerate(ORDER) for name in names}
 MODULES = sorted((ROOT / "src" / "jetad").rglob("*.py"))

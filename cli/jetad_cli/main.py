@@ -27,6 +27,11 @@ COMMANDS = {
     "export": "cmd_export",
     "roc": "cmd_roc",
     "plot": "cmd_plot",
+    "report": "cmd_report",
+    "two-way": "cmd_two_way",
+    "robustness": "cmd_robustness",
+    "contamination": "cmd_contamination",
+    "cite": "cmd_cite",
     "methods": "cmd_methods",
     "readers": "cmd_readers",
 }

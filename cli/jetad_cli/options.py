@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-__all__ = ["ManyValues", "device_option", "force_option", "json_option", "seed_option"]
+__all__ = [
+    "ManyValues",
+    "device_option",
+    "figure_label",
+    "force_option",
+    "json_option",
+    "label_options",
+    "seed_option",
+]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -27,6 +35,31 @@ device_option: Decorator = click.option(
     show_default=True,
     help="Where to compute.",
 )
+
+
+def label_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--experiment``, ``--label``, ``--com``, ``--lumi``; made into one by ``figure_label``."""
+    for decorate in (
+        click.option("--lumi", type=float, metavar="FB", help="Integrated luminosity to show [fb^-1]."),
+        click.option("--com", type=float, metavar="TEV", help="Centre-of-mass energy to show [TeV]."),
+        click.option("--label", metavar="TEXT", help="Text above the figure, after the experiment."),
+        click.option(
+            "--experiment",
+            type=click.Choice(["none", "CMS", "ATLAS", "LHCb", "ALICE"], case_sensitive=False),
+            default="none",
+            show_default=True,
+            help="Experiment named above the figure.",
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def figure_label(options: dict[str, Any]) -> Any:
+    """Take the values of ``label_options`` out of ``options``; a :class:`jetad.plots.FigureLabel`."""
+    from jetad.plots import FigureLabel
+
+    return FigureLabel(**{name: options.pop(name) for name in ("experiment", "label", "com", "lumi")})
 
 
 class ManyValues(click.Command):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jetad_cli.commands.cmd_roc import evaluation_of, score_inputs
-from jetad_cli.options import ManyValues, force_option
+from jetad_cli.commands.cmd_roc import curves_of, score_inputs
+from jetad_cli.options import ManyValues, figure_label, force_option, label_options
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from jetad.scores import Scores
 
 __all__ = ["command", "figure_command"]
 
@@ -21,21 +24,31 @@ def command() -> None:
     """Draw one kind of figure as PDF and PNG."""
 
 
-def figure_command(name: str) -> Callable[[Callable[..., Figure]], click.Command]:
+def figure_command(name: str, *, numbers: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a kind of figure from a function that returns it: adds ``--output`` and ``--force``, and saves.
 
     The outputs are checked before the function runs; without ``--output`` they are named after the kind.
+    A function may return the figure with a mapping of the numbers in it: then ``--json`` writes these.
     """
 
-    def decorate(function: Callable[..., Figure]) -> click.Command:
-        def run(output: str, force: bool, **options: Any) -> None:
-            from jetad.files import check_output
-            from jetad.plots import figure_paths, save
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        def run(output: str, force: bool, json_path: str | None = None, **options: Any) -> None:
+            from jetad.files import atomic_output, check_output
+            from jetad.plots import add_label, figure_paths, save
 
+            label = figure_label(options)
             for path in figure_paths(output):
                 check_output(path, force=force)
-            written = save(function(**options), output, force=force)
-            click.echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+            if json_path is not None:
+                check_output(json_path, force=force)
+            drawn = function(**options)
+            figure, numbers = drawn if isinstance(drawn, tuple) else (drawn, None)
+            written = [str(path) for path in save(add_label(figure, label), output, force=force)]
+            if json_path is not None:
+                with atomic_output(json_path, force=force) as temporary:
+                    temporary.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n")
+                written.append(json_path)
+            click.echo(f"wrote {', '.join(written)}", err=True)
 
         run.__doc__ = function.__doc__
         run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
@@ -43,7 +56,11 @@ def figure_command(name: str) -> Callable[[Callable[..., Figure]], click.Command
             "--output", "-o", metavar="FIG", default=f"{name}.pdf", show_default=True,
             help="Name of the figure; .pdf and .png are written.",
         )  # fmt: skip
-        return command.command(name, cls=ManyValues)(output_option(force_option(run)))
+        if numbers:
+            run = click.option(
+                "--json", "json_path", metavar="FILE", help="Write the numbers of the figure as JSON."
+            )(run)
+        return command.command(name, cls=ManyValues)(output_option(label_options(force_option(run))))
 
     return decorate
 
@@ -63,24 +80,20 @@ def scores(files: tuple[str, ...], log_x: bool | None) -> Figure:
 
 @figure_command("roc")
 @score_inputs
-def roc(
-    labelled: tuple[str, ...], background: tuple[str, ...], signal: tuple[str, ...], min_background: int
-) -> Figure:
+def roc(**inputs: Any) -> Figure:
     """Background rejection against signal efficiency, as 'jetad roc' draws it."""
     from jetad.plots import plot_roc
 
-    return plot_roc(evaluation_of(labelled, background, signal, min_background))
+    return plot_roc(curves_of(**inputs).evaluations)
 
 
 @figure_command("sic")
 @score_inputs
-def sic(
-    labelled: tuple[str, ...], background: tuple[str, ...], signal: tuple[str, ...], min_background: int
-) -> Figure:
+def sic(**inputs: Any) -> Figure:
     """Significance improvement eff_S/sqrt(eff_B) against signal efficiency."""
     from jetad.plots import plot_sic
 
-    return plot_sic(evaluation_of(labelled, background, signal, min_background))
+    return plot_sic(curves_of(**inputs).evaluations)
 
 
 @figure_command("history")
@@ -100,8 +113,11 @@ def history(run: str) -> Figure:
 @click.option(
     "--sigma", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
-def images(files: tuple[str, ...], max_jets: int, sigma: float) -> Figure:
-    """Mean jet image of each file of jets."""
+@click.option(
+    "--difference/--no-difference", default=True, show_default=True, help="Show each class minus the first."
+)
+def images(files: tuple[str, ...], max_jets: int, sigma: float, difference: bool) -> Figure:
+    """Mean jet image of each file of jets, and how the classes differ from the first."""
     from pathlib import Path
 
     from jetad.plots import plot_images
@@ -115,7 +131,7 @@ def images(files: tuple[str, ...], max_jets: int, sigma: float) -> Figure:
         named[name if equals else Path(file).stem] = imager.transform(
             read([path if equals else file], max_jets=max_jets)
         )
-    return plot_images(named)
+    return plot_images(named, difference=difference)
 
 
 @figure_command("negatives")
@@ -160,22 +176,144 @@ def negatives(run_dir: str | None, count: int) -> Figure:
 )
 def reconstructions(file: str, run_dir: str | None) -> Figure:
     """Input, reconstruction and residual of the first jets of a file."""
-    import torch
-
     from jetad.errors import ConfigError
     from jetad.plots import plot_reconstructions
     from jetad.readers import read
+    from jetad.reconstructions import reconstruct
     from jetad.run import find_run
 
     run = find_run(run_dir)
-    for member in run.detector("cpu").members:
-        shape = member.preprocessor.shape
-        reconstruct: Any = getattr(member.model, "reconstruct", None)
-        if len(shape) == 3 and reconstruct is not None:
-            with torch.no_grad():
-                x = member.model.prepare(
-                    torch.from_numpy(member.preprocessor.transform(read([file], max_jets=4)))
-                )
-                pair = [member.model.restore(v).numpy() for v in (x, reconstruct(x))]
-            return plot_reconstructions(*pair)
+    pair = reconstruct(run.detector("cpu"), read([file], max_jets=4))
+    if pair is not None:
+        return plot_reconstructions(pair.inputs, pair.outputs)
     raise ConfigError(f"{run.path}: has no autoencoder of images to draw")
+
+
+_jets_option = click.option(
+    "--jets", "jet_files", metavar="[NAME=]FILE...", multiple=True,
+    help="The files of jets that were scored, for the multiplicity; in the order of the score files.",
+)  # fmt: skip
+
+
+def _with_multiplicity(
+    classes: Mapping[str, Scores], jet_files: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    """Variables of every class; multiplicities are read from the files of jets, one file a class."""
+    from jetad.evaluation import variables_of
+    from jetad.gallery import paired_with_scores
+    from jetad.readers import iterate
+
+    if not jet_files:
+        return {name: variables_of(scores) for name, scores in classes.items()}
+    if len(jet_files) != len(classes):
+        raise click.UsageError(
+            f"--jets: {len(jet_files)} files for {len(classes)} classes ({', '.join(classes)}); "
+            "give the scored file of each"
+        )
+    import numpy as np
+
+    found = {}
+    for (name, scores), file in zip(classes.items(), jet_files, strict=True):
+        path = file.partition("=")[2] or file
+        chunks = paired_with_scores(iterate(path), scores, names=(path, f"'{name}'"))
+        found[name] = variables_of(scores, np.concatenate([jets.n_constituents for jets, _ in chunks]))
+    return found
+
+
+@figure_command("sculpting", numbers=True)
+@click.argument("files", metavar="[NAME=]SCORES...", nargs=-1, required=True)
+@click.option(
+    "--cut", "cuts", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    default=(1.0, 0.5, 0.1, 0.01), show_default=True, help="Background efficiencies of the cuts.",
+)  # fmt: skip
+@_jets_option
+def sculpting(files: tuple[str, ...], cuts: tuple[float, ...], jet_files: tuple[str, ...]) -> Any:
+    """Mass and pT spectra of background after cuts on the score: what a bump hunt must know.
+
+    With their ratio to no cut, the Jensen-Shannon divergence against background efficiency, and the score
+    against each variable. SCORES are background; of labelled files the jets of label 0 are taken.
+
+    \b
+    jetad plot sculpting qcd.scores.h5 --jets qcd.h5 -o sculpting
+    """
+    from jetad.evaluation import classes_of
+    from jetad.evaluation import sculpting as compute
+    from jetad.plots import plot_sculpting
+
+    classes = classes_of(files)
+    name, background = next(iter(classes.items()))
+    if len(classes) > 1 and not name.endswith("background"):
+        raise click.UsageError(
+            "give one background sample: several files as 'qcd=a.scores.h5 qcd=b.scores.h5'"
+        )
+    columns = _with_multiplicity({name: background}, jet_files)[name]
+    found = compute(background, columns, cuts=sorted({1.0, *cuts}, reverse=True))
+    return plot_sculpting(found), {v: s.to_dict() for v, s in found.items()}
+
+
+@figure_command("efficiency", numbers=True)
+@click.argument("files", metavar="[NAME=]SCORES...", nargs=-1, required=True)
+@click.option(
+    "--eff-b", type=click.FloatRange(0, 1, min_open=True), default=0.01, show_default=True,
+    help="Background efficiency of the cut, fixed on the first class.",
+)  # fmt: skip
+@click.option(
+    "--bins", type=click.IntRange(min=1, max=200), default=12, show_default=True, help="Bins per variable."
+)
+@_jets_option
+def efficiency(files: tuple[str, ...], eff_b: float, bins: int, jet_files: tuple[str, ...]) -> Any:
+    """Efficiency of one cut on the score against mass, pT and multiplicity, background first.
+
+    \b
+    jetad plot efficiency qcd.scores.h5 top.scores.h5 --eff-b 0.1 --jets qcd.h5 top.h5
+    """
+    from jetad.evaluation import classes_of, efficiency_profiles
+    from jetad.plots import plot_efficiency
+
+    classes = classes_of(files)
+    profiles = efficiency_profiles(
+        classes, _with_multiplicity(classes, jet_files), background_efficiency=eff_b, bins=bins
+    )
+    numbers: dict[str, Any] = {"background_efficiency": eff_b}
+    for p in profiles:
+        numbers.setdefault(p.variable, {})[p.class_name] = p.to_dict()
+    return plot_efficiency(profiles, background_efficiency=eff_b), numbers
+
+
+@figure_command("anomalous", numbers=True)
+@click.argument("file", metavar="FILE")
+@click.option("--scores", "score_file", metavar="SCORES", help="Score file of FILE.")
+@click.option(
+    "--run", "run_dir", metavar="RUN_DIR", type=click.Path(),
+    help="Without --scores: score FILE with this run.  [default: $JETAD_RUN, runs/latest]",
+)  # fmt: skip
+@click.option(
+    "--count", type=click.IntRange(min=1, max=100), default=12, show_default=True, help="Jets drawn."
+)
+@click.option(
+    "--sigma", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+)
+def anomalous(file: str, score_file: str | None, run_dir: str | None, count: int, sigma: float) -> Any:
+    """Gallery of the most anomalous jets of a file with pT, mass, multiplicity and event keys."""
+    from jetad.gallery import captions, most_anomalous, paired_with_scores
+    from jetad.plots import plot_gallery
+    from jetad.preprocessing.images import ImageConfig, JetImages
+    from jetad.readers import iterate
+
+    if score_file is not None:
+        from jetad.scores import load_scores
+
+        chunks = paired_with_scores(iterate(file), load_scores(score_file), names=(file, score_file))
+    else:
+        from jetad.run import find_run
+
+        detector = find_run(run_dir).detector("cpu")
+        chunks = ((jets, detector.evaluate(jets)) for jets in iterate(file))
+    found = most_anomalous(chunks, count)
+    images = JetImages(ImageConfig(sigma=sigma)).transform(found.jets)
+    rows = {name: values.tolist() for name, values in found.scores.columns().items()}
+    numbers = {
+        name: [None if isinstance(v, float) and v != v else v for v in values]
+        for name, values in {**rows, "n_constituents": found.jets.n_constituents.tolist()}.items()
+    }
+    return plot_gallery(images, captions(found)), numbers

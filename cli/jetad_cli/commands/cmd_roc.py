@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from jetad_cli.options import ManyValues, force_option
+from jetad_cli.options import ManyValues, figure_label, force_option, label_options
 
 if TYPE_CHECKING:
-    from jetad.evaluation import Evaluation, Interval
+    from jetad.evaluation import Evaluation, Interval, PairedComparison, Samples, Spread
 
-__all__ = ["command", "evaluation_of", "score_inputs"]
+__all__ = ["command", "comparison_table", "curves_of", "score_inputs", "table"]
 
 
 def score_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which score files are background and signal, for ``evaluation_of``."""
+    """The options that say which score files are background and signal, for ``curves_of``."""
 
     for decorate in (
         click.option(
             "--min-background", type=click.IntRange(min=1), default=10, show_default=True,
             help="Background jets that must pass for a point to count as the largest SIC.",
+        ),
+        click.option(
+            "--by", type=click.Choice(["run", "folder"]),
+            help="One curve per detector, told apart by the run that score files name, or by folder.",
         ),
         click.option(
             "--signal", "-s", metavar="[NAME=]SCORES...", multiple=True,
@@ -37,19 +42,38 @@ def score_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def evaluation_of(
-    labelled: tuple[str, ...], background: tuple[str, ...], signal: tuple[str, ...], min_background: int
-) -> Evaluation:
-    """Read the score files and compare their classes.
+class Curves(NamedTuple):
+    """The evaluations of a command line, with the scores they come from."""
+
+    evaluations: list[Evaluation]
+    samples: list[Samples]
+
+
+def curves_of(
+    labelled: tuple[str, ...],
+    background: tuple[str, ...],
+    signal: tuple[str, ...],
+    min_background: int,
+    by: str | None = None,
+    **more: Any,
+) -> Curves:
+    """Read the score files and compare their classes; one evaluation, or one a detector with ``by``.
 
     Raises:
         click.UsageError: if there is nothing to be the background.
     """
     check_inputs(labelled, background, signal)
-    from jetad.evaluation import evaluate, gather
+    from jetad.evaluation import evaluate, gather, gather_runs
 
-    samples = gather(background=background, signal=signal, labelled=labelled)
-    return evaluate(samples.background, samples.signals, min_background=min_background)
+    if by is None:
+        groups = {"": gather(background=background, signal=signal, labelled=labelled)}
+    else:
+        groups = gather_runs(background=background, signal=signal, labelled=labelled, by=by)
+    evaluations = [
+        evaluate(s.background, s.signals, min_background=min_background, name=name, **more)
+        for name, s in groups.items()
+    ]
+    return Curves(evaluations, list(groups.values()))
 
 
 def check_inputs(labelled: tuple[str, ...], background: tuple[str, ...], signal: tuple[str, ...]) -> None:
@@ -62,6 +86,25 @@ def check_inputs(labelled: tuple[str, ...], background: tuple[str, ...], signal:
 @click.command("roc", cls=ManyValues)
 @score_inputs
 @click.option("--output", "-o", metavar="FIG", help="Draw the ROC curves: FIG.pdf and FIG.png.")
+@click.option("--ratio", is_flag=True, help="Add a panel with the ratio to the first curve.")
+@click.option(
+    "--band", type=click.Choice(["binomial", "bootstrap", "none"]), default="binomial", show_default=True,
+    help="Intervals drawn: Clopper-Pearson (effective counts for weights), or resampled jets.",
+)  # fmt: skip
+@click.option(
+    "--spread", is_flag=True,
+    help="With --by: runs of one method are one curve, mean and standard deviation (over seeds, say).",
+)  # fmt: skip
+@click.option(
+    "--eff-s", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    default=(0.3, 0.5), show_default=True, help="Signal efficiencies at which to give the rejection.",
+)  # fmt: skip
+@click.option(
+    "--eff-b", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    default=(1e-2, 1e-3, 1e-4), show_default=True,
+    help="Background efficiencies at which to give the signal efficiency.",
+)  # fmt: skip
+@label_options
 @click.option(
     "--json",
     "json_path",
@@ -70,30 +113,46 @@ def check_inputs(labelled: tuple[str, ...], background: tuple[str, ...], signal:
     flag_value="-",
     help="Write all numbers and the curves as JSON; '-' prints them instead of the table.",
 )
+@click.option("--hepdata", metavar="DIR", help="Write the curves as HEPData tables (YAML) into a folder.")
 @force_option
 def command(
     labelled: tuple[str, ...],
     background: tuple[str, ...],
     signal: tuple[str, ...],
+    by: str | None,
     min_background: int,
     output: str | None,
+    ratio: bool,
+    band: str,
+    spread: bool,
+    eff_s: tuple[float, ...],
+    eff_b: tuple[float, ...],
     json_path: str | None,
+    hepdata: str | None,
     force: bool,
+    **label_values: Any,
 ) -> None:
     """Compare the scores of signal and background jets.
 
-    Prints AUC, background rejection at signal efficiencies 0.3 and 0.5, and the largest significance
-    improvement (SIC), each with its 68 % interval, and beside them the AUC that jet pT or mass alone would
-    give (either direction). FILEs with truth labels are split by label.
+    Prints AUC, background rejection at signal efficiencies 0.3 and 0.5, the largest significance
+    improvement (SIC), and the signal efficiency at background efficiencies 1e-2, 1e-3 and 1e-4, each with
+    its 68 % interval, and beside them the AUC that jet pT or mass alone would give (either direction).
+    FILEs with truth labels are split by label. Several detectors (--by) on the same jets are compared in
+    pairs: difference in AUC with p-value, ratio of rejections.
 
     \b
     jetad roc --background qcd.scores.h5 --signal top.scores.h5 -o roc.pdf
     jetad roc test.scores.root --json numbers.json
     jetad roc -b 'qcd_*.scores.h5' -s top='top_*.scores.h5' svj.scores.h5
+    jetad roc --by folder -b '*/qcd.scores.h5' -s '*/top.scores.h5' --ratio -o methods
+    jetad roc --by run --spread -b 'seed*/qcd.scores.h5' -s 'seed*/top.scores.h5' -o seeds
     """
     from jetad.files import atomic_output, check_output
 
     check_inputs(labelled, background, signal)
+    if spread and by is None:
+        raise click.UsageError("--spread needs --by run or --by folder, to know which scores are one run")
+    label = figure_label(label_values)
     to_stdout = json_path == "-"
     if json_path is not None and not to_stdout:
         check_output(json_path, force=force)
@@ -102,27 +161,124 @@ def command(
 
         for path in figure_paths(output):
             check_output(path, force=force)
-    evaluation = evaluation_of(labelled, background, signal, min_background)
+    found = curves_of(
+        labelled, background, signal, min_background, by,
+        signal_efficiencies=eff_s, background_efficiencies=eff_b,
+    )  # fmt: skip
+    evaluations = found.evaluations
+    if band == "bootstrap":
+        from jetad.evaluation import with_bootstrap_bands
+
+        evaluations = [
+            with_bootstrap_bands(e, s.background, s.signals)
+            for e, s in zip(evaluations, found.samples, strict=True)
+        ]
+    curves: list[Evaluation | Spread] = [*evaluations]
+    paired: list[PairedComparison] = []
+    unpaired = ""
+    if spread:
+        curves = [*_spreads(evaluations, [s.method for s in found.samples])]
+    elif len(evaluations) > 1:
+        paired, unpaired = _pairs(found, eff_s)
+
+    text = _as_json(curves, paired, by is not None)
     if json_path is not None and not to_stdout:
         with atomic_output(json_path, force=force) as temporary:
-            temporary.write_text(evaluation.to_json() + "\n", encoding="utf-8")
+            temporary.write_text(text + "\n", encoding="utf-8")
         click.echo(f"wrote {json_path}", err=True)
-    if output is not None:
-        from jetad.plots import plot_roc, save
+    if hepdata is not None:
+        from jetad.hepdata import write_hepdata
 
-        written = save(plot_roc(evaluation), output, force=force)
+        written = write_hepdata(curves, hepdata, force=force)
+        click.echo(f"wrote {written[0]} and {len(written) - 1} tables", err=True)
+    if output is not None:
+        from jetad.plots import add_label, plot_roc, save
+
+        figure = plot_roc(curves, bands=band != "none", ratio=ratio)
+        written = list(save(add_label(figure, label), output, force=force))
         click.echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
-    click.echo(evaluation.to_json() if to_stdout else table(evaluation))
+    if to_stdout:
+        click.echo(text)
+        return
+    blocks = [_titled(c, table(c) if not _is_spread(c) else spread_table(c), by) for c in curves]  # type: ignore[arg-type]
+    if paired:
+        blocks.append(comparison_table(paired))
+    if unpaired:
+        blocks.append(unpaired)
+    click.echo("\n\n".join(block.rstrip("\n") for block in blocks))
+
+
+def _is_spread(curve: Evaluation | Spread) -> bool:
+    from jetad.evaluation import Spread
+
+    return isinstance(curve, Spread)
+
+
+def _spreads(evaluations: Sequence[Evaluation], methods: Sequence[str]) -> list[Evaluation | Spread]:
+    """Runs of one method as one; a method with a single run stays as it is beside others."""
+    from jetad.evaluation import spread_of
+
+    by_method: dict[str, list[Evaluation]] = {}
+    for evaluation, method in zip(evaluations, methods, strict=True):
+        by_method.setdefault(method, []).append(evaluation)
+    alone = all(len(group) == 1 for group in by_method.values())
+    return [
+        group[0] if len(group) == 1 and not alone else spread_of(group, name=method)
+        for method, group in by_method.items()
+    ]
+
+
+def _pairs(found: Curves, eff_s: tuple[float, ...]) -> tuple[list[PairedComparison], str]:
+    """Every detector against the first, where both scored the same jets; else the reason why not."""
+    from jetad.errors import InputError
+    from jetad.evaluation import compare_paired
+
+    pairs: list[PairedComparison] = []
+    problem = ""
+    first, name = found.samples[0], found.evaluations[0].name
+    for samples, evaluation in zip(found.samples[1:], found.evaluations[1:], strict=True):
+        for signal in first.signals:
+            if signal not in samples.signals:
+                continue
+            try:
+                pairs.append(
+                    compare_paired(
+                        (first.background, first.signals[signal]),
+                        (samples.background, samples.signals[signal]),
+                        names=(name, evaluation.name),
+                        signal=signal,
+                        signal_efficiencies=eff_s,
+                    )
+                )
+            except InputError as error:
+                problem = f"no paired comparison: {error}"
+    return pairs, problem
+
+
+def _as_json(curves: Sequence[Evaluation | Spread], paired: Sequence[PairedComparison], several: bool) -> str:
+    if not several:
+        return json.dumps(curves[0].to_dict(), indent=2, allow_nan=False)
+    return json.dumps(
+        {"runs": {c.name: c.to_dict() for c in curves}, "paired": [p.to_dict() for p in paired]},
+        indent=2,
+        allow_nan=False,
+    )
+
+
+def _titled(curve: Evaluation | Spread, text: str, by: str | None) -> str:
+    return text if by is None or not curve.name else f"{curve.name}: {text}"
 
 
 def table(evaluation: Evaluation) -> str:
     """The numbers of an evaluation for reading, one line per signal."""
     from jetad.evaluation import either_way
 
-    at = list(next(iter(evaluation.signals.values())).background_rejection)
+    first = next(iter(evaluation.signals.values()))
+    at = list(first.background_rejection)
     header = ["signal", "jets", "AUC", *(f"1/eff_B at eff_S {x:g}" for x in at)]
     header += ["max SIC (at eff_S)", "pT alone", "mass alone"]
     rows = [header]
+    fixed = [["signal", *(f"eff_S at eff_B {x:g}" for x in first.signal_efficiency_at)]]
     notes = []
     for name, result in evaluation.signals.items():
         curve, best = result.curve, result.max_sic
@@ -137,26 +293,74 @@ def table(evaluation: Evaluation) -> str:
                 _number(either_way(result.mass_only_auc), ".3f"),
             ]
         )
+        fixed.append([name, *(_efficiency(v) for v in result.signal_efficiency_at.values())])
         if curve.n_excluded_signal:
             notes.append(f"{name}: {curve.n_excluded_signal} jets without a score are left out")
     if evaluation.n_excluded_background:
         notes.insert(0, f"background: {evaluation.n_excluded_background} jets without a score are left out")
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-    lines = [f"background: {evaluation.n_background} jets", ""]
-    for row in rows:
-        cells = (
-            text.ljust(w) if i == 0 else text.rjust(w)
-            for i, (text, w) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join(cells).rstrip())
+    lines = [f"background: {evaluation.n_background} jets", "", *_aligned(rows)]
+    if any(cell != "-" for row in fixed[1:] for cell in row[1:]):
+        lines += ["", *_aligned(fixed)]
     return "\n".join([*lines, "", *notes] if notes else lines)
 
 
+def spread_table(spread: Spread) -> str:
+    """The numbers of several runs of one method, one line per signal."""
+    first = next(iter(spread.signals.values()))
+    at = list(first.background_rejection)
+    header = ["signal", "AUC", "± runs", "± jets", *(f"1/eff_B at eff_S {x:g}" for x in at), "max SIC"]
+    rows = [header]
+    for name, s in spread.signals.items():
+        rejections = (_rejection(s.background_rejection[x]) for x in at)
+        sic = (
+            "-"
+            if math.isnan(s.max_sic.value)
+            else f"{s.max_sic.value:.2f} ± {s.max_sic.high - s.max_sic.value:.2f}"
+        )
+        rows.append(
+            [name, f"{s.auc:.4f}", f"{s.auc_spread:.4f}", _number(s.auc_error, ".4f"), *rejections, sic]
+        )  # fmt: skip
+    runs = f"background: {spread.n_background} jets; mean and spread of {len(spread.runs)} runs"
+    return "\n".join([f"{runs} ({', '.join(spread.runs)})", "", *_aligned(rows)])
+
+
+def comparison_table(pairs: Sequence[PairedComparison]) -> str:
+    """Two detectors on the same jets, one line per pair and signal."""
+    at = list(pairs[0].rejection_ratio)
+    rows = [["signal", "runs", "AUC difference", "p-value", *(f"rejection ratio at {x:g}" for x in at)]]
+    for pair in pairs:
+        ratios = ("-" if math.isnan(r.value) else _rejection(r) for r in pair.rejection_ratio.values())
+        difference = f"{pair.auc_difference:+.4f} ± {_number(pair.auc_error, '.4f')}"
+        rows.append(
+            [pair.signal, f"{pair.first} - {pair.second}", difference, _number(pair.p_value, ".2g"), *ratios]
+        )
+    return "\n".join(["paired comparison on the same jets:", "", *_aligned(rows)])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            text.ljust(w) if i == 0 else text.rjust(w)
+            for i, (text, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
 def _rejection(interval: Interval) -> str:
+    if math.isnan(interval.value):
+        return "-"
     if math.isinf(interval.value):
         return f"> {interval.low:.3g}"
     high = "inf" if math.isinf(interval.high) else f"{interval.high:.3g}"
     return f"{interval.value:.3g} [{interval.low:.3g}, {high}]"
+
+
+def _efficiency(interval: Interval) -> str:
+    if math.isnan(interval.value):
+        return "-"
+    return f"{interval.value:.3g} [{interval.low:.3g}, {interval.high:.3g}]"
 
 
 def _number(value: float, form: str) -> str:

@@ -13,27 +13,65 @@ Example:
     Interval(value=inf, low=1.61, high=inf)
 """
 
-from .inputs import Samples, classes_of, gather, named_files, split_by_label
+from .comparison import (
+    BAND_GRID,
+    PairedComparison,
+    SignalSpread,
+    Spread,
+    compare_paired,
+    rejection_by_bootstrap,
+    same_jets,
+    spread_of,
+    with_bootstrap_bands,
+)
+from .dependence import (
+    EfficiencyProfile,
+    VariableSculpting,
+    efficiency_profiles,
+    jensen_shannon,
+    rank_correlation,
+    sculpting,
+    variables_of,
+)
+from .inputs import Samples, classes_of, gather, gather_runs, named_files, split_by_label
 from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval
-from .results import Evaluation, SignalResult, either_way, evaluate
+from .results import Band, Evaluation, SignalResult, either_way, evaluate
 from .roc import MIN_BACKGROUND, RocCurve, auc_by_bootstrap, roc_curve
 
 __all__ = [
+    "BAND_GRID",
     "MIN_BACKGROUND",
     "ONE_SIGMA",
+    "Band",
+    "EfficiencyProfile",
     "Evaluation",
     "Interval",
+    "PairedComparison",
     "RocCurve",
     "Samples",
     "SicPoint",
     "SignalResult",
+    "VariableSculpting",
+    "SignalSpread",
+    "Spread",
     "auc_by_bootstrap",
     "binomial_interval",
     "classes_of",
+    "compare_paired",
+    "efficiency_profiles",
     "either_way",
     "evaluate",
     "gather",
+    "gather_runs",
+    "jensen_shannon",
     "named_files",
+    "rank_correlation",
+    "rejection_by_bootstrap",
     "roc_curve",
+    "same_jets",
+    "sculpting",
     "split_by_label",
+    "spread_of",
+    "variables_of",
+    "with_bootstrap_bands",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..scores import Scores, load_scores
 
-__all__ = ["Samples", "classes_of", "gather", "named_files", "split_by_label"]
+__all__ = ["Samples", "classes_of", "gather", "gather_runs", "named_files", "split_by_label"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ class Samples(NamedTuple):
 
     background: Scores
     signals: Mapping[str, Scores]
+    method: str = ""
 
 
 def gather(
@@ -82,6 +83,79 @@ def gather(
     return Samples(Scores.concatenate(background_jets), signals)
 
 
+def gather_runs(
+    *,
+    background: Sequence[str] = (),
+    signal: Sequence[str] = (),
+    labelled: Sequence[str] = (),
+    by: str = "run",
+) -> dict[str, Samples]:
+    """Score files of several detectors, one :class:`Samples` each, as :func:`gather` makes them.
+
+    Arguments:
+        background: As for :func:`gather`, of all detectors.
+        signal: The same.
+        labelled: The same.
+        by: What tells the detectors apart: ``run`` (the run a score file names, and its model) or ``folder``
+            (where the file is).
+
+    Raises:
+        InputError: for a bad file, or a detector without background or signal.
+    """
+    given = {"background": background, "signal": signal, "labelled": labelled}
+    found: list[tuple[str, str, Path, str]] = []
+    for role, texts in given.items():
+        for text in texts:
+            name, path_text = _split_name(text)
+            for path in _expand(path_text):
+                found.append((role, name, path, _detector(path, by)))
+    shown = _short_names({key: path for _, _, path, key in found}, by)
+    groups: dict[str, dict[str, list[str]]] = {}
+    for role, name, path, key in found:
+        files = groups.setdefault(shown[key], {role: [] for role in given})
+        files[role].append(f"{name}={path}" if name else str(path))
+    samples = {}
+    for group, files in groups.items():
+        if files["labelled"]:
+            continue
+        missing = [role for role in ("background", "signal") if not files[role] and given[role]]
+        if missing:
+            there = ", ".join(files["background"] + files["signal"])
+            raise InputError(f"{by} '{group}': has no {missing[0]} scores (found {there})")
+    for group, files in groups.items():
+        try:
+            gathered = gather(**files)
+        except InputError as error:
+            raise InputError(f"{by} '{group}': {error}") from error
+        samples[group] = gathered._replace(method=str(gathered.background.metadata.get("method", "")))
+    return samples
+
+
+def _detector(path: Path, by: str) -> str:
+    if by == "folder":
+        return str(path.absolute().parent)
+    metadata = load_scores(path).metadata
+    if "run" not in metadata and "model_hash" not in metadata:
+        raise InputError(f"{path}: does not say which run it comes from; tell runs apart by folder instead")
+    return f"{metadata.get('run', '')}\n{metadata.get('model_hash', '')}"
+
+
+def _short_names(detectors: Mapping[str, Path], by: str) -> dict[str, str]:
+    """A name to show for each detector, longer only where two would be the same."""
+    if by == "folder":
+        parts = {key: Path(key).parts for key in detectors}
+        depth = 1
+        while len({p[-depth:] for p in parts.values()}) < len(parts):
+            depth += 1
+        return {key: "/".join(p[-depth:]) for key, p in parts.items()}
+    short = {key: key.split("\n")[0] or key.split("\n")[1][:8] for key in detectors}
+    taken = list(short.values())
+    return {
+        key: f"{name} ({key.split(chr(10))[1][:8]})" if taken.count(name) > 1 else name
+        for key, name in short.items()
+    }
+
+
 def classes_of(given: Iterable[str]) -> dict[str, Scores]:
     """Scores by class, background first: a file with both labels gives two classes, any other file one.
 
@@ -114,9 +188,8 @@ def named_files(given: Iterable[str]) -> dict[str, list[Path]]:
     """
     found: list[tuple[str, Path]] = []
     for text in given:
-        name, equals, rest = text.partition("=")
-        named = bool(equals and name and not Path(text).exists())
-        found += [(name if named else "", path) for path in _expand(rest if named else text)]
+        name, rest = _split_name(text)
+        found += [(name, path) for path in _expand(rest)]
     used = [name or _stem(path) for name, path in found]
     files: dict[str, list[Path]] = {}
     for (name, path), shown in zip(found, used, strict=True):
@@ -124,6 +197,12 @@ def named_files(given: Iterable[str]) -> dict[str, list[Path]]:
             shown = f"{path.absolute().parent.name}/{shown}"
         files.setdefault(shown, []).append(path)
     return files
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    """NAME and FILE of ``NAME=FILE``; no name for ``FILE``, even with an equals sign in it."""
+    name, equals, rest = text.partition("=")
+    return (name, rest) if equals and name and not Path(text).exists() else ("", text)
 
 
 def _expand(pattern: str) -> list[Path]:
@@ -175,4 +254,8 @@ def _warn_about_models(loaded: Mapping[Path, Scores]) -> None:
             models.setdefault(str(model), path)
     if len(models) > 1:
         which = ", ".join(f"{path} ({model[:12]})" for model, path in models.items())
-        _log.warning("warning: these scores come from different models and should not be compared: %s", which)
+        _log.warning(
+            "warning: these scores come from different models and should not be compared: %s "
+            "('--by run' makes one curve per run)",
+            which,
+        )

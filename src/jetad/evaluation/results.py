@@ -6,16 +6,26 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..scores import Scores
 from .intervals import ONE_SIGMA, Interval, SicPoint, finite_or_none
 from .roc import MIN_BACKGROUND, RocCurve, roc_curve
 
-__all__ = ["Evaluation", "SignalResult", "either_way", "evaluate"]
+__all__ = ["Band", "Evaluation", "SignalResult", "either_way", "evaluate"]
+
+
+class Band(NamedTuple):
+    """Background rejection with its interval at stated signal efficiencies, each ``(k,)``."""
+
+    signal_efficiency: NDArray[np.float64]
+    value: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +39,7 @@ class SignalResult:
         max_sic: Largest significance improvement.
         pt_only_auc: AUC of the jet pT alone (above 0.5: signal is harder), NaN if unknown.
         mass_only_auc: AUC of the jet mass alone. A detector that beats neither may have learned just these.
+        band: Intervals of the rejection to draw in place of the binomial ones.
     """
 
     curve: RocCurve
@@ -37,6 +48,7 @@ class SignalResult:
     max_sic: SicPoint
     pt_only_auc: float = math.nan
     mass_only_auc: float = math.nan
+    band: Band | None = None
 
     def to_dict(self, *, max_points: int = 2000) -> dict[str, Any]:
         """Plain numbers for JSON; the curve is thinned to ``max_points``."""
@@ -89,7 +101,7 @@ def evaluate(
     signals: Mapping[str, Scores],
     *,
     signal_efficiencies: Sequence[float] = (0.3, 0.5),
-    background_efficiencies: Sequence[float] = (1e-2, 1e-3),
+    background_efficiencies: Sequence[float] = (1e-2, 1e-3, 1e-4),
     min_background: int = MIN_BACKGROUND,
     name: str = "",
 ) -> Evaluation:

@@ -6,82 +6,163 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from ..evaluation import Evaluation, SignalResult
+from ..evaluation import BAND_GRID, Band, Evaluation, SignalResult, SignalSpread, Spread
 from .style import COLORS, LINE_STYLES, make_room, styled
 
 __all__ = ["plot_roc", "plot_sic"]
 
-#: Signal efficiencies at which the bands are drawn.
-_GRID = np.concatenate([[1e-3, 2e-3, 5e-3], np.linspace(0.01, 1.0, 199)])
+Curves = Evaluation | Spread
 
 
 class _Drawn(NamedTuple):
+    signal: str
+    method: str
     name: str
-    result: SignalResult
+    result: SignalResult | SignalSpread
     min_background: int
     look: dict[str, Any]
 
 
-def _each(evaluations: Evaluation | Sequence[Evaluation]) -> Iterator[_Drawn]:
-    """Every curve with its look: the colour tells the signal, the line style tells the method."""
-    several = [evaluations] if isinstance(evaluations, Evaluation) else list(evaluations)
+def _each(curves: Curves | Sequence[Curves]) -> Iterator[_Drawn]:
+    """Every curve with its look: the colour tells the signal, the line style tells the method.
+
+    One signal in many methods: the colour tells the method.
+    """
+    several = [curves] if isinstance(curves, (Evaluation, Spread)) else list(curves)
     names = list(dict.fromkeys(name for evaluation in several for name in evaluation.signals))
+    by_method = len(names) == 1 or len(several) > len(LINE_STYLES)
     for i, evaluation in enumerate(several):
         for name, result in evaluation.signals.items():
+            color, line = (i, names.index(name)) if by_method else (names.index(name), i)
             look = {
-                "color": COLORS[names.index(name) % len(COLORS)],
+                "color": COLORS[color % len(COLORS)],
                 # with more signals than colours, the second round is dashed
-                "linestyle": LINE_STYLES[(i + names.index(name) // len(COLORS)) % len(LINE_STYLES)],
+                "linestyle": LINE_STYLES[(line + color // len(COLORS)) % len(LINE_STYLES)],
             }
             shown = f"{name}, {evaluation.name}" if len(several) > 1 and evaluation.name else name
-            yield _Drawn(shown, result, evaluation.min_background, look)
+            least = evaluation.min_background if isinstance(evaluation, Evaluation) else 0
+            yield _Drawn(name, evaluation.name, shown, result, least, look)
 
 
 def _error(value: float) -> str:
     return "?" if not np.isfinite(value) else f"{value:.3f}" if value >= 5e-4 else f"{value:.0e}"
 
 
+def _legend(drawn: _Drawn) -> str:
+    result = drawn.result
+    if isinstance(result, SignalSpread):
+        return (
+            f"{drawn.name}  (AUC = {result.auc:.3f} ± {_error(result.auc_spread)}, {len(result.aucs)} runs)"
+        )
+    return f"{drawn.name}  (AUC = {result.curve.auc:.3f} ± {_error(result.curve.auc_error)})"
+
+
+def _band(result: SignalResult | SignalSpread) -> Band:
+    if result.band is not None:
+        return result.band
+    assert isinstance(result, SignalResult)
+    return Band(BAND_GRID, *result.curve.rejection_band(BAND_GRID))
+
+
 @styled
-def plot_roc(evaluations: Evaluation | Sequence[Evaluation], *, bands: bool = True) -> Figure:
+def plot_roc(curves: Curves | Sequence[Curves], *, bands: bool = True, ratio: bool = False) -> Figure:
     """Background rejection 1/ε_B (log) against signal efficiency, with the AUC of each curve.
 
     Several evaluations are overlaid: one colour per signal, one line style per method. The bands are the
-    68 % intervals of the rejection; where no background jet passes, its lower bound is dotted with arrows.
+    68 % intervals of the rejection (those of the evaluation where it brings its own), or the spread over
+    runs; where no background jet passes, its lower bound is dotted with arrows.
 
     Arguments:
-        evaluations: What :func:`jetad.evaluation.evaluate` returned, for one method or several.
+        curves: What :func:`jetad.evaluation.evaluate` or :func:`~jetad.evaluation.spread_of` returned, one
+            or several.
         bands: Draw the intervals.
+        ratio: Add a panel with the rejection over that of the first method for the same signal; with one
+            method, over that of the first signal. Bands there are those of the curve alone.
     """
-    figure = Figure(layout="constrained")
-    axes = figure.add_subplot(xlim=(0, 1), yscale="log")
+    figure = Figure(figsize=(8.0, 8.6) if ratio else None, layout="constrained")
+    lower: Axes | None = None
+    if ratio:
+        axes, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1.15])
+        axes.set(xlim=(0, 1), yscale="log")
+    else:
+        axes = figure.add_subplot(xlim=(0, 1), yscale="log")
     top = 10.0
-    for name, result, _, look in _each(evaluations):
-        curve, kept = result.curve, result.curve.thin(4000)
-        kept = kept[curve.background_efficiency[kept] > 0]
-        eff_s, rejection = curve.signal_efficiency[kept], 1 / curve.background_efficiency[kept]
-        label = f"{name}  (AUC = {curve.auc:.3f} ± {_error(curve.auc_error)})"
+    each = list(_each(curves))
+    for drawn in each:
+        result, look, label = drawn.result, drawn.look, _legend(drawn)
+        band = _band(result)
+        if isinstance(result, SignalSpread):
+            eff_s, rejection = band.signal_efficiency, band.value
+        else:
+            curve, kept = result.curve, result.curve.thin(4000)
+            kept = kept[curve.background_efficiency[kept] > 0]
+            eff_s, rejection = curve.signal_efficiency[kept], 1 / curve.background_efficiency[kept]
         axes.plot(eff_s, rejection, label=label, zorder=3, **look)
-        value, low, high = curve.rejection_band(_GRID)
-        infinite = np.isinf(value)
+        infinite = np.isinf(band.value)
         if bands:
-            upper = np.where(np.isinf(high), np.nan, high)
-            axes.fill_between(_GRID, low, upper, color=look["color"], alpha=0.2, linewidth=0, zorder=2)
+            upper = np.where(np.isinf(band.high), np.nan, band.high)
+            axes.fill_between(
+                band.signal_efficiency, band.low, upper, color=look["color"], alpha=0.2, linewidth=0, zorder=2
+            )
         if np.any(infinite):
-            x, bound = _GRID[infinite], low[infinite]
+            x, bound = band.signal_efficiency[infinite], band.low[infinite]
             axes.plot(x, bound, color=look["color"], linestyle=":", linewidth=1.2, marker=r"$\uparrow$",
                       markersize=9, markevery=(len(x) // 2, 12), zorder=2)  # fmt: skip
             top = max(top, float(np.max(bound)) * 2)
-        top = max(top, 1.5 * float(np.max(rejection[eff_s > 5e-3], initial=1.0)))
-    axes.plot(_GRID, 1 / _GRID, color="0.4", linestyle=(0, (2, 2)), linewidth=1.5, label="random", zorder=1)
-    axes.set(xlabel="Signal efficiency", ylabel=r"Background rejection $1/\varepsilon_B$", ylim=(1, top))
-    make_room(axes, axes.legend(loc="upper right"))
+        top = max(top, 1.5 * float(np.nanmax(rejection[eff_s > 5e-3], initial=1.0)))
+    axes.plot(
+        BAND_GRID, 1 / BAND_GRID, color="0.4", linestyle=(0, (2, 2)), linewidth=1.5, label="random", zorder=1
+    )
+    axes.set(ylabel=r"Background rejection $1/\varepsilon_B$", ylim=(1, top))
+    bottom = axes if lower is None else lower
+    bottom.set_xlabel("Signal efficiency")
+    if lower is not None:
+        _draw_ratios(lower, each, bands=bands)
+    legend = axes.legend(loc="upper right", fontsize=12 if len(each) > 5 else None)
+    make_room(axes, legend)
     return figure
 
 
+def _draw_ratios(axes: Axes, each: Sequence[_Drawn], *, bands: bool) -> None:
+    """The rejection of every curve over that of the first, of the same signal where there are several."""
+    firsts: dict[str, _Drawn] = {}
+    for drawn in each:
+        firsts.setdefault(drawn.signal, drawn)
+    one_method = len(firsts) == len(each)
+    seen = [np.ones(1)]
+    for drawn in each:
+        reference = each[0] if one_method else firsts[drawn.signal]
+        base, band = _band(reference.result), _band(drawn.result)
+        known = np.isfinite(base.value) & np.isfinite(band.value)
+        x = band.signal_efficiency
+        base_value = np.where(known, base.value, np.nan)
+        value = np.where(known, band.value, np.nan) / base_value
+        axes.plot(x, value, **drawn.look)
+        shown: NDArray[np.bool_] = known & (x >= 0.05)
+        seen.append(value[shown])
+        if bands:
+            # far from the middle of the figure a few jets decide; they shall not set the range
+            low, high = (
+                np.where(np.isfinite(edge), edge, np.nan) / base_value for edge in (band.low, band.high)
+            )
+            axes.fill_between(x, low, high, color=drawn.look["color"], alpha=0.2, linewidth=0)
+    values = np.concatenate(seen)
+    least, most = float(np.min(values)), float(np.max(values))
+    if most / max(least, 1e-9) > 8:
+        axes.set(yscale="log", ylim=(max(least, 1e-4) / 1.6, most * 1.6))
+    else:
+        axes.set_ylim(min(0.85 * least, 0.8), max(1.1 * most, 1.2))
+    axes.axhline(1.0, color="0.4", linestyle=(0, (2, 2)), linewidth=1.5, zorder=1)
+    to = each[0].signal if one_method else each[0].method
+    axes.set_ylabel(f"Ratio to {to}" if 0 < len(to) <= 12 else "Ratio to first", fontsize=16)
+
+
 @styled
-def plot_sic(evaluations: Evaluation | Sequence[Evaluation], *, bands: bool = True) -> Figure:
+def plot_sic(curves: Evaluation | Sequence[Evaluation], *, bands: bool = True) -> Figure:
     """Significance improvement ε_S/√ε_B against signal efficiency, where enough background jets pass.
 
     A dot marks the largest value of each curve. Looks and bands are those of :func:`plot_roc`.
@@ -89,7 +170,8 @@ def plot_sic(evaluations: Evaluation | Sequence[Evaluation], *, bands: bool = Tr
     figure = Figure(layout="constrained")
     axes = figure.add_subplot(xlim=(0, 1))
     top, least = 1.5, set()
-    for name, result, min_background, look in _each(evaluations):
+    for _, _, name, result, min_background, look in _each(curves):
+        assert isinstance(result, SignalResult)
         curve, best = result.curve, result.max_sic
         least.add(min_background)
         sic = curve.significance_improvement(min_background=min_background)
@@ -106,15 +188,16 @@ def plot_sic(evaluations: Evaluation | Sequence[Evaluation], *, bands: bool = Tr
             )
             top = max(top, 1.1 * best.value)
         if bands:
-            _, low, high = curve.rejection_band(_GRID)
-            shown = np.isfinite(sic[curve.index_at(_GRID)])
-            lower, upper = (np.where(shown, _GRID * np.sqrt(r), np.nan) for r in (low, high))
-            axes.fill_between(_GRID, lower, upper, color=look["color"], alpha=0.2, linewidth=0, zorder=2)
+            grid, _, low, high = _band(result)
+            shown = np.isfinite(sic[curve.index_at(grid)])
+            lower, upper = (np.where(shown, grid * np.sqrt(r), np.nan) for r in (low, high))
+            axes.fill_between(grid, lower, upper, color=look["color"], alpha=0.2, linewidth=0, zorder=2)
             if np.any(shown):
                 top = max(top, 1.05 * float(np.nanmax(upper[np.isfinite(upper)], initial=0.0)))
     axes.plot(
-        _GRID, np.sqrt(_GRID), color="0.4", linestyle=(0, (2, 2)), linewidth=1.5, label="random", zorder=1
-    )
+        BAND_GRID, np.sqrt(BAND_GRID), color="0.4", linestyle=(0, (2, 2)), linewidth=1.5, label="random",
+        zorder=1,
+    )  # fmt: skip
     axes.set(xlabel="Signal efficiency", ylabel=r"SIC  $\varepsilon_S/\sqrt{\varepsilon_B}$", ylim=(0, top))
     title = "at least " + "/".join(str(n) for n in sorted(least)) + " background jets pass"
     make_room(axes, axes.legend(loc="upper right", title=title, title_fontsize=12, alignment="right"))

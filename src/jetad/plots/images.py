@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from .style import styled
 
-__all__ = ["plot_image_grid", "plot_images", "plot_reconstructions"]
+__all__ = ["plot_gallery", "plot_image_grid", "plot_images", "plot_reconstructions"]
 
 #: Left, right, bottom, top: the ranges of eta' and phi' that an image covers.
 Extent = tuple[float, float, float, float]
@@ -30,6 +30,7 @@ _DECADES = 4
 def plot_images(
     images: Mapping[str, ArrayLike],
     *,
+    difference: bool = False,
     extent: Extent | None = None,
     color_label: str = "Mean pixel intensity",
 ) -> Figure:
@@ -37,6 +38,8 @@ def plot_images(
 
     Arguments:
         images: Images by class, each ``(n, 1, n_eta, n_phi)``.
+        difference: Add a row with the mean of each class minus that of the first, in units of the largest
+            pixel of the first; at most four classes fit beside each other then.
         extent: Range of η' and φ' (η' low, η' high, φ' low, φ' high); by default pixels of 0.029 × 0.035
             around the centre.
         color_label: Label of the colour scale.
@@ -53,6 +56,8 @@ def plot_images(
         means[name] = array[good].mean(axis=0, dtype=np.float64)
     if not means:
         raise InputError("no images to draw")
+    if difference and len(means) > 1:
+        return _with_differences(images, means, extent, color_label)
     rows, columns = _arrangement(len(means), 4)
     figure = Figure(figsize=(1.9 + 4.2 * columns, 1.1 + 4.9 * rows), layout="compressed")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -64,6 +69,84 @@ def plot_images(
     _label_grid(grid, len(means))
     assert drawn is not None
     figure.colorbar(drawn, ax=grid, label=color_label, shrink=0.9, pad=0.015)
+    return figure
+
+
+def _with_differences(
+    images: Mapping[str, ArrayLike], means: Mapping[str, NDArray[Any]], extent: Extent | None, label: str
+) -> Figure:
+    n = len(means)
+    figure = Figure(figsize=(1.9 + 4.2 * n, 11.2), layout="compressed")
+    grid = figure.subplots(2, n, squeeze=False, sharex=True, sharey=True)
+    names = list(means)
+    first = means[names[0]]
+    peak = float(np.nanmax(first, initial=0.0)) or 1.0
+    differences = [(means[name] - first) / peak for name in names[1:]]
+    largest = max(float(np.max(np.abs(d))) for d in differences) or 1.0
+    norm = _log_norm(list(means.values()))
+    signed = SymLogNorm(linthresh=largest / 100, vmin=-largest, vmax=largest)
+    for column, name in enumerate(names):
+        upper = _show(grid[0, column], means[name], norm, extent)
+        grid[0, column].set_title(f"{name}  ({len(_images(images[name], name))} jets)", fontsize=17)
+        grid[0, column].tick_params(labelbottom=column == 0)
+        if column == 0:
+            grid[1, 0].set_visible(False)
+            grid[0, 0].set_xlabel(r"$\eta'$")
+            continue
+        lower = _show(grid[1, column], differences[column - 1], signed, extent, color_map="RdBu_r")
+        grid[1, column].set_title(f"{name} − {names[0]}", fontsize=17)
+        grid[1, column].set_xlabel(r"$\eta'$")
+    grid[0, 0].set_ylabel(r"$\phi'$ [rad]")
+    grid[1, 1].set_ylabel(r"$\phi'$ [rad]")
+    grid[1, 1].tick_params(labelleft=True)
+    figure.colorbar(upper, ax=grid[0], label=label, pad=0.015)
+    bar = figure.colorbar(lower, ax=grid[1], label=f"Difference / peak of {names[0]}", pad=0.015)
+    end = 10.0 ** np.floor(np.log10(largest))
+    bar.set_ticks([-end, -end / 10, 0, end / 10, end])
+    bar.set_ticklabels([f"{v:g}".replace("-", "−") for v in (-end, -end / 10, 0, end / 10, end)])
+    bar.minorticks_off()
+    return figure
+
+
+@styled
+def plot_gallery(
+    images: ArrayLike,
+    captions: Sequence[str],
+    *,
+    n_columns: int = 4,
+    extent: Extent | None = None,
+    color_label: str = "Pixel intensity",
+) -> Figure:
+    """Single jets with what is known of each written above it, row by row.
+
+    Arguments:
+        images: ``(n, 1, n_eta, n_phi)``.
+        captions: A few short lines for each jet.
+        n_columns: Jets per row.
+        extent: As in :func:`plot_images`.
+        color_label: Label of the colour scale.
+
+    Raises:
+        InputError: without any image.
+    """
+    array = _images(images, "images")
+    if not len(array):
+        raise InputError("no images to draw")
+    columns = min(n_columns, len(array))
+    rows = math.ceil(len(array) / columns)
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    figure = Figure(figsize=(2.0 + 3.4 * columns, 0.9 + (3.9 + 0.24 * lines) * rows), layout="compressed")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    norm = _log_norm([image for image in array if np.all(np.isfinite(image))] or [np.ones((1, 1))])
+    drawn: AxesImage | None = None
+    for axes, image, caption in zip(grid.flat, array, captions, strict=False):
+        drawn = _show(axes, image, norm, extent)
+        axes.set_title(caption, fontsize=13, loc="left", linespacing=1.25)
+        axes.tick_params(labelsize=13)
+    _label_grid(grid, len(array))
+    assert drawn is not None
+    bar = figure.colorbar(drawn, ax=grid, pad=0.015, shrink=min(1.0, 0.5 + 0.25 * rows))
+    bar.set_label(color_label)
     return figure
 
 

@@ -18,7 +18,7 @@ from matplotlib.legend import Legend
 from ..errors import ConfigError
 from ..files import atomic_output, check_output
 
-__all__ = ["COLORS", "LINE_STYLES", "figure_paths", "make_room", "save", "style", "styled"]
+__all__ = ["COLORS", "LINE_STYLES", "figure_paths", "lay_out", "make_room", "save", "style", "styled"]
 
 #: Ten colours told apart with every common colour vision, also in grey: M. Petroff, arXiv:2107.02270.
 COLORS = (
@@ -76,12 +76,18 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with style():
             figure = function(*args, **kwargs)
-            figure.draw_without_rendering()
-            # laid out once, not again for every file it is saved to
-            figure.set_layout_engine("none")
+            lay_out(figure)
         return figure
 
     return wrapper
+
+
+def lay_out(figure: Figure) -> None:
+    """Place the panels once, not again for every file the figure is saved to; cheaper than drawing it."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
 
 
 def figure_paths(path: str | Path) -> tuple[Path, Path]:

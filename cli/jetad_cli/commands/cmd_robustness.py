@@ -1,0 +1,135 @@
+"""jetad robustness: how efficiencies at a fixed cut change when jets are measured differently."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..options import (
+    ManyValues,
+    device_option,
+    figure_label,
+    force_option,
+    json_option,
+    label_options,
+    seed_option,
+)
+from .cmd_report import named_inputs
+
+if TYPE_CHECKING:
+    from jetad.studies.robustness import Robustness
+
+__all__ = ["command", "table"]
+
+
+@click.command(cls=ManyValues)
+@click.option(
+    "--run", "run_dir", type=click.Path(), help="Run directory.  [default: $JETAD_RUN, runs/latest]"
+)
+@click.option("--background", "-b", multiple=True, required=True, metavar="FILE...", help="Background jets.")
+@click.option("--signal", "-s", multiple=True, metavar="[NAME=]FILE...", help="Signal jets.")
+@click.option(
+    "--eff-b", "cuts", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    default=(0.1, 0.01), show_default=True, help="Background efficiencies of the cuts; the first is drawn.",
+)  # fmt: skip
+@click.option("--output", "-o", metavar="FIG", help="Draw the changes: FIG.pdf and FIG.png.")
+@click.option(
+    "--max-jets", type=click.IntRange(min=10), default=5000, show_default=True, help="Jets of each sample."
+)
+@seed_option
+@device_option
+@label_options
+@force_option
+@json_option()
+def command(
+    run_dir: str | None,
+    background: tuple[str, ...],
+    signal: tuple[str, ...],
+    cuts: tuple[float, ...],
+    output: str | None,
+    max_jets: int,
+    seed: int,
+    device: str,
+    force: bool,
+    as_json: bool,
+    **label_values: Any,
+) -> None:
+    """Score distorted jets: how much do efficiencies at a fixed cut depend on the measurement?
+
+    Energy scale +-1 %, smearing of pT (5 %) and angles (0.01), constituents below 1 GeV dropped, soft
+    radiation added, jets turned about their axis, and moved by a pixel (the last two should not matter).
+    Cuts are fixed on the undistorted background; errors count only jets that change sides.
+
+    \b
+    jetad robustness --run runs/latest -b qcd_test.h5 -s top.h5 -o robustness
+    """
+    from jetad.files import check_output
+    from jetad.run import find_run
+
+    label = figure_label(label_values)
+    if output is not None:
+        from jetad.plots import figure_paths
+
+        for path in figure_paths(output):
+            check_output(path, force=force)
+    run = find_run(run_dir)
+
+    import torch
+
+    from jetad.readers import expand, read
+    from jetad.studies.robustness import robustness
+
+    torch.set_num_threads(1)
+    files: list[Path] = expand(background)
+    name = files[0].stem if len(files) == 1 else "background"
+    found = robustness(
+        run.detector(device),
+        read(files, max_jets=max_jets),
+        {key: read(paths, max_jets=max_jets) for key, paths in named_inputs(signal).items() if key != name},
+        background_name=name,
+        cuts=cuts,
+        seed=seed,
+        say=lambda text: click.echo(text, err=True),
+    )
+    if output is not None:
+        from jetad.plots import add_label, plot_robustness, save
+
+        drawn = {
+            distortion: {s: (c.relative, c.relative_error) for s, c in result.efficiencies[cuts[0]].items()}
+            for distortion, result in found.distortions.items()
+        }
+        figure = add_label(plot_robustness(drawn, background_efficiency=cuts[0]), label)
+        written = save(figure, output, force=force)
+        click.echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+    click.echo(json.dumps(found.to_dict(), indent=1, allow_nan=False) if as_json else table(found))
+
+
+def table(found: Robustness) -> str:
+    """Relative changes in per cent, one block a cut, one row a distortion."""
+    samples = list(found.n_jets)
+    blocks = []
+    for cut in found.cuts:
+        lines = [f"change of efficiency [%] at background efficiency {cut:g}:", ""]
+        lines.append(
+            f"{'':<18}"
+            + "".join(f"{s:>18}" for s in samples)
+            + "".join(f"{'AUC ' + s:>16}" for s in found.auc)
+        )
+        start = "".join(f"{'':>18}" for _ in samples) + "".join(f"{v:>16.4f}" for v in found.auc.values())
+        lines.append(f"{'(undistorted)':<18}{start}")
+        for name, result in found.distortions.items():
+            changes = "".join(f"{_change(result.efficiencies[cut][s]):>18}" for s in samples)
+            aucs = "".join(f"{result.auc[s]:>16.4f}" for s in found.auc)
+            lines.append(f"{name:<18}{changes}{aucs}")
+        blocks.append("\n".join(line.rstrip() for line in lines))
+    return "\n\n".join(blocks)
+
+
+def _change(change: Any) -> str:
+    if not math.isfinite(change.relative):
+        return "-"
+    return f"{100 * change.relative:+.1f} ± {100 * change.relative_error:.1f}"

@@ -1,0 +1,173 @@
+"""The papers behind what a run has used: for the reference list of a report, and for BibTeX."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .models import METHODS
+
+if TYPE_CHECKING:
+    from .config import RunConfig
+
+__all__ = ["Reference", "bibtex", "references_of"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """One paper, and what it stands for here."""
+
+    key: str
+    authors: tuple[str, ...]
+    title: str
+    year: int
+    where: str = ""  # journal, volume and page, or proceedings
+    arxiv: str = ""
+    used_for: str = ""
+
+    @property
+    def url(self) -> str:
+        """Its page on arXiv, or nothing."""
+        return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else ""
+
+    def text(self) -> str:
+        """One line for a reference list."""
+        parts = [", ".join(self.authors), f"“{self.title}”" if self.title else "", self.where]
+        parts += [f"arXiv:{self.arxiv}" if self.arxiv else "", str(self.year) if self.year else ""]
+        return ", ".join(part for part in parts if part)
+
+    def bibtex(self) -> str:
+        """One BibTeX entry."""
+        fields = {
+            "author": " and ".join(self.authors),
+            "title": f"{{{self.title}}}" if self.title else "",
+            "journal" if self.where and "software" not in self.where else "note": self.where,
+            "eprint": self.arxiv,
+            "archivePrefix": "arXiv" if self.arxiv else "",
+            "year": str(self.year) if self.year else "",
+        }
+        lines = [f"  {name} = {{{value}}}" for name, value in fields.items() if value]
+        kind = "article" if self.where and "software" not in self.where else "misc"
+        return f"@{kind}{{{self.key},\n" + ",\n".join(lines) + "\n}"
+
+
+_JETAD = Reference(
+    "jetad", ("The jetad developers",), "jetad: anomaly tagging of jets", 2026,
+    f"software, version {__version__}",
+    used_for="the program",
+)  # fmt: skip
+_KNOWN = {
+    "nae": (
+        Reference(
+            "Yoon:2021nae", ("S. Yoon", "Y.-K. Noh", "F. Park"),
+            "Autoencoding under normalization constraints", 2021, arxiv="2105.05735",
+            used_for="normalized autoencoder",
+        ),
+        Reference(
+            "Dillon:2022nae", ("B. M. Dillon", "L. Favaro", "T. Plehn", "P. Sorrenson", "M. Krämer"),
+            "A normalized autoencoder for LHC triggers", 2022, arxiv="2206.14225",
+            used_for="normalized autoencoder on jet images",
+        ),
+    ),
+    "ae": (
+        Reference(
+            "Heimel:2018mkt", ("T. Heimel", "G. Kasieczka", "T. Plehn", "J. M. Thompson"), "QCD or what?",
+            2018, arxiv="1808.08979", used_for="autoencoder on jet images",
+        ),
+        Reference(
+            "Farina:2018fyg", ("M. Farina", "Y. Nakai", "D. Shih"),
+            "Searching for new physics with deep autoencoders", 2018, arxiv="1808.08992",
+            used_for="autoencoder on jet images",
+        ),
+    ),
+}  # fmt: skip
+_IMAGES = Reference(
+    "Heimel:2018mkt", ("T. Heimel", "G. Kasieczka", "T. Plehn", "J. M. Thompson"), "QCD or what?", 2018,
+    arxiv="1808.08979", used_for="centring, rotation and flip of the images",
+)  # fmt: skip
+_SAMPLERS = {
+    "pcd": Reference(
+        "Tieleman:2008", ("T. Tieleman",),
+        "Training restricted Boltzmann machines using approximations to the likelihood gradient", 2008,
+        "ICML 2008", used_for="persistent chains",
+    ),
+}  # fmt: skip
+_LANGEVIN = Reference(
+    "Roberts:1996", ("G. O. Roberts", "R. L. Tweedie"),
+    "Exponential convergence of Langevin distributions and their discrete approximations", 1996,
+    "Bernoulli 2 (1996) 341", used_for="Metropolis-adjusted Langevin chains",
+)  # fmt: skip
+_COMBINATION = Reference(
+    "Tippett:1931", ("L. H. C. Tippett",), "The methods of statistics", 1931, "Williams and Norgate",
+    used_for="combination of the members' p-values",
+)  # fmt: skip
+_CONFORMAL = Reference(
+    "Vovk:2005", ("V. Vovk", "A. Gammerman", "G. Shafer"), "Algorithmic learning in a random world", 2005,
+    "Springer", used_for="background efficiency of a jet",
+)  # fmt: skip
+_EVALUATION = (
+    Reference(
+        "DeLong:1988", ("E. DeLong", "D. DeLong", "D. Clarke-Pearson"),
+        "Comparing the areas under two or more correlated receiver operating characteristic curves", 1988,
+        "Biometrics 44 (1988) 837", used_for="error of the AUC and paired comparison",
+    ),
+    Reference(
+        "Clopper:1934", ("C. Clopper", "E. Pearson"),
+        "The use of confidence or fiducial limits illustrated in the case of the binomial", 1934,
+        "Biometrika 26 (1934) 404", used_for="intervals of efficiencies and rejections",
+    ),
+)  # fmt: skip
+_SCULPTING = Reference(
+    "Lin:1991", ("J. Lin",), "Divergence measures based on the Shannon entropy", 1991,
+    "IEEE Trans. Inf. Theory 37 (1991) 145", used_for="Jensen-Shannon divergence of sculpted spectra",
+)  # fmt: skip
+
+
+def references_of(config: RunConfig, *, evaluation: bool = False, sculpting: bool = False) -> list[Reference]:
+    """The papers of exactly what this configuration uses, jetad first, each once.
+
+    Arguments:
+        config: Of the run.
+        evaluation: ROC curves with their errors were made.
+        sculpting: Sculpted spectra were compared.
+    """
+    found = [_JETAD, *(_KNOWN.get(config.method) or _from_table(config.method))]
+    for member in config.members.values():
+        if member.preprocessing.representation == "image":
+            found.append(_IMAGES)
+        contrastive = getattr(member.training, "contrastive", None)
+        if contrastive is not None:
+            kind = getattr(contrastive.sampler, "kind", "")
+            found += [_LANGEVIN] if kind in ("omi", "pcd") else []
+            found += [_SAMPLERS[kind]] if kind in _SAMPLERS else []
+    if len(config.members) > 1:
+        found.append(_COMBINATION)
+    found.append(_CONFORMAL)
+    found += _EVALUATION if evaluation else ()
+    found += [_SCULPTING] if sculpting else []
+    unique: dict[str, Reference] = {}
+    for reference in found:
+        unique.setdefault(reference.key, reference)
+    return list(unique.values())
+
+
+def _from_table(method: str) -> tuple[Reference, ...]:
+    """A method without an entry above still has the numbers of its papers in ``METHODS``."""
+    if method not in METHODS:
+        return ()
+    info = METHODS[method]
+    numbers = re.findall(r"arXiv:(\d{4}\.\d{4,5})", info.reference)
+    return tuple(
+        Reference(
+            f"arXiv:{number}", (), "", 2000 + int(number[:2]), arxiv=number, used_for=f"method '{method}'"
+        )
+        for number in numbers
+    )
+
+
+def bibtex(references: Iterable[Reference]) -> str:
+    """A BibTeX file."""
+    return "\n\n".join(reference.bibtex() for reference in references) + "\n"

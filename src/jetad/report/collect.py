@@ -1,0 +1,331 @@
+"""Everything a report shows: scores of all samples, evaluations, figures, tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, InputError
+from ..evaluation import (
+    Evaluation,
+    PairedComparison,
+    compare_paired,
+    efficiency_profiles,
+    evaluate,
+    sculpting,
+    variables_of,
+)
+from ..evaluation.dependence import threshold_at
+from ..gallery import Anomalies, captions, most_anomalous
+from ..jets import Jets
+from ..plots import (
+    plot_efficiency,
+    plot_gallery,
+    plot_history,
+    plot_image_grid,
+    plot_images,
+    plot_reconstructions,
+    plot_roc,
+    plot_scores,
+    plot_sculpting,
+    plot_sic,
+)
+from ..preprocessing.images import ImageConfig, JetImages
+from ..references import Reference, references_of
+from ..run import Run
+from ..scores import Scores
+
+__all__ = ["CutFlowRow", "NamedFigure", "Report", "collect_report"]
+
+logger = logging.getLogger("jetad.report")
+
+_IMAGE_JETS = 2000
+_GALLERY = 8
+#: Background efficiencies of the cut flow.
+_CUTS = (0.5, 0.1, 0.01)
+
+
+class NamedFigure(NamedTuple):
+    """A figure with the words that go with it."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+class CutFlowRow(NamedTuple):
+    """Jets of one sample: read, scored, and after each cut on the score; weighted sums beside the counts."""
+
+    sample: str
+    counts: tuple[int, ...]
+    sums: tuple[float, ...] | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """What the page is made of."""
+
+    title: str
+    runs: Mapping[str, Run]
+    evaluations: Sequence[Evaluation]  # none without signal
+    paired: Sequence[PairedComparison]
+    figures: Sequence[NamedFigure]
+    cut_names: Sequence[str]
+    cut_flow: Sequence[CutFlowRow]
+    correlations: Mapping[str, float]
+    references: Sequence[Reference]
+    inputs: Mapping[str, Sequence[str]]
+    notes: Sequence[str]
+
+
+class _Sample(NamedTuple):
+    scores: Scores  # weight among the extra columns where the file has it
+    n_constituents: NDArray[np.int64]
+    images: Jets
+    anomalies: Anomalies | None
+
+
+def collect_report(
+    runs: Mapping[str, Run],
+    background: Sequence[Path],
+    signals: Mapping[str, Sequence[Path]],
+    *,
+    background_name: str = "background",
+    max_jets: int | None = 20_000,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Score the files with every run and draw all that can be drawn; the first run is the one reported.
+
+    Arguments:
+        runs: Finished runs by name; further ones are compared with the first on the same jets.
+        background: Files of background jets that no run was trained on.
+        signals: Files of signal jets by name; may be empty.
+        background_name: What the background is called.
+        max_jets: Jets read of each sample; ``None`` for all.
+        device: Where to score.
+        say: Called with a line of progress.
+
+    Raises:
+        ConfigError: without a run.
+        InputError: for a file that cannot be read, or a sample without any score.
+    """
+    if not runs:
+        raise ConfigError("give at least one run to report on")
+    notes: list[str] = []
+    _note_training_files(runs, background, notes)
+    paths = {background_name: list(background), **{name: list(files) for name, files in signals.items()}}
+    samples: dict[str, dict[str, _Sample]] = {}
+    for i, (run_name, run) in enumerate(runs.items()):
+        say(f"scoring with {run_name}")
+        detector = run.detector(device)
+        samples[run_name] = {
+            name: _score(detector, files, max_jets, gallery=i == 0) for name, files in paths.items()
+        }
+    main = next(iter(runs))
+    first = samples[main]
+    for name, sample in first.items():
+        lost = int(np.isnan(sample.scores.score).sum())
+        if lost:
+            notes.append(f"{name}: {lost} of {len(sample.scores)} jets could not be scored and are left out")
+        if max_jets is not None and len(sample.scores) >= max_jets:
+            notes.append(f"{name}: only the first {max_jets} jets were read")
+
+    say("drawing")
+    evaluations = [
+        evaluate(
+            s[background_name].scores,
+            {n: s[n].scores for n in signals},
+            name=run_name if len(runs) > 1 else "",
+        )
+        for run_name, s in samples.items()
+        if signals
+    ]
+    found = sculpting(
+        first[background_name].scores,
+        variables_of(first[background_name].scores, first[background_name].n_constituents),
+    )
+    run = runs[main]
+    return Report(
+        title=f"{main}: {run.config().method}",
+        runs=runs,
+        evaluations=evaluations,
+        paired=_pairs(samples, main, background_name, signals),
+        figures=list(_figures(run, first, evaluations, found, device)),
+        cut_names=["read", "scored", *(f"ε_B ≤ {cut:g}" for cut in _CUTS)],
+        cut_flow=_cut_flow(first, background_name),
+        correlations={name: v.correlation for name, v in found.items()},
+        references=references_of(run.config(), evaluation=bool(signals), sculpting=True),
+        inputs={name: [str(p) for p in files] for name, files in paths.items()},
+        notes=notes,
+    )
+
+
+def _note_training_files(runs: Mapping[str, Run], background: Sequence[Path], notes: list[str]) -> None:
+    from ..run import file_hash
+
+    trained = {entry["sha256"] for run in runs.values() for entry in run.provenance.get("inputs", [])}
+    for path in background:
+        if path.is_file() and file_hash(path) in trained:
+            notes.append(
+                f"{path.name}: a run was trained on this file; its background looks better than it is"
+            )
+            logger.warning("warning: %s", notes[-1])
+
+
+def _score(detector: Any, files: Sequence[Path], max_jets: int | None, *, gallery: bool) -> _Sample:
+    from ..readers import iterate
+
+    tables: list[Scores] = []
+    counts: list[NDArray[np.int64]] = []
+    some: list[Jets] = []
+    best: list[Anomalies] = []
+    n = 0
+    for path in files:
+        for jets in iterate(path):
+            if max_jets is not None:
+                jets = jets[: max_jets - n]
+            if not len(jets):
+                break
+            scores = detector.evaluate(jets)
+            if jets.weights is not None:
+                scores = dataclasses.replace(scores, extra={**scores.extra, "weight": jets.weights})
+            tables.append(scores)
+            counts.append(jets.n_constituents)
+            if n < _IMAGE_JETS:
+                some.append(jets[: _IMAGE_JETS - n])
+            if gallery and not np.all(np.isnan(scores.score)):
+                best.append(most_anomalous([(jets, scores)], _GALLERY))
+            n += len(jets)
+    if not n:
+        raise InputError(f"{', '.join(str(p) for p in files)}: holds zero jets, there is nothing to report")
+    anomalies = most_anomalous(best, _GALLERY) if best else None
+    return _Sample(Scores.concatenate(tables), np.concatenate(counts), Jets.concatenate(some), anomalies)
+
+
+def _pairs(
+    samples: Mapping[str, Mapping[str, _Sample]], main: str, background: str, signals: Mapping[str, Any]
+) -> list[PairedComparison]:
+    def scores(run: str, signal: str) -> tuple[Scores, Scores]:
+        return samples[run][background].scores, samples[run][signal].scores
+
+    return [
+        compare_paired(scores(main, signal), scores(other, signal), names=(main, other), signal=signal)
+        for other in samples
+        if other != main
+        for signal in signals
+    ]
+
+
+def _cut_flow(samples: Mapping[str, _Sample], background: str) -> list[CutFlowRow]:
+    thresholds = [-np.inf, *(threshold_at(samples[background].scores, cut) for cut in _CUTS)]
+    rows = []
+    for name, sample in samples.items():
+        score, weight = sample.scores.score, sample.scores.weight
+        masks = [np.ones(len(score), dtype=bool), *(score >= t for t in thresholds)]  # NaN passes no cut
+        sums = None if weight is None else tuple(float(weight[m].sum()) for m in masks)
+        rows.append(CutFlowRow(name, tuple(int(m.sum()) for m in masks), sums))
+    return rows
+
+
+def _figures(
+    run: Run,
+    samples: Mapping[str, _Sample],
+    evaluations: Sequence[Evaluation],
+    found: Any,
+    device: str,
+) -> Any:
+    from ..negatives import draw_negatives
+    from ..reconstructions import reconstruct
+
+    several = len(evaluations) > 1
+    if evaluations:
+        yield NamedFigure(
+            "roc", "ROC curves",
+            "Background rejection against signal efficiency; bands are 68 % intervals from the number of "
+            "jets. Dotted with arrows: no background jet is left, and the line is its lower bound."
+            + (" Below, the ratio to the first run." if several else ""),
+            plot_roc(evaluations, ratio=several),
+        )  # fmt: skip
+        yield NamedFigure(
+            "sic", "Significance improvement",
+            "How much a cut improves S/√B, where at least ten background jets pass.", plot_sic(evaluations),
+        )  # fmt: skip
+    yield NamedFigure(
+        "scores", "Scores", "Share of jets against anomaly score; bars are statistical errors.",
+        plot_scores({name: s.scores for name, s in samples.items()}),
+    )  # fmt: skip
+    yield NamedFigure(
+        "sculpting", "Sculpting of the background",
+        "Spectra of background jets after cuts on the score, and their ratio to no cut: a detector that "
+        "follows the mass makes bumps of its own. Right: Jensen-Shannon divergence between cut and uncut "
+        "spectrum (dashed: what the number of jets gives by chance) and rank correlation of the score.",
+        plot_sculpting(found),
+    )  # fmt: skip
+    background = next(iter(samples.values())).scores
+    n = int((~np.isnan(background.score)).sum())
+    cut = next((c for c in (0.01, 0.05, 0.1, 0.5) if c * n >= 20), 1.0)
+    variables = {name: variables_of(s.scores, s.n_constituents) for name, s in samples.items()}
+    profiles = efficiency_profiles(
+        {name: s.scores for name, s in samples.items()}, variables, background_efficiency=cut
+    )
+    if profiles:
+        yield NamedFigure(
+            "efficiency", "Efficiency of one cut",
+            f"Share of jets that pass the cut with background efficiency {cut:g}, with Clopper-Pearson "
+            "intervals; arrows are upper ends where none passes.",
+            plot_efficiency(profiles, background_efficiency=cut),
+        )  # fmt: skip
+    imager = JetImages(ImageConfig(sigma=0))
+    means = {name: imager.transform(s.images) for name, s in samples.items()}
+    means = {name: v for name, v in means.items() if np.any(np.isfinite(v).all(axis=(1, 2, 3)))}
+    if means:
+        shown = dict(list(means.items())[:4])
+        yield NamedFigure(
+            "images", "Mean jet images",
+            "Mean of up to 2000 jets of each sample, and its difference from background.",
+            plot_images(shown, difference=True),
+        )  # fmt: skip
+    for name, s in samples.items():
+        if s.anomalies is not None and name == next(iter(samples)):
+            yield NamedFigure(
+                "anomalous", f"Most anomalous jets of {name}",
+                "What the detector takes for signal in the background, with the keys to find each jet again.",
+                plot_gallery(imager.transform(s.anomalies.jets), captions(s.anomalies)),
+            )  # fmt: skip
+    detector = run.detector(device)
+    jets = next(iter(samples.values())).images
+    pair = reconstruct(detector, jets[:3])
+    if pair is not None:
+        yield NamedFigure(
+            "reconstructions", "Reconstructions",
+            "Input, reconstruction and residual of three background jets.",
+            plot_reconstructions(pair.inputs, pair.outputs),
+        )  # fmt: skip
+    try:
+        member = next(m for m, c in run.config().members.items() if c.preprocessing.representation == "image")
+        drawn = draw_negatives(run, member, 8)
+    except (ConfigError, StopIteration):
+        pass
+    else:
+        both = np.concatenate([drawn.start, drawn.end])
+        both = np.maximum(both, 1e-3 * both.max())
+        yield NamedFigure(
+            "negatives", "Negatives",
+            "What the model itself finds likely: where its chains start and end. They should look like "
+            "background.",
+            plot_image_grid(both, n_columns=8, row_titles=["decoded", "negative"]),
+        )  # fmt: skip
+    history = run.history()
+    if history:
+        yield NamedFigure(
+            "history", "Training", "Losses, energies and rates against the step.", plot_history(history)
+        )

@@ -1,0 +1,83 @@
+"""Trainings inside a study: each is a run directory, and the same study again goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..config import RunConfig
+from ..errors import InputError, OutputError
+from ..jets import Jets
+from ..run import Run, file_hash
+from ..scoring import TrainedDetector
+from ..training.loop import StopRequest
+from ..training.train import prepare_run, train
+
+__all__ = ["Halves", "TrainingOptions", "hold_out", "train_in_study"]
+
+
+class TrainingOptions(NamedTuple):
+    """How a study trains."""
+
+    config: RunConfig
+    command: list[str]
+    device: str = "auto"
+    stop: StopRequest | None = None
+    progress: Callable[[str, str, int, int, Mapping[str, Any]], None] | None = None
+
+
+class Halves(NamedTuple):
+    """Jets to train on and jets to test with; they share none."""
+
+    train: Jets
+    test: Jets
+
+
+def hold_out(jets: Jets, fraction: float, seed: int) -> Halves:
+    """Split at random, fixed by the seed.
+
+    Raises:
+        InputError: if no jet is left on one side.
+    """
+    n_test = round(len(jets) * fraction)
+    if n_test < 1 or n_test >= len(jets):
+        raise InputError(
+            f"{len(jets)} jets cannot be split into a part to train on and {fraction:g} to test with"
+        )
+    order = np.random.default_rng([seed, 7919]).permutation(len(jets))
+    return Halves(jets[np.sort(order[n_test:])], jets[np.sort(order[:n_test])])
+
+
+def train_in_study(
+    jets: Jets, files: Sequence[Path], folder: Path, options: TrainingOptions, study: Mapping[str, Any]
+) -> TrainedDetector:
+    """Train on ``jets`` in ``folder``, or load what an earlier call with the same settings left there.
+
+    Arguments:
+        jets: What to train on.
+        files: Where they come from, for the provenance.
+        folder: The run directory.
+        options: Configuration and device.
+        study: What else decides which jets these are (fractions, say); kept in the provenance.
+
+    Raises:
+        OutputError: if ``folder`` holds another training.
+        DivergedError, Interrupted: as in ``train``.
+    """
+    study = {**study, "n_jets_given": len(jets)}
+    if (folder / "provenance.json").is_file():
+        old = Run.open(folder)
+        same_files = [i["sha256"] for i in old.provenance.get("inputs", [])] == [file_hash(p) for p in files]
+        same = same_files and old.config() == options.config and old.provenance.get("study") == study
+        if same and old.finished:
+            return old.detector(options.device)
+        if not old.finished and old.provenance.get("study") not in (None, study):
+            raise OutputError(
+                f"{folder}: holds an unfinished training on other jets; choose another --output or remove it"
+            )
+    run = prepare_run(options.config, files, output=folder, command=options.command, device=options.device)
+    run.write_json("provenance.json", {**run.provenance, "study": study})
+    return train(run, jets, device=options.device, stop=options.stop, progress=options.progress)

@@ -1,0 +1,246 @@
+"""The report: everything on one page, nothing outside it, and a real browser shows it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import toy_jets
+
+from jetad.config import resolve_config
+from jetad.errors import ConfigError, InputError
+from jetad.references import bibtex, references_of
+from jetad.report import Report, collect_report, render_page, to_pdf, write_page
+from jetad.report.page import find_browser
+from jetad.run import Run
+from jetad.training.train import prepare_run, train
+from jetad.writers import write_jets
+from jetad_cli.main import cli, main
+
+QUICK = [
+    "training.epochs=1", "network.hidden=[16]", "members.image.network.components=6",
+    "training.batch_size=32", "members.image.network.latent_dim=3",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tiny runs (ae, other) and files of jets."""
+    path = tmp_path_factory.mktemp("report")
+    write_jets(toy_jets(150, 1, labels=0), path / "train.h5")
+    write_jets(toy_jets(120, 2, labels=0), path / "qcd.h5")
+    write_jets(toy_jets(60, 3, mean=60, labels=1), path / "top.h5")
+    for name, seed in (("ae", 1), ("other", 2)):
+        config = resolve_config(method="ae", settings=QUICK, seed=seed)
+        run = prepare_run(
+            config, [path / "train.h5"], output=path / name, command=["test <b>&amp;"], device="cpu"
+        )
+        train(run, toy_jets(150, 1), device="cpu")
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Report:
+    return collect_report(
+        {"ae": Run.open(folder / "ae"), "<other>": Run.open(folder / "other")},
+        [folder / "qcd.h5"],
+        {"top": [folder / "top.h5"]},
+        background_name="qcd",
+        max_jets=100,
+        device="cpu",
+    )
+
+
+@pytest.fixture(scope="module")
+def page(report: Report, folder: Path) -> Path:
+    return write_page(report, folder / "report.html")
+
+
+class _Elements(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_everything_is_on_the_page(report: Report, page: Path) -> None:
+    text = page.read_text()
+    names = [f.name for f in report.figures]
+    assert names == [
+        "roc", "sic", "scores", "sculpting", "efficiency", "images", "anomalous", "reconstructions",
+        "history",
+    ]  # fmt: skip
+    for key in ("summary", "performance", *names[2:], "cutflow", "configuration", "provenance", "references"):
+        assert f'<section id="{key}">' in text
+    curve = report.evaluations[0].signals["top"].curve
+    assert f"{curve.auc:.4f} ± {curve.auc_error:.4f}" in text
+    assert f"{report.paired[0].p_value:.2g}" in text
+    assert "arXiv:1808.08979" in text
+    assert "2105.05735" not in text  # a plain autoencoder was used, no normalized one
+    assert Run.open(page.parent / "ae").model_hash() in text
+    assert "latent_dim: 3" in text
+    assert "qcd: only the first 100 jets were read" in text
+
+
+def test_nothing_is_outside_the_page(page: Path) -> None:
+    parsed = _Elements(page.read_text())
+    assert parsed.open == []
+    tags = [tag for tag, _ in parsed.found]
+    assert not {"script", "link", "iframe"} & set(tags)
+    images = [attributes for tag, attributes in parsed.found if tag == "img"]
+    assert len(images) == 9
+    for attributes in images:
+        assert attributes["alt"]
+        kind, _, data = str(attributes["src"]).partition(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data)[:4] == b"\x89PNG"
+    assert not re.search(r"url\(|@import", page.read_text())
+    assert page.stat().st_size < 4e6
+
+
+def test_names_are_escaped(page: Path) -> None:
+    text = page.read_text()
+    assert "&lt;other&gt;" in text
+    assert "<other>" not in text
+    assert "test &lt;b&gt;&amp;amp;" in text
+
+
+def test_cut_flow_adds_up(report: Report) -> None:
+    qcd, top = report.cut_flow
+    assert (qcd.sample, qcd.counts[:3]) == ("qcd", (100, 100, 50))
+    assert top.counts[0] == 60
+    for row in report.cut_flow:
+        assert all(a >= b for a, b in zip(row.counts, row.counts[1:], strict=False))
+
+
+def test_browser_shows_every_figure(page: Path, tmp_path: Path) -> None:
+    browser = find_browser()
+    if browser is None:
+        pytest.skip("no Chromium on this machine (Debian: apt install chromium)")
+    probe = (
+        "<script>addEventListener('load', () => { document.title = JSON.stringify({"
+        "shown: [...document.images].filter(i => i.complete && i.naturalWidth > 100).length,"
+        "wide: document.documentElement.scrollWidth, window: innerWidth,"
+        "sections: document.querySelectorAll('section').length,"
+        "dead: [...document.querySelectorAll('nav a')].filter(a => !document.querySelector(a.hash)).length"
+        "}) })</script></body>"
+    )
+    copy = tmp_path / "page.html"
+    copy.write_text(page.read_text().replace("</body>", probe))
+    for width in (1200, 600):
+        done = subprocess.run(
+            [
+                browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
+                f"--window-size={width},900", "--virtual-time-budget=5000", "--dump-dom", copy.as_uri(),
+            ],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        title = re.search(r"<title>(.*?)</title>", done.stdout)
+        assert title, done.stderr
+        found = json.loads(title.group(1))
+        assert found["shown"] == 9
+        assert found["sections"] == 13
+        assert found["dead"] == 0
+        assert found["wide"] <= found["window"]  # no sideways scrolling
+
+
+@pytest.mark.slow
+def test_pdf(page: Path, tmp_path: Path) -> None:
+    if find_browser() is None:
+        pytest.skip("no Chromium on this machine (Debian: apt install chromium)")
+    pdf = to_pdf(page, tmp_path / "report.pdf")
+    assert pdf.read_bytes()[:5] == b"%PDF-"
+    assert list(tmp_path.iterdir()) == [pdf]
+
+
+@pytest.mark.slow
+def test_without_signal_there_is_no_roc(folder: Path) -> None:
+    found = collect_report({"ae": Run.open(folder / "ae")}, [folder / "train.h5"], {}, device="cpu")
+    assert found.evaluations == []
+    assert [f.name for f in found.figures][:2] == ["scores", "sculpting"]
+    assert any("was trained on this file" in note for note in found.notes)
+    text = render_page(found)
+    assert "No signal was given" in text
+    assert "DeLong" not in text
+
+
+def test_nothing_to_report() -> None:
+    with pytest.raises(ConfigError, match="at least one run"):
+        collect_report({}, [Path("x.h5")], {})
+
+
+def test_empty_file_is_said(folder: Path) -> None:
+    write_jets(toy_jets(3)[:0], folder / "none.h5", force=True)
+    with pytest.raises(InputError, match=r"none\.h5"):
+        collect_report({"ae": Run.open(folder / "ae")}, [folder / "none.h5"], {}, device="cpu")
+
+
+def test_command_refuses_before_it_works(folder: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "old.html").write_text("precious")
+    for words, code, message in (
+        (["--run", "ae", "-b", "qcd.h5", "-o", "old.html"], 1, "exists already"),
+        (["--run", "ae", "ae", "-b", "qcd.h5", "-o", "new.html"], 2, "the name 'ae' is given twice"),
+        (["--run", "nowhere", "-b", "qcd.h5", "-o", "new.html"], 1, "no such run directory"),
+        (["--run", "ae", "-o", "new.html"], 2, "--background"),
+        (["--run", "ae", "-b", "nothing.h5", "-o", "new.html"], 1, "nothing.h5"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(["report", *words])
+        assert caught.value.code == code
+        assert message in capsys.readouterr().err
+    assert (folder / "old.html").read_text() == "precious"
+    assert not (folder / "new.html").exists()
+
+
+# --- references ----------------------------------------------------------------------------------
+
+
+def test_references_follow_the_configuration() -> None:
+    def keys(**options) -> list[str]:
+        return [r.key for r in references_of(resolve_config(**options))]
+
+    nae, image, ae = keys(), keys(representation="image"), keys(method="ae", representation="features")
+    assert nae[:3] == ["jetad", "Yoon:2021nae", "Dillon:2022nae"]
+    assert {"Tieleman:2008", "Tippett:1931"} <= set(nae)
+    assert not {"Tieleman:2008", "Tippett:1931"} & set(image)
+    assert "Roberts:1996" not in ae
+    assert len(nae) == len(set(nae))
+
+
+def test_bibtex_is_well_formed() -> None:
+    text = bibtex(references_of(resolve_config(), evaluation=True, sculpting=True))
+    entries = re.findall(r"@(\w+)\{([^,]+),\n((?:  \w+ = \{.*\},?\n)+)\}", text)
+    assert len(entries) == text.count("@")
+    assert text.count("{") == text.count("}")
+    assert all("author" in body and "title" in body and "year" in body for _, _, body in entries)
+
+
+def test_cite_command(folder: Path) -> None:
+    result = CliRunner().invoke(cli, ["cite", "--run", str(folder / "ae"), "--json"])
+    assert [r["key"] for r in json.loads(result.stdout)][:3] == ["jetad", "Heimel:2018mkt", "Farina:2018fyg"]
+    assert "@article{DeLong:1988," in CliRunner().invoke(cli, ["cite", "--run", str(folder / "ae")]).stdout
+    assert np.all(
+        [
+            "[" in line
+            for line in CliRunner()
+            .invoke(cli, ["cite", "--run", str(folder / "ae"), "--text"])
+            .stdout.splitlines()
+        ]
+    )
