@@ -59,6 +59,11 @@ _JETAD = Reference(
     f"software, version {__version__}",
     used_for="the program",
 )  # fmt: skip
+_MPDR = Reference(
+    "Yoon:2023mpdr", ("S. Yoon", "Y.-U. Jin", "Y.-K. Noh", "F. C. Park"),
+    "Energy-based models for anomaly detection: a manifold diffusion recovery approach", 2023,
+    arxiv="2310.18677", used_for="manifold projection-diffusion recovery",
+)  # fmt: skip
 _KNOWN = {
     "nae": (
         Reference(
@@ -70,6 +75,21 @@ _KNOWN = {
             "Dillon:2022nae", ("B. M. Dillon", "L. Favaro", "T. Plehn", "P. Sorrenson", "M. Krämer"),
             "A normalized autoencoder for LHC triggers", 2022, arxiv="2206.14225",
             used_for="normalized autoencoder on jet images",
+        ),
+    ),
+    "wnae": (
+        Reference(
+            "CMS:2025wnae", ("CMS Collaboration",), "Wasserstein normalized autoencoder for anomaly detection",
+            2025, arxiv="2510.02168", used_for="Wasserstein normalized autoencoder",
+        ),
+    ),
+    "mpdr-s": (_MPDR,),
+    "mpdr-r": (_MPDR,),
+    "igebm": (
+        Reference(
+            "Du:2019odh", ("Y. Du", "I. Mordatch"),
+            "Implicit generation and generalization in energy-based models", 2019, arxiv="1903.08689",
+            used_for="scalar energy",
         ),
     ),
     "ae": (
@@ -94,7 +114,16 @@ _SAMPLERS = {
         "Training restricted Boltzmann machines using approximations to the likelihood gradient", 2008,
         "ICML 2008", used_for="persistent chains",
     ),
+    "cd": Reference(
+        "Hinton:2002", ("G. E. Hinton",),
+        "Training products of experts by minimizing contrastive divergence", 2002,
+        "Neural Comput. 14 (2002) 1771", used_for="short chains from the background",
+    ),
 }  # fmt: skip
+_SETS = Reference(
+    "Komiske:2018cqr", ("P. T. Komiske", "E. M. Metodiev", "J. Thaler"), "Energy flow networks", 2019,
+    arxiv="1810.05165", used_for="networks on sets of constituents",
+)  # fmt: skip
 _LANGEVIN = Reference(
     "Roberts:1996", ("G. O. Roberts", "R. L. Tweedie"),
     "Exponential convergence of Langevin distributions and their discrete approximations", 1996,
@@ -138,11 +167,12 @@ def references_of(config: RunConfig, *, evaluation: bool = False, sculpting: boo
     for member in config.members.values():
         if member.preprocessing.representation == "image":
             found.append(_IMAGES)
-        contrastive = getattr(member.training, "contrastive", None)
-        if contrastive is not None:
-            kind = getattr(contrastive.sampler, "kind", "")
-            found += [_LANGEVIN] if kind in ("omi", "pcd") else []
-            found += [_SAMPLERS[kind]] if kind in _SAMPLERS else []
+        if member.network.kind == "deepset":
+            found.append(_SETS)
+        phase = member.training.contrastive or member.training.transport
+        if phase is not None:
+            found.append(_LANGEVIN)
+            found += [_SAMPLERS[phase.sampler.kind]] if phase.sampler.kind in _SAMPLERS else []
     if len(config.members) > 1:
         found.append(_COMBINATION)
     found.append(_CONFORMAL)
