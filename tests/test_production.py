@@ -136,7 +136,9 @@ def test_ledger_closes_the_account(run, folder, tmp_path):
         rows[block][3] = 0
         rows[block][5, 0] = np.nan
         table[:] = rows
-    request = Request(chunk=50, select=("jet_pt>360",), working_points=(0.5, 0.05), keep=("ttv",))
+    request = Request(
+        chunk=50, select="jet_pt > 360 & n_constituents >= 1", working_points=(0.5, 0.05), keep=("ttv",)
+    )
     account = score_file(run.detector("cpu"), tmp_path / "bad.h5", output, request=request)
     jets = readers.read(tmp_path / "bad.h5")
     wanted = np.flatnonzero(jets.jet_pt > 360)  # false for NaN
@@ -372,7 +374,7 @@ def test_requests_are_checked(run, folder, tmp_path):
     assert parse_cut(" jet_pt >= 4.5e2")[::2] == ("jet_pt", 450.0)
     for cut in ("jet_pt", "jet_pt>", "jet_pt>high", "jet_pt>1>2"):
         with pytest.raises(ConfigError, match="expected NAME>NUMBER"):
-            Request(select=(cut,))
+            Request(select=cut)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         Request(working_points=(2.0,))
     with pytest.raises(InputError, match=r"no column 'weigth'; available: .*ttv"):
@@ -384,6 +386,9 @@ def test_requests_are_checked(run, folder, tmp_path):
             run.detector("cpu"), folder / "signal.h5", tmp_path / "a.h5", request=Request(keep=("jet_pt",))
         )
     assert not (tmp_path / "a.h5").exists()
+    score_file(run.detector("cpu"), folder / "signal.h5", tmp_path / "a.h5", request=Request(max_jets=77))
+    assert len(load_scores(tmp_path / "a.h5")) == 77
+    assert problems(tmp_path / "a.h5", folder / "signal.h5") == []
 
 
 # --- verify, merge ---------------------------------------------------------------------------------

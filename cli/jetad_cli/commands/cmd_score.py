@@ -69,10 +69,10 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @click.option(
     "--select",
-    multiple=True,
-    metavar="CUT",
-    help="Score only jets with, say, 'jet_pt>450'; the others are counted. Repeatable.",
+    metavar="CUTS",
+    help="Score only jets that pass, such as 'jet_pt > 500 & jet_mass > 50'; the others are counted.",
 )
+@click.option("--max-jets", type=click.IntRange(min=1), help="Only so many jets of each file.")
 @click.option(
     "--working-point",
     "working_points",
@@ -114,7 +114,8 @@ def command(
     run_dirs: tuple[Path, ...],
     output: Path | None,
     keep: tuple[str, ...],
-    select: tuple[str, ...],
+    select: str | None,
+    max_jets: int | None,
     working_points: tuple[float, ...],
     reader: str | None,
     jobs: int,
@@ -161,6 +162,7 @@ def command(
     request = Request(
         keep=keep,
         select=select,
+        max_jets=max_jets,
         working_points=working_points,
         options={} if reader is None else {"reader": reader},
         copy=copy,

@@ -209,7 +209,8 @@ def prepare(
     n_rows = count(source, **request.options)
     if n_rows == 0:
         raise InputError(f"{source}: holds zero jets, there is nothing to score")
-    first_row, last_row = k * n_rows // n_shares, (k + 1) * n_rows // n_shares
+    n_wanted = n_rows if request.max_jets is None else min(n_rows, request.max_jets)
+    first_row, last_row = k * n_wanted // n_shares, (k + 1) * n_wanted // n_shares
     if first_row == last_row:
         raise InputError(f"{source}: has only {n_rows} jets, share {k + 1} of {n_shares} is empty")
     ledger = read_ledger(output) if output.exists() else None
@@ -226,13 +227,13 @@ def prepare(
         "input": str(source),
         "input_size": stat.st_size,
         "input_sha256": content,
-        "n_rows_in_file": n_rows,
+        "n_rows_in_file": n_wanted,
         "first_row": first_row,
     }
     if len(detectors) > 1:
         facts["runs"] = json.dumps({name: d.metadata for name, d in detectors.items()}, sort_keys=True)
     if request.select:
-        facts["selection"] = " && ".join(request.select)
+        facts["selection"] = request.select
     workspace = Workspace(output)
     # a detector without weights on disk cannot be recognised again
     known = all("model_hash" in d.metadata for d in detectors.values())

@@ -38,7 +38,9 @@ class Request:
 
     Arguments:
         keep: Columns of the input to carry along.
-        select: Cuts ``NAME>NUMBER`` on jet quantities or columns; jets that fail one are selected out.
+        select: Cuts ``NAME > NUMBER`` on jet quantities or columns, joined by ``&``; jets that fail one are
+            selected out.
+        max_jets: Only so many jets of each file.
         working_points: Background efficiencies that become columns ``pass_...``.
         options: How files are read, as the functions of ``jetad.readers`` take it (``reader``).
         copy: Write a full copy of the ROOT tree with the scores as branches.
@@ -47,7 +49,8 @@ class Request:
     """
 
     keep: tuple[str, ...] = ()
-    select: tuple[str, ...] = ()
+    select: str | None = None
+    max_jets: int | None = None
     working_points: tuple[float, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     copy: bool = False
@@ -57,10 +60,11 @@ class Request:
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise ConfigError(f"jets per part must be at least 1, found {self.chunk}")
-        for cut in self.select:
-            parse_cut(cut)
-        if self.copy and (self.select or self.rntuple):
-            raise ConfigError("--copy copies all entries of a TTree: leave out --select and --output-format")
+        _cuts(self.select)
+        if self.copy and (self.select or self.max_jets or self.rntuple):
+            raise ConfigError(
+                "--copy copies all entries of a TTree: leave out --select, --max-jets and --output-format"
+            )
         for point in self.working_points:
             if not 0 < point < 1:
                 raise ConfigError(f"--working-point {point:g}: is a background efficiency, between 0 and 1")
@@ -90,6 +94,10 @@ def parse_cut(text: str) -> tuple[str, Any, float]:
         raise ConfigError(f"--select '{text}': expected NAME>NUMBER, for example 'jet_pt>450'") from None
 
 
+def _cuts(text: str | None) -> list[tuple[str, Any, float]]:
+    return [] if text is None else [parse_cut(cut) for cut in text.replace("&&", "&").split("&")]
+
+
 def run_names(names: list[str]) -> list[str]:
     """Words for columns from the names of runs, made different by a number where they are the same."""
     words: list[str] = []
@@ -113,8 +121,7 @@ def score_jets(detectors: Mapping[str, TrainedDetector], jets: Jets, request: Re
     """
     n_read = len(jets)
     passed = np.ones(n_read, dtype=bool)
-    for cut in request.select:
-        name, compare, number = parse_cut(cut)
+    for name, compare, number in _cuts(request.select):
         passed &= compare(_column(jets, name, source), number)
     if not passed.all():
         jets = jets[passed]
