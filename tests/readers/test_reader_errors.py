@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from pathlib import Path
 
 import awkward as ak
 import h5py
@@ -319,16 +318,3 @@ def test_low_level_errors_are_translated_in_one_place(error, message):
         raise error
     assert caught.value.__cause__ is error
     assert "\n" not in str(caught.value)
-
-
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "real"
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason="the experiments' files are not at hand")
-@pytest.mark.parametrize(("name", "tree"), [("pfnano", "Events"), ("PHYSLITE_example", "CollectionTree")])
-def test_files_of_the_experiments_are_refused_with_what_is_in_them(name, tree):
-    message = (
-        rf"unknown format .*tree '{tree}' lacks part_energy, part_px, part_py, part_pz; closest of its \d+"
-    )
-    with pytest.raises(InputError, match=message):
-        readers.read(REAL / f"{name}.root")

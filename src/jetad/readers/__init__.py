@@ -5,22 +5,36 @@ from __future__ import annotations
 import dataclasses
 import glob
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict, Unpack
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from ..jets import Jets
 from ..registry import load
 from .base import FileSummary, Reader, check_momenta_in_gev, container_of, looks_like_mev, split_path
 
-__all__ = ["READERS", "FileSummary", "count", "describe", "detect", "expand", "get_reader", "iterate", "read"]
+__all__ = [
+    "READERS",
+    "FileSummary",
+    "ReadOptions",
+    "count",
+    "describe",
+    "detect",
+    "expand",
+    "get_reader",
+    "iterate",
+    "read",
+]
 
 # name -> reader class; the modules import h5py and uproot only when they open a file
 READERS = {
     "landscape": "jetad.readers.landscape:LandscapeReader",
     "jetclass": "jetad.readers.jetclass:JetClassReader",
+    "nanoaod": "jetad.readers.nanoaod:NanoAODReader",
 }
 
 logger = logging.getLogger(__name__)
@@ -28,9 +42,17 @@ logger = logging.getLogger(__name__)
 PathLike = str | Path
 
 
-def get_reader(name: str) -> Reader:
+class ReadOptions(TypedDict, total=False):
+    """What every function here takes by keyword, too; the commands offer the same as options."""
+
+    reader: str | None  # name in READERS; found from the content by default
+    options: Mapping[str, Any] | None  # of that reader, such as {"collection": "Jet"}
+    units: str | None  # "MeV": divide momenta by 1000; "GeV": they are GeV whatever they look like
+
+
+def get_reader(name: str, options: Mapping[str, Any] | None = None) -> Reader:
     """The reader of that name; :class:`~jetad.errors.ConfigError` lists the valid ones."""
-    reader: Reader = load(READERS, name, "reader")()
+    reader: Reader = load(READERS, name, "reader")(**(options or {}))
     return reader
 
 
@@ -49,59 +71,72 @@ def detect(path: PathLike) -> str:
     raise InputError(f"{path}: unknown format ({reasons})")
 
 
-def _reader_for(path: PathLike, reader: str | None) -> Reader:
-    return get_reader(detect(path) if reader is None else reader)
+def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
+    name = options.get("reader")
+    return get_reader(detect(path) if name is None else name, options.get("options"))
 
 
-def count(path: PathLike, *, reader: str | None = None) -> int:
+def count(path: PathLike, **options: Unpack[ReadOptions]) -> int:
     """Number of jets in a file, from its metadata."""
-    return _reader_for(path, reader).count(path)
+    return _reader_for(path, options).count(path)
 
 
-def describe(path: PathLike, *, reader: str | None = None) -> FileSummary:
+def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
     """What a file holds; only its first jets are read, to judge the units."""
-    chosen = _reader_for(path, reader)
+    chosen = _reader_for(path, options)
     summary = chosen.describe(path)
     first = next(chosen.iterate(path, step=1000), None)
     if first is None:
         return summary._replace(warnings=(*summary.warnings, "holds zero jets"))
+    units = options.get("units") or chosen.units
+    if units is not None:
+        return summary._replace(units="GeV" if units == "GeV" else "GeV (converted from MeV)")
     median = looks_like_mev(first)
     if median is None:
         return summary._replace(units="GeV")
-    warning = f"the momenta look like MeV: the median jet pT is {median:.0f}"
+    warning = f"the momenta look like MeV: the median jet pT is {median:.0f}; --units MeV converts them"
     return summary._replace(units="MeV?", warnings=(*summary.warnings, warning))
 
 
 def iterate(
-    path: PathLike, *, reader: str | None = None, step: int = 20_000, check_units: bool = True
+    path: PathLike, *, step: int = 20_000, check_units: bool = True, **options: Unpack[ReadOptions]
 ) -> Iterator[Jets]:
     """The jets of one file in pieces of exactly ``step`` (the last may be shorter), in file order.
 
-    Every row comes out, jets without constituents or with NaN too; ``entry`` is the row in this file.
-    A file with zero jets yields nothing. Memory is bounded by ``step``, not by the file.
+    Every jet comes out, jets without constituents or with NaN too; ``entry`` is the row or event in this
+    file, ``position`` the jet inside it. A file with zero jets yields nothing. Memory is bounded by
+    ``step``, not by the file.
 
     Arguments:
         path: A file, or ``file.root:tree``.
-        reader: Name of a reader; found from the content by default.
         step: Jets per piece.
         check_units: Refuse momenta that look like MeV.
+        options: See :class:`ReadOptions`.
 
     Raises:
         InputError: at the call if the file cannot be opened, later if its content is broken.
     """
     if step < 1:
         raise InputError(f"the number of jets per step must be at least 1, found {step}")
-    chosen = _reader_for(path, reader)
-    return _resized(chosen.iterate(path, step=step), path, step, check_units)
+    chosen = _reader_for(path, options)
+    units = options.get("units") or chosen.units
+    if units not in (None, "GeV", "MeV"):
+        raise ConfigError(f"units are GeV or MeV, found '{units}'")
+    blocks = chosen.iterate(path, step=step)
+    if units == "MeV":
+        blocks = (block.in_gev() for block in blocks)
+    return _resized(blocks, path, step, check_units and units is None)
 
 
 def _resized(blocks: Iterator[Jets], path: PathLike, step: int, check_units: bool) -> Iterator[Jets]:
     """Cut or join blocks to exactly ``step`` jets."""
     held: list[Jets] = []
     n_held = 0
-    for number, block in enumerate(blocks):
-        if number == 0 and check_units:
+    checked = not check_units
+    for block in blocks:
+        if not checked and len(block):
             check_momenta_in_gev(block, path)
+            checked = True
         start = 0
         while start < len(block):
             stop = min(start + step - n_held, len(block))
@@ -118,7 +153,7 @@ def _resized(blocks: Iterator[Jets], path: PathLike, step: int, check_units: boo
 
 
 def read(
-    paths: PathLike | Iterable[PathLike], *, reader: str | None = None, max_jets: int | None = None
+    paths: PathLike | Iterable[PathLike], *, max_jets: int | None = None, **options: Unpack[ReadOptions]
 ) -> Jets:
     """All jets of one or several files (patterns too) as one collection, in order.
 
@@ -127,8 +162,8 @@ def read(
 
     Arguments:
         paths: A file, a pattern, or several of them.
-        reader: Name of a reader for all files; found from the content by default.
         max_jets: Stop after that many jets.
+        options: See :class:`ReadOptions`; the same for all files.
 
     Raises:
         InputError: if a file cannot be read, or all files together hold zero jets.
@@ -141,7 +176,7 @@ def read(
     for path in files:
         n_before = len(parts)
         step = int(min(20_000, max(n_left, 1)))
-        for jets in iterate(path, reader=reader, step=step):
+        for jets in iterate(path, step=step, **options):
             parts.append(jets[: int(n_left)] if len(jets) > n_left else jets)
             n_left -= len(parts[-1])
             if n_left <= 0:

@@ -7,16 +7,17 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, JetadError
+from ..errors import ConfigError, InputError, JetadError
 from ..jets import Jets
 from ..registry import closest_first
 
 __all__ = [
+    "BaseReader",
     "FileSummary",
     "Reader",
     "build_jets",
@@ -66,6 +67,9 @@ class FileSummary(NamedTuple):
     observables: tuple[str, ...]  # columns that become `Jets.observables`
     units: str = "unknown"  # "GeV", "MeV?" or "unknown"
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # choices that were made in reading
+    n_entries: int | None = None  # events, where one holds several jets
+    reference_pt: str | None = None  # observable with the file's own jet pT, to compare with the sum
 
 
 class Reader(Protocol):
@@ -77,7 +81,8 @@ class Reader(Protocol):
 
     name: str  # key in READERS
     summary: str  # one line for `jetad readers`
-    container: str  # "hdf5" or "root", as `container_of` says
+    container: str  # "hdf5", "root", ... as `container_of` says
+    units: str | None  # "MeV" where the format is defined so, else None
 
     def matches(self, path: str | Path) -> bool:
         """Whether the content is of this format; only asked for files of this container."""
@@ -96,6 +101,50 @@ class Reader(Protocol):
 
         ``step`` is the length that the caller will cut or join the pieces to.
         """
+
+
+class BaseReader:
+    """Options of a reader: the class lists them with their defaults, ``name=value`` changes them.
+
+    Raises:
+        ConfigError: for an option that the reader does not have, or a value of another kind.
+    """
+
+    name = ""
+    summary = ""
+    container = ""
+    units: str | None = None
+    options: ClassVar[Mapping[str, Any]] = {}  # name -> default
+
+    def __init__(self, **given: Any) -> None:
+        for key in given:
+            if key not in self.options:
+                valid = ", ".join(closest_first(key, self.options)) or "none"
+                raise ConfigError(f"reader '{self.name}' has no option '{key}'; it has: {valid}")
+        self.settings = {k: _converted(k, given.get(k), v, self.name) for k, v in self.options.items()}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.settings.items())})"
+
+
+def _converted(key: str, value: Any, default: Any, reader: str) -> Any:
+    """A value as the kind of the default; text comes from the command line."""
+    if value is None:
+        return default
+    if isinstance(default, bool) or (default is None and key.startswith("use_")):
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if str(value).lower() in words:
+            return words[str(value).lower()]
+        raise ConfigError(f"reader '{reader}': option '{key}' is yes or no, found '{value}'")
+    if isinstance(default, (int, float)):
+        try:
+            number = type(default)(value)
+        except (TypeError, ValueError):
+            number = None
+        if number is None or not number > 0:
+            raise ConfigError(f"reader '{reader}': option '{key}' is a positive number, found '{value}'")
+        return number
+    return str(value)
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -292,5 +341,6 @@ def check_momenta_in_gev(jets: Jets, path: str | Path) -> None:
     if median is not None:
         raise InputError(
             f"{path}: the momenta look like MeV: the median jet pT is {median:.0f}, which would be "
-            f"{median / 1000:.0f} TeV; convert the file to GeV"
+            f'{median / 1000:.0f} TeV; if they are, read them with --units MeV (units="MeV"), '
+            "else with --units GeV"
         )
