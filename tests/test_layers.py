@@ -12,6 +12,7 @@ ORDER = [
     {"errors", "registry"},
     {"files", "kinematics", "samples"},
     {"jets"},
+    {"selection"},
     {"scores", "readers", "writers", "preprocessing", "evaluation"},
     {"simulation", "inspection", "calibration", "plots"},
     {"samplers"},

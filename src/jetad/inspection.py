@@ -17,6 +17,7 @@ from .errors import OutputError
 from .files import atomic_output
 from .jets import Jets
 from .readers import FileSummary, ReadOptions, describe, iterate
+from .selection import Selection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -174,8 +175,15 @@ class _Totals:
             ]
 
 
-def inspect_file(path: str | Path, *, step: int = 20_000, **options: Unpack[ReadOptions]) -> Inspection:
-    """Read a file once, in pieces, and say what is in it.
+def inspect_file(
+    path: str | Path,
+    *,
+    step: int = 20_000,
+    select: Selection | None = None,
+    max_jets: int | None = None,
+    **options: Unpack[ReadOptions],
+) -> Inspection:
+    """Read a file once, in pieces, and say what is in it: of all jets, or those that pass ``select``.
 
     Raises:
         InputError: if it cannot be read. Momenta in MeV are a warning here.
@@ -183,8 +191,14 @@ def inspect_file(path: str | Path, *, step: int = 20_000, **options: Unpack[Read
     summary = describe(path, **options)
     totals = _Totals(reference_pt=summary.reference_pt or "jet_pt_file")
     options = {**options, "reader": summary.reader}
+    n_read = 0
     for jets in iterate(path, step=step, check_units=False, **options):
-        totals.add(jets, summary.n_slots)
+        if max_jets is not None:
+            jets = jets[: max(max_jets - n_read, 0)]
+        n_read += len(jets)
+        totals.add(jets if select is None else select(jets, str(path)), summary.n_slots)
+        if n_read == max_jets:
+            break
     hashes = np.concatenate(totals.hashes) if totals.hashes else np.zeros(0, dtype=np.uint64)
     distinct = np.unique(hashes)
     spreads = {}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
 from .calibration import BackgroundEfficiency, Surprise
 from .errors import ConfigError, InputError
@@ -18,8 +19,10 @@ from .jets import Jets
 from .models import model_class
 from .models.base import EnergyModel
 from .preprocessing import Preprocessor, preprocessor_from_dict
+from .readers import ReadOptions
 from .run import Run, file_hash
 from .scores import Scores, ScoreWriter
+from .selection import Selection
 
 __all__ = ["Member", "ScoreSummary", "TrainedDetector", "calibrate", "score_file", "select_device"]
 
@@ -150,13 +153,14 @@ class TrainedDetector:
 
 
 class ScoreSummary(NamedTuple):
-    """The account of one scored file: ``read = scored + failed``."""
+    """The account of one scored file: ``read = scored + failed + selected_out``."""
 
     input: str
     output: str
     read: int
     scored: int
     failed: int
+    selected_out: int = 0
 
 
 def score_file(
@@ -167,8 +171,10 @@ def score_file(
     force: bool = False,
     keep: Sequence[str] = (),
     step: int = 20_000,
-    reader: str | None = None,
+    select: Selection | None = None,
+    max_jets: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    **options: Unpack[ReadOptions],
 ) -> ScoreSummary:
     """Score every jet of a file, chunk by chunk, and write the score file.
 
@@ -179,18 +185,27 @@ def score_file(
         force: Replace an existing output.
         keep: Columns of the input to carry along.
         step: Jets in memory at once.
-        reader: Name of the reader; by content when left out.
+        select: Score only jets that pass; the others have no row and are counted.
+        max_jets: Stop after that many jets of the file.
         progress: Called with (jets done, jets in all).
+        options: How the file is read (:class:`~jetad.readers.ReadOptions`).
 
     Raises:
         InputError: if the file cannot be read or lacks a column to keep; no output is left.
     """
     from .readers import count, iterate
 
-    total = count(path, reader=reader)
-    read = failed = 0
+    total = count(path, **options)
+    total = total if max_jets is None else min(total, max_jets)
+    read = failed = selected_out = 0
     with ScoreWriter(output, force=force) as writer:
-        for jets in _checked(iterate(path, reader=reader, step=step), path):
+        for jets in _checked(iterate(path, step=step, **options), path):
+            jets = jets[: total - read]
+            read += len(jets)
+            if select is not None:
+                n_before = len(jets)
+                jets = select(jets, where=str(path))
+                selected_out += n_before - len(jets)
             scores = detector.evaluate(jets)
             for name in keep:
                 if name not in jets.observables:
@@ -199,18 +214,20 @@ def score_file(
             if keep:
                 scores = dataclasses.replace(scores, extra={name: jets.observables[name] for name in keep})
             writer.append(scores)
-            read += len(scores)
             failed += int(np.isnan(scores.score).sum())
             if progress is not None:
                 progress(read, total)
+            if read >= total:
+                break
         writer.finish(
             {
                 **detector.metadata,
                 "input": str(path),
                 "n_read": read,
-                "n_scored": read - failed,
-                "n_selected_out": 0,
+                "n_scored": read - failed - selected_out,
+                "n_selected_out": selected_out,
                 "n_failed": failed,
+                **({} if select is None else {"selection": select.text}),
             }
         )
     if failed:
@@ -218,9 +235,11 @@ def score_file(
             "%s: %d of %d jets could not be scored (no constituents or non-finite); score = NaN",
             path,
             failed,
-            read,
+            read - selected_out,
         )
-    return ScoreSummary(str(path), str(output), read, read - failed, failed)
+    if select is not None:
+        logger.info("%s: cut flow\n%s", path, select.flow)
+    return ScoreSummary(str(path), str(output), read, read - failed - selected_out, failed, selected_out)
 
 
 def _checked(chunks: Iterator[Jets], path: Path) -> Iterator[Jets]:

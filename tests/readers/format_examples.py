@@ -132,7 +132,119 @@ def nano(
     return write_root(folder / f"nano_{seed}_{n}.root", arrays, tree="Events", kind=kind, pieces=2), expected
 
 
+def physlite(folder: Path, n: int, seed: int, *, kind: str = "ttree") -> tuple[Path, list[Expected]]:
+    """Jets in MeV with decorations; what is no number per jet must not disturb."""
+    rng = np.random.default_rng(seed)
+    expected, d2, truth, jets = [], [], [], []
+    weights = rng.normal(1, 0.5, (n, 3)).astype("f4")
+    for event in range(n):
+        jets.append([four(rng, 300e3) for _ in range(int(rng.integers(0, 4)))])
+        d2.append([float(np.float32(v)) for v in rng.random(len(jets[-1]))])
+        truth.append([int(v) for v in rng.integers(1, 12, len(jets[-1]))])
+        for j, (pt, eta, phi, mass) in enumerate(jets[-1]):
+            observables = {
+                "AnalysisLargeRJets_D2": d2[-1][j],
+                "AnalysisLargeRJets_R10TruthLabel": truth[-1][j],
+            }
+            expected.append(
+                Expected(
+                    event,
+                    j,
+                    momentum=(pt / 1000, eta, phi, mass / 1000),
+                    weight=float(weights[event, 0]),
+                    observables={**observables, "runNumber": 7.0, "eventNumber": event},
+                )
+            )
+    dot = ":" if kind == "rntuple" else "."
+    c, e = f"AnalysisLargeRJetsAuxDyn{dot}", f"EventInfoAuxDyn{dot}"
+    arrays: dict[str, Any] = {
+        c + name: column([[jet[k] for jet in event] for event in jets])
+        for k, name in enumerate(("pt", "eta", "phi", "m"))
+    }
+    arrays[c + "D2"] = column(d2)
+    arrays[c + "R10TruthLabel"] = column(truth, "i4")
+    arrays[e + "runNumber"] = np.full(n, 7, dtype="u4")
+    arrays[e + "eventNumber"] = np.arange(n, dtype="u8")
+    arrays[e + "mcEventWeights"] = ak.Array(list(weights))
+    tree = "EventData" if kind == "rntuple" else "CollectionTree"
+    return write_root(folder / f"lite_{seed}_{n}.root", arrays, tree=tree, kind=kind, pieces=2), expected
+
+
+def treemaker(folder: Path, n: int, seed: int, *, kind: str = "ttree") -> tuple[Path, list[Expected]]:
+    rng = np.random.default_rng(seed)
+    expected, jets, flags = [], [], []
+    for event in range(n):
+        jets.append([four(rng, 300.0) for _ in range(int(rng.integers(0, 4)))])
+        flags.append([bool(b) for b in rng.integers(0, 2, len(jets[-1]))])
+        for j, jet in enumerate(jets[-1]):
+            expected.append(
+                Expected(
+                    event,
+                    j,
+                    momentum=jet,
+                    weight=0.25,
+                    observables={"JetsAK8_isHV": flags[-1][j], "EvtNum": event},
+                )
+            )
+    energy = [[float(np.hypot(p * np.cosh(eta), m)) for p, eta, _, m in event] for event in jets]
+    columns = {
+        name: column([[jet[k] for jet in event] for event in jets], "f8")
+        for k, name in enumerate(("fPt", "fEta", "fPhi"))
+    }
+    columns["fE"] = column(energy, "f8")
+    arrays: dict[str, Any] = {}
+    if kind == "rntuple":
+        arrays["JetsAK8"] = ak.zip({"fCoordinates": ak.zip(columns)})
+    else:
+        arrays = {f"JetsAK8.fCoordinates.{name}": values for name, values in columns.items()}
+    arrays["JetsAK8_isHV"] = ak.values_astype(ak.Array([*flags, [True]])[:-1], bool)
+    arrays["Weight"] = np.full(n, 0.25)
+    arrays["EvtNum"] = np.arange(n, dtype="u8")
+    return write_root(
+        folder / f"tm_{seed}_{n}.root", arrays, tree="PreSelection", kind=kind, pieces=2
+    ), expected
+
+
+def delphes(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    """Jets far apart, particles around them or between."""
+    rng = np.random.default_rng(seed)
+    rows: dict[str, list[list[float]]] = {}
+    expected = []
+
+    def add(prefix: str, names: tuple[str, ...], fours: list[Four]) -> None:
+        for k, name in enumerate(names):
+            rows.setdefault(f"{prefix}.{name}", []).append([f[k] for f in fours])
+
+    for event in range(n):
+        axes = [(-2.0, 3.1), (0.0, -3.0), (2.0, 1.0)][: int(rng.integers(0, 4))]
+        jets: list[Four] = [(float(np.float32(rng.uniform(200, 900))), eta, phi, 50.0) for eta, phi in axes]
+        inside: list[list[Four]] = [[] for _ in jets]
+        for name, pt_name in (("EFlowTrack", "PT"), ("EFlowPhoton", "ET"), ("EFlowNeutralHadron", "ET")):
+            table = []
+            for _ in range(int(rng.integers(0, 9))):
+                pt = float(np.float32(rng.exponential(20) + 0.1))
+                where = int(rng.integers(-1, len(jets))) if jets else -1
+                eta, phi = axes[where] if where >= 0 else (4.5, 0.0)
+                r, angle = rng.uniform(0, 0.79), rng.uniform(-np.pi, np.pi)
+                eta = float(np.float32(eta + r * np.cos(angle)))
+                phi = float(np.float32((phi + r * np.sin(angle) + np.pi) % (2 * np.pi) - np.pi))
+                table.append((pt, eta, phi, 0.0))
+                if where >= 0:
+                    inside[where].append((pt, eta, phi, 0.13957 if name == "EFlowTrack" else 0.0))
+            add(name, (pt_name, "Eta", "Phi"), table)
+        add("FatJet", ("PT", "Eta", "Phi", "Mass"), jets)
+        for j, jet in enumerate(jets):
+            expected.append(Expected(event, j, constituents=inside[j], observables={"FatJet_PT": jet[0]}))
+    arrays = {name: column(values) for name, values in rows.items()}
+    return write_root(folder / f"delphes_{seed}_{n}.root", arrays, tree="Delphes", pieces=2), expected
+
+
 FORMATS: dict[str, Format] = {
+    "physlite": Format(physlite, "physlite"),
+    "physlite-rntuple": Format(lambda f, n, s: physlite(f, n, s, kind="rntuple"), "physlite"),
+    "treemaker": Format(treemaker, "treemaker"),
+    "treemaker-rntuple": Format(lambda f, n, s: treemaker(f, n, s, kind="rntuple"), "treemaker"),
+    "delphes": Format(delphes, "delphes"),
     "pfnano": Format(nano, "nanoaod"),
     "pfnano-rntuple": Format(lambda f, n, s: nano(f, n, s, kind="rntuple"), "nanoaod"),
     "nanoaod-v15": Format(

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from jetad import readers
+from jetad.errors import InputError
 from jetad.inspection import inspect_file
+from jetad.preprocessing.features import FeatureConfig, JetFeatures
+from jetad.preprocessing.images import JetImages
 
 FOLDERS = [p / "shared" / "data" / "real" for p in Path(__file__).resolve().parents]
 REAL = next((folder for folder in FOLDERS if folder.is_dir()), None)
@@ -42,3 +45,24 @@ def test_ak4_jets_of_pfnano_are_not_weighted(pfnano):
     weighted = readers.read(pfnano, options={**options, "use_puppi": "yes"})
     assert np.median(weighted.jet_pt / raw) < 0.95
     assert "not weighted" in readers.describe(pfnano, options=options).notes[1]
+
+
+def test_physlite_is_converted_from_mev_and_has_features_only():
+    assert REAL is not None
+    path = REAL / "PHYSLITE_example.root"
+    jets = readers.read(path)
+    assert len(jets) == 97
+    assert not jets.has_constituents
+    assert 100 < np.median(jets.jet_pt) < 1000  # [GeV]
+    assert (jets.entry[:3] == 1).all()
+    assert jets.position[:4].tolist() == [0, 1, 2, 0]
+    summary = readers.describe(path)
+    assert summary.units == "GeV (converted from MeV)"
+    assert {"AnalysisLargeRJets_D2", "AnalysisLargeRJets_Tau2_wta"} <= set(summary.observables)
+    assert inspect_file(path).n_not_finite == 0
+    with pytest.raises(InputError, match="no constituents, so no images can be made"):
+        JetImages().transform(jets)
+    columns = ("mass", "pt", "file:AnalysisLargeRJets_D2")
+    x = JetFeatures(FeatureConfig(observables=columns)).fit(jets).transform(jets)
+    assert x.shape == (97, 3)
+    np.testing.assert_allclose(np.nanmean(x, axis=0), 0, atol=1e-6)

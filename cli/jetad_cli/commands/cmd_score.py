@@ -9,7 +9,7 @@ import click
 
 from jetad.errors import ConfigError, JetadError
 
-from ..options import device_option, force_option, json_option
+from ..options import Inputs, device_option, force_option, input_options, json_option
 
 __all__ = ["command"]
 
@@ -55,7 +55,7 @@ def _outputs(inputs: list[Path], output: Path | None) -> dict[Path, Path]:
 @click.option(
     "--keep", multiple=True, metavar="COLUMN", help="Column of the input to carry along; repeatable."
 )
-@click.option("--reader", help="Force a reader (see 'jetad readers').")
+@input_options
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
 @device_option
 @force_option
@@ -65,7 +65,7 @@ def command(
     run_dir: Path | None,
     output: Path | None,
     keep: tuple[str, ...],
-    reader: str | None,
+    inputs: Inputs,
     threads: int,
     device: str,
     force: bool,
@@ -104,8 +104,9 @@ def command(
         try:
             with ScoringProgress(str(source)) as progress:
                 summary = score_file(
-                    detector, source, target, force=force, keep=keep, reader=reader, progress=progress
-                )
+                    detector, source, target, force=force, keep=keep, select=inputs.selection(),
+                    max_jets=inputs.max_jets, progress=progress, **inputs.options,
+                )  # fmt: skip
         except JetadError as error:
             if len(outputs) == 1:
                 raise
@@ -119,7 +120,8 @@ def command(
         )
     else:
         for s in summaries:
-            lost = f", {s.failed} failed" if s.failed else ""
+            lost = f", {s.selected_out} selected out" if s.selected_out else ""
+            lost += f", {s.failed} failed" if s.failed else ""
             click.echo(f"{s.output}: {s.scored} of {s.read} jets scored{lost}")
     if failures:
         raise JetadError(f"{len(failures)} of {len(outputs)} files could not be scored")

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict, Unpack
 from ..errors import ConfigError, InputError
 from ..jets import Jets
 from ..registry import load
+from ..selection import Selection
 from .base import FileSummary, Reader, check_momenta_in_gev, container_of, looks_like_mev, split_path
 
 __all__ = [
@@ -35,6 +36,9 @@ READERS = {
     "landscape": "jetad.readers.landscape:LandscapeReader",
     "jetclass": "jetad.readers.jetclass:JetClassReader",
     "nanoaod": "jetad.readers.nanoaod:NanoAODReader",
+    "physlite": "jetad.readers.physlite:PhysliteReader",
+    "treemaker": "jetad.readers.treemaker:TreeMakerReader",
+    "delphes": "jetad.readers.delphes:DelphesReader",
 }
 
 logger = logging.getLogger(__name__)
@@ -153,7 +157,11 @@ def _resized(blocks: Iterator[Jets], path: PathLike, step: int, check_units: boo
 
 
 def read(
-    paths: PathLike | Iterable[PathLike], *, max_jets: int | None = None, **options: Unpack[ReadOptions]
+    paths: PathLike | Iterable[PathLike],
+    *,
+    max_jets: int | None = None,
+    select: Selection | str | None = None,
+    **options: Unpack[ReadOptions],
 ) -> Jets:
     """All jets of one or several files (patterns too) as one collection, in order.
 
@@ -162,7 +170,9 @@ def read(
 
     Arguments:
         paths: A file, a pattern, or several of them.
-        max_jets: Stop after that many jets.
+        max_jets: Stop after that many jets, counted after the selection.
+        select: Keep only jets that pass, ``"jet_pt > 500 & abs(jet_eta) < 2"``; a
+            :class:`~jetad.selection.Selection` has the cut flow afterwards.
         options: See :class:`ReadOptions`; the same for all files.
 
     Raises:
@@ -170,13 +180,16 @@ def read(
     """
     if max_jets is not None and max_jets < 1:
         raise InputError(f"the largest number of jets must be at least 1, found {max_jets}")
+    selection = Selection(select) if isinstance(select, str) else select
     files = expand(paths)
     parts: list[Jets] = []
     n_left = np.inf if max_jets is None else max_jets
     for path in files:
         n_before = len(parts)
-        step = int(min(20_000, max(n_left, 1)))
+        step = int(min(20_000, max(n_left, 1))) if selection is None else 20_000
         for jets in iterate(path, step=step, **options):
+            if selection is not None:
+                jets = selection(jets, where=str(path))
             parts.append(jets[: int(n_left)] if len(jets) > n_left else jets)
             n_left -= len(parts[-1])
             if n_left <= 0:
@@ -190,6 +203,8 @@ def read(
             f"{files[0]}: holds" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files: hold"
         )
         raise InputError(f"{what} zero jets")
+    if selection is not None and not any(map(len, parts)):
+        raise InputError(f"none of {selection.flow.counts[0]} jets passes the selection '{selection.text}'")
     if any(p.labels is not None for p in parts):
         parts = [p if p.labels is not None else _with_unknown_truth(p) for p in parts]
     return Jets.concatenate(parts)
@@ -202,10 +217,13 @@ def _with_unknown_truth(jets: Jets) -> Jets:
 def expand(patterns: PathLike | Iterable[PathLike]) -> list[Path]:
     """Files from names and globs, in the order given, those of a glob sorted; ``:tree`` suffixes are kept.
 
+    ``@list.txt`` stands for the files named in a text file, one a line; ``#`` begins a comment, and names
+    are relative to the folder of the list.
+
     Raises:
         InputError: if a file is missing, a glob matches nothing, or a folder is named.
     """
-    names = [patterns] if isinstance(patterns, (str, Path)) else list(patterns)
+    names = _unlisted([patterns] if isinstance(patterns, (str, Path)) else patterns)
     if not names:
         raise InputError("no input file was given")
     files: list[Path] = []
@@ -226,3 +244,24 @@ def expand(patterns: PathLike | Iterable[PathLike]) -> list[Path]:
                 seen.add((match.resolve(), inside))
                 files.append(full)
     return files
+
+
+def _unlisted(names: Iterable[PathLike]) -> list[PathLike]:
+    """Names with every ``@list.txt`` replaced by what it lists."""
+    found: list[PathLike] = []
+    for name in names:
+        text = str(name)
+        if not text.startswith("@") or Path(text).exists():  # a file may be called so
+            found.append(name)
+            continue
+        file = Path(text[1:]).expanduser()
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{name}: the list of files cannot be read ({error})") from error
+        listed = [line.split("#", 1)[0].strip() for line in lines]
+        listed = [line for line in listed if line]
+        if not listed:
+            raise InputError(f"{name}: the list names no files")
+        found += [line if "://" in line else file.parent / Path(line).expanduser() for line in listed]
+    return found

@@ -141,8 +141,8 @@ def _converted(key: str, value: Any, default: Any, reader: str) -> Any:
             number = type(default)(value)
         except (TypeError, ValueError):
             number = None
-        if number is None or not number > 0:
-            raise ConfigError(f"reader '{reader}': option '{key}' is a positive number, found '{value}'")
+        if number is None or not number >= 0:
+            raise ConfigError(f"reader '{reader}': option '{key}' is a number, not negative; found '{value}'")
         return number
     return str(value)
 

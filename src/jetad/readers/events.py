@@ -106,6 +106,10 @@ class EventReader(BaseReader):
         """Truth per jet, or ``None``."""
         return None
 
+    def column(self, branch: str) -> str:
+        """Name of a branch among the observables."""
+        return column_name(branch)
+
     # --- the protocol ------------------------------------------------------------------------------
 
     def matches(self, path: str | Path) -> bool:
@@ -137,7 +141,7 @@ class EventReader(BaseReader):
             columns=types,
             n_slots=None,
             truth=plan.truth,
-            observables=tuple(column_name(n) for n in (*plan.per_jet, *plan.per_event)),
+            observables=tuple(map(self.column, (*plan.per_jet, *plan.per_event))),
             notes=(f"jets are the collection '{plan.collection}'", *plan.notes),
             n_entries=n_events,
             reference_pt=plan.reference_pt,
@@ -167,7 +171,7 @@ class EventReader(BaseReader):
         n_events, n_jets = n_entries(tree, [first], path), 0
         for start in range(0, n_events, _ENTRIES_OF_JETS):
             arrays = _fetch(tree, [first], start, min(start + _ENTRIES_OF_JETS, n_events), path)
-            n_jets += int(flatten(arrays[first], first, path).offsets[-1])
+            n_jets += int(flatten(arrays[first], first, path, "fiub").offsets[-1])
         return n_jets
 
     def _jets(self, arrays: Any, plan: Plan, first_entry: int, path: str | Path) -> Jets:
@@ -178,11 +182,11 @@ class EventReader(BaseReader):
             n_jets = len(event)
             observables = {}
             for name in plan.per_jet:
-                column = flatten(arrays[name], name, path)
+                column = flatten(arrays[name], name, path, "fiub")
                 check_same_lengths([jets, column], [plan.momenta[0], name], path, first_entry)
-                observables[column_name(name)] = _native(column.content)
+                observables[self.column(name)] = _native(column.content)
             for name in plan.per_event:
-                observables[column_name(name)] = _native(np.asarray(arrays[name]))[event]
+                observables[self.column(name)] = _native(np.asarray(arrays[name]))[event]
             fields: dict[str, Any] = {
                 "labels": self.labels(arrays, plan, jets, path),
                 "weights": None if plan.weight is None else _weights(arrays[plan.weight])[event],

@@ -95,6 +95,10 @@ def open_root(path: str | Path) -> Iterator[Any]:
         yield handle
 
 
+def _kind(data: Any) -> str:
+    return _KINDS[data.classname.partition("_v")[0]]
+
+
 def outlines(path: str | Path) -> list[Outline]:
     """What trees a file holds, for finding its format; several readers may ask, it is read once.
 
@@ -141,8 +145,10 @@ def find_trees(handle: Any, path: str | Path, only: str | None = None) -> list[T
             if only is not None and name != only:
                 continue
             data = handle[f"{name};{cycle}"]
-            branches = tuple(data.keys(recursive=False))
-            trees.append(Tree(name, _KINDS[data.classname.partition("_v")[0]], data, branches))
+            # sub-branches of split objects are found by their own name, too ('Jet/Jet.PT' as 'Jet.PT')
+            nested = {"recursive": True, "full_paths": False} if _kind(data) == "ROOT TTree" else {}
+            branches = tuple(dict.fromkeys(data.keys(**{"recursive": False, **nested})))
+            trees.append(Tree(name, _kind(data), data, branches))
     return trees
 
 
@@ -188,7 +194,7 @@ def element_type(typename: str) -> str | None:
     return inner if inner in NUMBERS else None
 
 
-def flatten(array: Any, branch: str, path: str | Path) -> Jagged:
+def flatten(array: Any, branch: str, path: str | Path, kinds: str = "fiu") -> Jagged:
     """Offsets and content of one list of numbers per entry, without a loop over entries.
 
     Raises:
@@ -202,7 +208,7 @@ def flatten(array: Any, branch: str, path: str | Path) -> Jagged:
     if layout.is_list:
         layout = layout.to_ListOffsetArray64(True)
         content = layout.content
-        if content.is_numpy and content.data.ndim == 1 and content.data.dtype.kind in "fiu":
+        if content.is_numpy and content.data.ndim == 1 and content.data.dtype.kind in kinds:
             offsets = np.asarray(layout.offsets, dtype=np.int64)
             return Jagged(offsets, np.asarray(content.data)[: offsets[-1]])
     raise InputError(f"{path}: branch '{branch}' holds {array.type}, expected one list of numbers per jet")
