@@ -60,6 +60,12 @@ class Inputs(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """What is not the default, as JSON values."""
         values = {**self.options, "select": self.select, "max_jets": self.max_jets}
+        if "mapping" in values:
+            from jetad.readers.mapping import load_mapping
+
+            values["mapping"] = load_mapping(self.options["mapping"]).model_dump(
+                mode="json", exclude_none=True
+            )
         return {key: value for key, value in values.items() if value is not None}
 
 
@@ -75,6 +81,7 @@ _INPUT_OPTIONS: tuple[Decorator, ...] = (
         metavar="KEY=VALUE",
         help="Other option of the reader, such as use_puppi=no; repeatable.",
     ),
+    click.option("--mapping", metavar="YAML", help="Which columns are what, for files of any layout."),
     click.option(
         "--units",
         type=click.Choice(["GeV", "MeV"]),
@@ -96,6 +103,7 @@ def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
         reader: str | None,
         collection: str | None,
         reader_options: tuple[str, ...],
+        mapping: str | None,
         units: str | None,
         select: str | None,
         max_jets: int | None,
@@ -112,6 +120,11 @@ def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
             options["reader"] = reader
         if settings:
             options["options"] = settings
+        if mapping is not None:
+            from jetad.readers.mapping import load_mapping
+
+            load_mapping(mapping)
+            options["mapping"] = mapping
         if units is not None:
             options["units"] = units
         inputs = Inputs(options, select, max_jets)

@@ -239,7 +239,177 @@ def delphes(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
     return write_root(folder / f"delphes_{seed}_{n}.root", arrays, tree="Delphes", pieces=2), expected
 
 
+def jagged(n: int, seed: int) -> tuple[list[list[Four]], list[Expected]]:
+    """One jet a row, some without constituents, with a label, a weight and an observable."""
+    rng = np.random.default_rng(seed)
+    jets = [[four(rng, 20.0) for _ in range(int(rng.integers(0, 6)))] for _ in range(n)]
+    expected = [
+        Expected(i, constituents=jet, label=i % 2, weight=i / 4, observables={"tau": i * 0.5})
+        for i, jet in enumerate(jets)
+    ]
+    return jets, expected
+
+
+_FLAT = {
+    "constituents": {"pt": "c_pt", "eta": "c_eta", "phi": "c_phi", "mass": "c_m"},
+    "label": "truth",
+    "weight": "w",
+    "observables": {"tau": "t"},
+}
+
+
+def mapped_columns(n: int, seed: int) -> tuple[dict[str, Any], list[Expected]]:
+    jets, expected = jagged(n, seed)
+    arrays: dict[str, Any] = {
+        f"c_{name}": column([[c[k] for c in jet] for jet in jets])
+        for k, name in enumerate(("pt", "eta", "phi", "m"))
+    }
+    arrays["truth"] = np.arange(n, dtype="i4") % 2
+    arrays["w"], arrays["t"] = np.arange(n) / 4, np.arange(n) * 0.5
+    return arrays, expected
+
+
+def mapped_root(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    arrays, expected = mapped_columns(n, seed)
+    return write_root(folder / f"mapped_{seed}_{n}.root", arrays, tree="ntuple", pieces=2), expected
+
+
+def mapped_parquet(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    arrays, expected = mapped_columns(n, seed)
+    path = folder / f"mapped_{seed}_{n}.parquet"
+    columns = {k: pa.array(v.tolist() if isinstance(v, ak.Array) else v) for k, v in arrays.items()}
+    pyarrow.parquet.write_table(pa.table(columns), path, row_group_size=5)
+    return path, expected
+
+
+def padded(n: int, seed: int) -> tuple[np.ndarray, list[Expected]]:
+    jets, expected = jagged(n, seed)
+    values = np.zeros((n, 6, 4), dtype="f4")
+    for i, jet in enumerate(jets):
+        for k, constituent in enumerate(jet):
+            values[i, k] = constituent
+    return values, expected
+
+
+def mapped_npz(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    values, expected = padded(n, seed)
+    path = folder / f"mapped_{seed}_{n}.npz"
+    np.savez_compressed(path, c=values, truth=np.arange(n) % 2, w=np.arange(n) / 4, t=np.arange(n) * 0.5)
+    return path, expected
+
+
+def mapped_h5(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    """Compound datasets as of the ATLAS flavour-tagging group, in px, py, pz, E and with a mask."""
+    import h5py
+
+    values, expected = padded(n, seed)
+    pt, eta, phi, mass = np.moveaxis(values.astype("f8"), -1, 0)
+    kind = np.dtype([("px", "f8"), ("py", "f8"), ("pz", "f8"), ("e", "f8"), ("valid", "?")])
+    consts = np.full(pt.shape, np.array((np.nan, np.nan, np.nan, np.nan, False), dtype=kind))
+    there = pt > 0
+    consts["px"][there], consts["py"][there] = (pt * np.cos(phi))[there], (pt * np.sin(phi))[there]
+    consts["pz"][there] = (pt * np.sinh(eta))[there]
+    consts["e"][there] = np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)[there]
+    consts["valid"] = there
+    jets = np.zeros(n, dtype=[("truth", "i2"), ("w", "f8"), ("t", "f8")])
+    jets["truth"], jets["w"], jets["t"] = (
+        np.where(np.arange(n) % 2, 5, -3),
+        np.arange(n) / 4,
+        np.arange(n) * 0.5,
+    )
+    path = folder / f"mapped_{seed}_{n}.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("g/consts", data=consts, chunks=(min(n, 4), 6), compression="gzip")
+        file.create_dataset("g/jets", data=jets)
+    return path, expected
+
+
+def mapped_events(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    """Several jets an event; every particle says which it belongs to, or none."""
+    rng = np.random.default_rng(seed)
+    jets = [[four(rng, 300.0) for _ in range(int(rng.integers(0, 4)))] for _ in range(n)]
+    parts = [[four(rng, 20.0) for _ in range(int(rng.integers(0, 9)))] for _ in range(n)]
+    index = [
+        [int(rng.integers(-1, len(j))) if j else -1 for _ in p] for j, p in zip(jets, parts, strict=True)
+    ]
+    expected = []
+    for event in range(n):
+        for k, jet in enumerate(jets[event]):
+            inside = [p for p, i in zip(parts[event], index[event], strict=True) if i == k]
+            observables = {"stored": jet[0], "run": float(event)}
+            expected.append(Expected(event, k, constituents=inside, weight=0.5, observables=observables))
+    arrays: dict[str, Any] = {}
+    for prefix, rows in (("j", jets), ("p", parts)):
+        for k, name in enumerate(("pt", "eta", "phi", "m")):
+            arrays[f"{prefix}_{name}"] = column([[v[k] for v in row] for row in rows])
+    arrays["p_jet"] = column(index, "i4")  # type: ignore[arg-type]
+    arrays["run"], arrays["w"] = np.arange(n), np.full(n, 0.5)
+    return write_root(folder / f"mapped_{seed}_{n}.root", arrays, tree="t", pieces=2), expected
+
+
 FORMATS: dict[str, Format] = {
+    "mapping-root": Format(mapped_root, "mapping", {"mapping": _FLAT}),
+    "mapping-events": Format(
+        mapped_events,
+        "mapping",
+        {
+            "mapping": {
+                "jets": {"pt": "j_pt", "eta": "j_eta", "phi": "j_phi"},
+                "constituents": {"pt": "p_pt", "eta": "p_eta", "phi": "p_phi", "mass": "p_m", "jet": "p_jet"},
+                "weight": "w",
+                "observables": {"stored": "j_pt", "run": "run"},
+            }
+        },
+    ),
+    "mapping-jets": Format(
+        lambda f, n, s: nano(f, n, s, spelling=None),
+        "mapping",
+        {
+            "mapping": {
+                "tree": "Events",
+                "jets": {"pt": "FatJet_pt", "eta": "FatJet_eta", "phi": "FatJet_phi", "mass": "FatJet_mass"},
+                "weight": "genWeight",
+                "observables": [
+                    *("FatJet_pt", "FatJet_tau1", "FatJet_jetId"),
+                    *("run", "luminosityBlock", "event"),
+                ],
+            }
+        },
+    ),
+    "mapping-parquet": Format(mapped_parquet, "mapping", {"mapping": _FLAT}),
+    "mapping-npz": Format(
+        mapped_npz,
+        "mapping",
+        {
+            "mapping": {
+                **_FLAT,
+                "constituents": dict(
+                    zip(("pt", "eta", "phi", "mass"), (f"c[{k}]" for k in range(4)), strict=True)
+                ),
+            }
+        },
+    ),
+    "mapping-h5": Format(
+        mapped_h5,
+        "mapping",
+        {
+            "mapping": {
+                "constituents": {
+                    "px": "g/consts.px",
+                    "py": "g/consts.py",
+                    "pz": "g/consts.pz",
+                    "E": "g/consts.e",
+                    "mask": "g/consts.valid",
+                },
+                "label": {"column": "g/jets.truth", "signal": [5], "background": [-3]},
+                "weight": "g/jets.w",
+                "observables": {"tau": "g/jets.t"},
+            }
+        },
+    ),
     "physlite": Format(physlite, "physlite"),
     "physlite-rntuple": Format(lambda f, n, s: physlite(f, n, s, kind="rntuple"), "physlite"),
     "treemaker": Format(treemaker, "treemaker"),

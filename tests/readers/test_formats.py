@@ -10,7 +10,7 @@ from format_examples import FORMATS, Expected
 from jetad import readers
 from jetad.inspection import inspect_file
 from jetad.jets import Jets
-from jetad.readers import events
+from jetad.readers import events, mapping
 
 every_format = pytest.mark.parametrize("name", list(FORMATS))
 
@@ -25,7 +25,9 @@ def assert_same(jets: Jets, expected: list[Expected]) -> None:
         np.testing.assert_array_equal(jets.n_constituents, [len(e.constituents or []) for e in expected])
         flat = np.array([c for e in expected for c in e.constituents or []], dtype=np.float64).reshape(-1, 4)
         for k, name in enumerate(("pt", "eta", "phi", "mass")):
-            np.testing.assert_allclose(getattr(jets, name), flat[:, k], rtol=2e-6, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(
+                getattr(jets, name), flat[:, k], rtol=2e-6, atol=2e-3 if k == 3 else 1e-6, err_msg=name
+            )
     if expected[0].momentum is not None:
         assert jets.n_constituents.sum() == 0
         stored = np.array([e.momentum for e in expected])
@@ -59,6 +61,7 @@ def small_pieces(monkeypatch):
     """Pieces inside the readers end in the middle of a step, too."""
     monkeypatch.setattr(events, "_ENTRIES_WITH_CONSTITUENTS", 5)
     monkeypatch.setattr(events, "_ENTRIES_OF_JETS", 4)
+    monkeypatch.setattr(mapping, "_MAX_ROWS", 5)
 
 
 @every_format
@@ -66,7 +69,8 @@ def small_pieces(monkeypatch):
 def test_jets_come_back_as_they_were_written(name, n, tmp_path):
     path, expected = FORMATS[name].write(tmp_path, n, 5)
     options = FORMATS[name].read
-    assert readers.detect(path) == FORMATS[name].reader
+    if "mapping" not in options:
+        assert readers.detect(path) == FORMATS[name].reader
     assert_same(readers.read(path, **options), expected)
     assert readers.count(path, **options) == len(expected)
     summary = readers.describe(path, **options)

@@ -69,7 +69,11 @@ def test_empty_file(tmp_path):
         ("x.h5", b"version https://git-lfs.github.com/spec/v1\n", r"a Git LFS pointer.*git lfs pull"),
         ("x.root", b"<!DOCTYPE html><html>", r"a web page, so the download went wrong"),
         ("x.h5.gz", b"\x1f\x8b\x08\x00", r"gzip-compressed \(decompress it first\)"),
-        ("x.parquet", b"PAR1....", r"is a Parquet file; jets are read from HDF5 and ROOT files"),
+        (
+            "x.parquet",
+            b"PAR1....",
+            r"unknown format \(no reader finds its columns in a Parquet file\); name its columns in",
+        ),
         ("x.root", b"root", r"the file is truncated"),
     ],
 )

@@ -28,10 +28,18 @@ _ROWS = {
 @click.command("inspect")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--plot", metavar="FIG", help="Draw the mean jet image of each file (.png, .pdf, .svg).")
+@click.option("--suggest-mapping", is_flag=True, help="Print a first --mapping for the file and stop.")
 @input_options
 @force_option
 @json_option()
-def command(files: tuple[str, ...], plot: str | None, inputs: Inputs, force: bool, as_json: bool) -> None:
+def command(
+    files: tuple[str, ...],
+    plot: str | None,
+    suggest_mapping: bool,
+    inputs: Inputs,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Show what is in files of jets: format, counts, columns, units, ranges, and what could go wrong.
 
     FILE may be a pattern, name a tree or dataset (file.root:tree), or be a list of files (@files.txt).
@@ -45,6 +53,13 @@ def command(files: tuple[str, ...], plot: str | None, inputs: Inputs, force: boo
     if plot:
         check_output(plot, force=force)
     paths = expand(files)
+    if suggest_mapping:
+        from jetad.readers.mapping import suggest_mapping as suggest
+
+        if len(paths) > 1:
+            raise click.UsageError("--suggest-mapping takes one file")
+        click.echo(suggest(paths[0]), nl=False)
+        return
     selections = [inputs.selection() for _ in paths]
     found = [
         inspect_file(path, select=selection, max_jets=inputs.max_jets, **inputs.options)

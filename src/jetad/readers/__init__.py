@@ -16,7 +16,15 @@ from ..errors import ConfigError, InputError
 from ..jets import Jets
 from ..registry import load
 from ..selection import Selection
-from .base import FileSummary, Reader, check_momenta_in_gev, container_of, looks_like_mev, split_path
+from .base import (
+    CONTAINER_NAMES,
+    FileSummary,
+    Reader,
+    check_momenta_in_gev,
+    container_of,
+    looks_like_mev,
+    split_path,
+)
 
 __all__ = [
     "READERS",
@@ -39,7 +47,11 @@ READERS = {
     "physlite": "jetad.readers.physlite:PhysliteReader",
     "treemaker": "jetad.readers.treemaker:TreeMakerReader",
     "delphes": "jetad.readers.delphes:DelphesReader",
+    "mapping": "jetad.readers.mapping:MappingReader",
 }
+
+# those that find their files by content
+_DETECTED = [name for name in READERS if name != "mapping"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +63,12 @@ class ReadOptions(TypedDict, total=False):
 
     reader: str | None  # name in READERS; found from the content by default
     options: Mapping[str, Any] | None  # of that reader, such as {"collection": "Jet"}
+    mapping: Any  # which columns are what: a YAML file, its keys, or a ColumnMap; instead of `reader`
     units: str | None  # "MeV": divide momenta by 1000; "GeV": they are GeV whatever they look like
 
 
 def get_reader(name: str, options: Mapping[str, Any] | None = None) -> Reader:
-    """The reader of that name; :class:`~jetad.errors.ConfigError` lists the valid ones."""
+    """The reader of that name; :class:`~jetad.errors.ConfigError` lists the valid ones and their options."""
     reader: Reader = load(READERS, name, "reader")(**(options or {}))
     return reader
 
@@ -67,16 +80,25 @@ def detect(path: PathLike) -> str:
         InputError: if the file is missing or broken, or no reader knows its content.
     """
     container = container_of(path)
-    candidates = [r for r in map(get_reader, READERS) if r.container == container]
+    candidates = [r for r in map(get_reader, _DETECTED) if r.container == container]
     for reader in candidates:
         if reader.matches(path):
             return reader.name
     reasons = "; ".join(f"not {reader.name}: {reader.lacks(path)}" for reader in candidates)
-    raise InputError(f"{path}: unknown format ({reasons})")
+    if not candidates:
+        reasons = f"no reader finds its columns in {CONTAINER_NAMES[container]}"
+    raise InputError(
+        f"{path}: unknown format ({reasons}); name its columns in a mapping: "
+        "'jetad inspect --suggest-mapping FILE' writes a first one"
+    )
 
 
 def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
-    name = options.get("reader")
+    name, mapping = options.get("reader"), options.get("mapping")
+    if mapping is not None:
+        if name not in (None, "mapping"):
+            raise ConfigError(f"a mapping names the columns itself: leave out the reader '{name}'")
+        return get_reader("mapping", {"mapping": mapping})
     return get_reader(detect(path) if name is None else name, options.get("options"))
 
 

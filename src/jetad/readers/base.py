@@ -17,6 +17,7 @@ from ..jets import Jets
 from ..registry import closest_first
 
 __all__ = [
+    "CONTAINER_NAMES",
     "BaseReader",
     "FileSummary",
     "Reader",
@@ -39,11 +40,17 @@ _N_UNITS = 1000  # jets looked at for it
 # Names that `Jets` computes itself; columns of the file with these names get the suffix `_file`.
 _COMPUTED = ("jet_pt", "jet_eta", "jet_phi", "jet_mass")
 
+_CONTAINERS = {b"PAR1": "parquet", b"PK\x03\x04": "numpy", b"\x93NUMPY": "numpy"}
+CONTAINER_NAMES = {
+    "hdf5": "an HDF5 file",
+    "root": "a ROOT file",
+    "parquet": "a Parquet file",
+    "numpy": "a NumPy file",
+    "text": "a text file",
+}
+
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _OTHER_MAGIC = {
-    b"PAR1": "a Parquet file",
-    b"PK\x03\x04": "a zip or .npz archive",
-    b"\x93NUMPY": "a .npy file",
     b"\x1f\x8b": "gzip-compressed (decompress it first)",
     b"BZh": "bzip2-compressed (decompress it first)",
     b"\xfd7zXZ\x00": "xz-compressed (decompress it first)",
@@ -213,7 +220,7 @@ def split_path(path: str | Path) -> tuple[Path, str | None]:
 
 
 def container_of(path: str | Path) -> str:
-    """``"hdf5"`` or ``"root"`` from the first bytes of the file.
+    """``"hdf5"``, ``"root"``, ``"parquet"``, ``"numpy"`` or ``"text"`` from the first bytes of the file.
 
     Raises:
         InputError: for anything else, saying what was found.
@@ -240,6 +247,9 @@ def container_of(path: str | Path) -> str:
                 if stream.read(8) == _HDF5_MAGIC:
                     return "hdf5"
                 offset = 2 * offset or 512
+    for magic, container in _CONTAINERS.items():
+        if start.startswith(magic):
+            return container
     for magic, what in _OTHER_MAGIC.items():
         if start.startswith(magic):
             raise InputError(f"{file}: is {what}; jets are read from HDF5 and ROOT files")
@@ -247,8 +257,11 @@ def container_of(path: str | Path) -> str:
         raise InputError(f"{file}: not a ROOT file: first four bytes are {start[:4]!r} instead of b'root'")
     if file.suffix in (".h5", ".hdf5", ".hdf"):
         raise InputError(f"{file}: not an HDF5 file: first eight bytes are {start[:8]!r}")
+    if start.count(b";") >= 3 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
+        return "text"
     raise InputError(
-        f"{file}: unknown format: first four bytes are {start[:4]!r}; jets are read from HDF5 and ROOT files"
+        f"{file}: unknown format: first four bytes are {start[:4]!r}; "
+        "jets are read from HDF5, ROOT, Parquet and NumPy files"
     )
 
 
@@ -256,8 +269,8 @@ def require_container(path: str | Path, wanted: str, reader: str) -> None:
     """Raise InputError if the file is not of the container that the reader needs."""
     found = container_of(path)
     if found != wanted:
-        names = {"hdf5": "an HDF5", "root": "a ROOT"}
-        raise InputError(f"{path}: is {names[found]} file, but reader '{reader}' needs {names[wanted]} file")
+        is_a, needs = CONTAINER_NAMES[found], CONTAINER_NAMES[wanted]
+        raise InputError(f"{path}: is {is_a}, but reader '{reader}' needs {needs}")
 
 
 def _check_root_size(file: Path, start: bytes, size: int) -> None:
