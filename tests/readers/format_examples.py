@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
-from reader_examples import write_root
+import pandas as pd
+from reader_examples import write_root, write_table
 
 __all__ = ["FORMATS", "Expected", "Format"]
 
@@ -27,6 +28,7 @@ class Expected:
     label: int | None = None
     weight: float | None = None
     observables: dict[str, float] = field(default_factory=dict)
+    image: np.ndarray | None = None
 
 
 class Format(NamedTuple):
@@ -350,7 +352,156 @@ def mapped_events(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]
     return write_root(folder / f"mapped_{seed}_{n}.root", arrays, tree="t", pieces=2), expected
 
 
+def jetnet(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    import h5py
+
+    rng = np.random.default_rng(seed)
+    jets = np.stack(
+        [rng.uniform(800, 1200, n), rng.normal(0, 1, n), rng.uniform(5, 200, n), np.zeros(n)], axis=1
+    )
+    particles = np.zeros((n, 30, 4), dtype="f4")
+    expected = []
+    for i in range(n):
+        k = int(rng.integers(0, 31))
+        jets[i, 3] = k
+        particles[i, :k, :2], particles[i, :k, 2] = rng.normal(0, 0.2, (k, 2)), rng.random(k) + 0.01
+        particles[i, :k, 3] = 1
+        rel = particles[i, :k].astype("f8")
+        pt, eta = np.float32(jets[i, 0]).astype("f8"), np.float32(jets[i, 1]).astype("f8")
+        inside = [(pt * r[2], eta + r[0], r[1], 0.0) for r in rel]
+        expected.append(Expected(i, constituents=inside, observables={"jet_n_particles": k}))
+    path = folder / f"jetnet_{seed}_{n}.hdf5"
+    with h5py.File(path, "w") as file:
+        file["particle_features"] = particles
+        file["jet_features"] = jets.astype("f4")
+    return path, expected
+
+
+def pictures(n: int, seed: int, shape: tuple[int, ...]) -> tuple[np.ndarray, list[Expected]]:
+    rng = np.random.default_rng(seed)
+    images = np.where(rng.random((n, *shape)) < 0.3, rng.exponential(10, (n, *shape)), 0).astype("f4")
+    return images, [Expected(i, label=i % 2, observables={"mass": i * 2.0}) for i in range(n)]
+
+
+def with_images(expected: list[Expected], images: np.ndarray) -> list[Expected]:
+    """``(n, channels, eta, phi)`` as the jets must hold them."""
+    return [replace(e, image=image) for e, image in zip(expected, images, strict=True)]
+
+
+def images_h5(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    import h5py
+
+    images, expected = pictures(n, seed, (9, 12))
+    with h5py.File(folder / f"i_{seed}_{n}.h5", "w") as file:
+        file.create_dataset("images", data=images, compression="gzip")
+        file["labels"], file["mass"] = np.arange(n) % 2, np.arange(n) * 2.0
+        file["names"] = [b"x"] * n
+    return folder / f"i_{seed}_{n}.h5", with_images(expected, images[:, None])
+
+
+def images_channels(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    import h5py
+
+    images, expected = pictures(n, seed, (12, 9, 3))
+    with h5py.File(folder / f"c_{seed}_{n}.h5", "w") as file:
+        file["X"], file["y"], file["mass"] = images, np.arange(n)[:, None] % 2, np.arange(n) * 2.0
+    return folder / f"c_{seed}_{n}.h5", with_images(expected, np.moveaxis(images, 3, 1))
+
+
+def images_npz(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    images, expected = pictures(n, seed, (1, 8, 10))
+    path = folder / f"i_{seed}_{n}.npz"
+    np.savez_compressed(path, data=images.astype("f8"), is_signal=np.arange(n) % 2, mass=np.arange(n) * 2.0)
+    return path, with_images(expected, images)
+
+
+def images_npy(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    images, expected = pictures(n, seed, (8, 10))
+    path = folder / f"i_{seed}_{n}.npy"
+    np.save(path, images)
+    turned = np.swapaxes(images, 1, 2)[:, None]  # read with axes=phi,eta
+    return path, [Expected(e.entry, image=image) for e, image in zip(expected, turned, strict=True)]
+
+
+def images_table(folder: Path, n: int, seed: int, **options: Any) -> tuple[Path, list[Expected]]:
+    images, expected = pictures(n, seed, (10, 10))
+    columns = {f"img_{i}": images.reshape(n, -1)[:, i] for i in range(100)}
+    columns |= {"is_signal_new": np.arange(n) % 2, "mass": np.arange(n) * 2.0}
+    path = write_table(folder / f"t_{seed}_{n}.h5", pd.DataFrame(columns), **options)
+    return path, with_images(expected, images[:, None])
+
+
+def lhco(folder: Path, n: int, seed: int, *, truth: bool = True) -> tuple[Path, list[Expected]]:
+    """Two or one or no bunches of particles far apart, so that the jets are known without clustering."""
+    rng = np.random.default_rng(seed)
+    rows, expected = np.zeros((n, 2101 if truth else 2100)), []
+    for event in range(n):
+        axes = [(0.0, 3.0), (0.5, -0.2)][: int(rng.integers(0, 3))]
+        bunches = []
+        for eta, phi in axes:
+            pt = rng.exponential(100, int(rng.integers(1, 9))) + 1
+            r, angle = rng.uniform(0, 0.3, len(pt)), rng.uniform(-np.pi, np.pi, len(pt))
+            bunches.append(np.stack([pt, eta + r * np.cos(angle), phi + r * np.sin(angle)], axis=1))
+        everything = np.concatenate([np.zeros((0, 3)), *bunches])
+        rows[event, : everything.size] = everything[rng.permutation(len(everything))].ravel()
+        if truth:
+            rows[event, 2100] = event % 2
+
+        def pt_of(b: np.ndarray) -> float:
+            return float(np.hypot((b[:, 0] * np.cos(b[:, 2])).sum(), (b[:, 0] * np.sin(b[:, 2])).sum()))
+
+        bunches.sort(key=pt_of, reverse=True)
+        for k in range(2):
+            inside = bunches[k][np.argsort(-bunches[k][:, 0])] if k < len(bunches) else np.zeros((0, 3))
+            fours = [(*map(float, row), 0.0) for row in inside]
+            expected.append(Expected(event, k, constituents=fours, label=event % 2 if truth else None))  # type: ignore[arg-type]
+    path = write_table(
+        folder / f"lhco_{seed}_{n}.h5",
+        pd.DataFrame(rows),
+        key="df",
+        format="fixed",
+        complib=None,
+        complevel=0,
+    )
+    return path, expected
+
+
+def darkmachines(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+    rng = np.random.default_rng(seed)
+    lines, expected = [], []
+    for event in range(n):
+        kinds = rng.choice(["j", "b", "e-", "m+", "g"], int(rng.integers(0, 6)))
+        objects = [four(rng, 50e3) for _ in kinds]
+        energies = [np.hypot(pt * np.cosh(eta), mass) for pt, eta, _, mass in objects]
+        text = [
+            f"{k},{e!r},{o[0]!r},{o[1]!r},{o[2]!r}"
+            for k, e, o in zip(kinds, map(float, energies), objects, strict=True)
+        ]
+        lines.append(";".join([str(event), "njets", "0.5", "120000.0", "1.25", *text]) + ";")
+        inside = [(pt / 1000, eta, phi, mass / 1000) for pt, eta, phi, mass in objects]
+        counts = {
+            "n_jets": (kinds == "j").sum(),
+            "n_muons": (kinds == "m+").sum(),
+            "met": 120.0,
+            "event_id": event,
+        }
+        expected.append(Expected(event, constituents=inside, weight=0.5, observables=counts))
+    path = folder / f"dm_{seed}_{n}.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path, expected
+
+
 FORMATS: dict[str, Format] = {
+    "jetnet": Format(jetnet, "jetnet"),
+    "images": Format(images_h5, "images"),
+    "images-channels": Format(images_channels, "images"),
+    "images-npz": Format(images_npz, "npz"),
+    "images-npy": Format(images_npy, "npz", {"options": {"axes": "phi,eta"}}),
+    "images-table": Format(images_table, "imagetable"),
+    "images-fixed": Format(lambda f, n, s: images_table(f, n, s, format="fixed"), "imagetable"),
+    "lhco": Format(lhco, "lhco"),
+    "lhco-black-box": Format(lambda f, n, s: lhco(f, n, s, truth=False), "lhco"),
+    "darkmachines": Format(darkmachines, "darkmachines"),
     "mapping-root": Format(mapped_root, "mapping", {"mapping": _FLAT}),
     "mapping-events": Format(
         mapped_events,

@@ -100,8 +100,12 @@ def run_cases(
 
 
 def main(folder: str, first: str, last: str) -> None:
-    """Damage the files of ``folder``; any crash or memory beyond 4 GB fails the process."""
+    """Damage the files of ``folder``; any crash or memory beyond 4 GB fails the process.
+
+    ``options.json`` there, if any, says how files are read: name -> options.
+    """
     import faulthandler
+    import json
     import resource
     import warnings
 
@@ -109,10 +113,18 @@ def main(folder: str, first: str, last: str) -> None:
     faulthandler.dump_traceback_later(3600, exit=True)
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
     warnings.simplefilter("error")
-    files = sorted(p for p in Path(folder).iterdir() if p.is_file())
-    originals, suffixes = [p.read_bytes() for p in files], [p.suffix for p in files]
+    listed = Path(folder) / "options.json"
+    options = json.loads(listed.read_text()) if listed.exists() else {}
+    results: Counter[str] = Counter()
+    groups: dict[str, list[Path]] = {}
+    for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and p != listed):
+        groups.setdefault(json.dumps(options.get(path.name, {}), sort_keys=True), []).append(path)
     with tempfile.TemporaryDirectory() as scratch:
-        print(dict(run_cases(originals, suffixes, range(int(first), int(last)), Path(scratch))))
+        for number, (how, files) in enumerate(groups.items()):
+            seeds = range(int(first) + number, int(last), len(groups))
+            originals, suffixes = [p.read_bytes() for p in files], [p.suffix for p in files]
+            results += run_cases(originals, suffixes, seeds, Path(scratch), **json.loads(how))
+    print(dict(results))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import reader_fuzzing
@@ -10,7 +14,7 @@ from format_examples import FORMATS, Expected
 from jetad import readers
 from jetad.inspection import inspect_file
 from jetad.jets import Jets
-from jetad.readers import events, mapping
+from jetad.readers import darkmachines, events, imagefile, jetnet, lhco, mapping
 
 every_format = pytest.mark.parametrize("name", list(FORMATS))
 
@@ -33,6 +37,9 @@ def assert_same(jets: Jets, expected: list[Expected]) -> None:
         stored = np.array([e.momentum for e in expected])
         for k, name in enumerate(("jet_pt", "jet_eta", "jet_phi", "jet_mass")):
             np.testing.assert_allclose(getattr(jets, name), stored[:, k], rtol=2e-6, atol=1e-6, err_msg=name)
+    if expected[0].image is not None:
+        assert not jets.has_constituents
+        np.testing.assert_array_equal(jets.images, np.stack([e.image for e in expected]))
     if expected[0].label is None:
         assert jets.labels is None
     else:
@@ -62,6 +69,10 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(events, "_ENTRIES_WITH_CONSTITUENTS", 5)
     monkeypatch.setattr(events, "_ENTRIES_OF_JETS", 4)
     monkeypatch.setattr(mapping, "_MAX_ROWS", 5)
+    monkeypatch.setattr(jetnet, "_MAX_ROWS", 5)
+    monkeypatch.setattr(lhco, "_MAX_EVENTS", 5)
+    monkeypatch.setattr(darkmachines, "_MAX_EVENTS", 5)
+    monkeypatch.setattr(imagefile, "_BLOCK_BYTES", 4000)
 
 
 @every_format
@@ -108,3 +119,27 @@ def test_damaged_files(name, tmp_path):
         [path.read_bytes()], [path.suffix], seeds, tmp_path, **FORMATS[name].read
     )
     assert results["refused"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(100_000, 110_000, 1000))
+def test_thousands_of_damaged_files(first, tmp_path):
+    """All formats, in a process of its own with 4 GB of memory."""
+    options = {}
+    (tmp_path / "files").mkdir()
+    for name, form in FORMATS.items():
+        path, _ = form.write(tmp_path, 6, 9)
+        target = tmp_path / "files" / f"{name}{path.suffix}"
+        path.rename(target)
+        options[target.name] = form.read
+    (tmp_path / "files" / "options.json").write_text(json.dumps(options))
+    command = [
+        sys.executable,
+        reader_fuzzing.__file__,
+        str(tmp_path / "files"),
+        str(first),
+        str(first + 1000),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=1200)
+    assert result.returncode == 0, result.stderr[-3000:]
+    print(result.stdout)

@@ -47,6 +47,12 @@ READERS = {
     "physlite": "jetad.readers.physlite:PhysliteReader",
     "treemaker": "jetad.readers.treemaker:TreeMakerReader",
     "delphes": "jetad.readers.delphes:DelphesReader",
+    "jetnet": "jetad.readers.jetnet:JetNetReader",
+    "imagetable": "jetad.readers.imagefile:ImageTableReader",
+    "images": "jetad.readers.imagefile:ImagesReader",
+    "npz": "jetad.readers.imagefile:NumpyImagesReader",
+    "lhco": "jetad.readers.lhco:LHCOReader",
+    "darkmachines": "jetad.readers.darkmachines:DarkMachinesReader",
     "mapping": "jetad.readers.mapping:MappingReader",
 }
 

@@ -21,6 +21,7 @@ __all__ = [
     "BaseReader",
     "FileSummary",
     "Reader",
+    "build_columns",
     "build_jets",
     "check_momenta_in_gev",
     "column_name",
@@ -332,6 +333,11 @@ def build_jets(
             entry=np.arange(first_entry, first_entry + n_jets),
             observables={column_name(name): _native(values) for name, values in observables.items()},
         )
+
+
+def build_columns(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Columns of a file as observables: their names, one number a jet, copies in the machine's byte order."""
+    return {column_name(name): _native(values.reshape(len(values))) for name, values in columns.items()}
 
 
 def _native(values: NDArray[Any]) -> NDArray[Any]:
