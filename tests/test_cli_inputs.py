@@ -123,3 +123,44 @@ def test_mistakes(words, code, message, folder, capsys):
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_ready_made_images_from_training_to_scores(folder, capsys):
+    """The pixels of a detector trained on a table of images are those it makes itself."""
+    from jetad.preprocessing.images import ImageConfig, JetImages
+
+    plain = JetImages(ImageConfig(sigma=0))
+    for name, jets in (("qcd", toy_jets(200, 1)), ("data", toy_jets(40, 2))):
+        np.savez(f"{name}.npz", images=plain.transform(jets)[:, 0])
+        write_jets(jets, f"{name}.h5")
+    assert jetad("train", "-b", "qcd.npz", *QUICK, "--output", "x") == 1
+    assert "the jets have no constituents to compute" in capsys.readouterr().err
+    assert jetad("train", "-b", "qcd.npz", *QUICK, "--representation", "image") == 0
+    assert jetad("score", "data.npz", "-o", "a.h5") == 0
+    assert jetad("score", "data.h5", "-o", "b.h5") == 0
+    with h5py.File("a.h5") as a, h5py.File("b.h5") as b:
+        np.testing.assert_allclose(a["score"][:], b["score"][:], rtol=1e-3)
+        assert np.isnan(a["jet_pt"][:]).all()
+    assert jetad("inspect", "data.npz", "data.h5", "--plot", "x.png") == 0
+    out = capsys.readouterr().out
+    assert "ready-made images, 1 x 40 x 40" in out
+
+
+def test_no_mean_image_of_jets_without_constituents(folder, capsys):
+    write_nano("data.root", 20, 3)
+    assert jetad("inspect", "data.root", "--plot", "x.png") == 1
+    assert "data.root: the jets have no constituents" in capsys.readouterr().err
+    assert not Path("x.png").exists()
+
+
+def test_mapping_on_the_command_line(folder, capsys):
+    write_nano("data.root", 30, 3)
+    assert jetad("inspect", "data.root", "--suggest-mapping") == 0
+    text = capsys.readouterr().out
+    Path("map.yaml").write_text(text.replace("constituents:", "jets:"))
+    assert jetad("inspect", "data.root", "--mapping", "map.yaml", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["files"][0]
+    assert (found["reader"], found["n_entries"]) == ("mapping", 30)
+    Path("map.yaml").write_text("jets: {pt: x}")
+    assert jetad("score", "data.root", "--mapping", "map.yaml") == 2
+    assert "jets: give pt, eta, phi and perhaps mass" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
-from .errors import OutputError
+from .errors import InputError, OutputError
 from .files import atomic_output
 from .jets import Jets
 from .readers import FileSummary, ReadOptions, describe, iterate
@@ -344,27 +344,40 @@ def draw_mean_images(paths: Sequence[str | Path], **options: Unpack[ReadOptions]
 
     images = JetImages()
     config = images.config
-    half = config.n_eta * config.pixel_eta / 2, config.n_phi * config.pixel_phi / 2
+    window = config.n_eta * config.pixel_eta / 2, config.n_phi * config.pixel_phi / 2
     n_columns = min(len(paths), 4)
     n_rows = -(-len(paths) // n_columns)
     figure = Figure(figsize=(4.6 * n_columns, 4.4 * n_rows), layout="constrained")
     for i, path in enumerate(paths):
-        total = np.zeros((config.n_eta, config.n_phi))
+        total: NDArray[np.float64] | float = 0.0
         n_jets = n_read = 0
+        half = window
         for jets in iterate(path, step=4000, check_units=False, **options):
             n_read += len(jets)
-            jets = jets[jets.n_constituents > 0]
-            if not len(jets):
-                continue
-            x = images.transform(jets)[:, 0]
+            if jets.images is None:
+                jets = jets[jets.n_constituents > 0] if jets.has_constituents else jets
+                try:
+                    x: NDArray[Any] = images.transform(jets)[:, 0]
+                except InputError as error:
+                    raise InputError(f"{path}: {error}") from error
+            else:
+                x = _unit_sum(jets.images)
+                half = x.shape[1] / 2, x.shape[2] / 2
             good = np.isfinite(x).all(axis=(1, 2))
-            total += x[good].sum(axis=0, dtype=np.float64)
+            total = total + x[good].sum(axis=0, dtype=np.float64)
             n_jets += int(good.sum())
             if n_read >= _MAX_IMAGES:
                 break
-        mean = total / max(n_jets, 1)
+        if n_read == 0:
+            total = np.zeros((config.n_eta, config.n_phi))
+        mean = np.asarray(total) / max(n_jets, 1)
         axes = figure.add_subplot(n_rows, n_columns, i + 1)
-        axes.set(xlabel=r"$\eta'$", ylabel=r"$\phi'$", title=f"{Path(path).name} ({n_jets} jets)")
+        in_pixels = "" if half == window else " [pixels]"
+        axes.set(
+            xlabel=rf"$\eta'${in_pixels}",
+            ylabel=rf"$\phi'${in_pixels}",
+            title=f"{Path(path).name} ({n_jets} jets)",
+        )
         if mean.max() > 0:
             lowest = max(mean[mean > 0].min(), mean.max() * 1e-5)
             shown = axes.imshow(
@@ -376,6 +389,14 @@ def draw_mean_images(paths: Sequence[str | Path], **options: Unpack[ReadOptions]
             )
             figure.colorbar(shown, ax=axes, label=r"mean fraction of jet $p_T$")
     return figure
+
+
+def _unit_sum(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Ready-made images, their channels added and their sum set to one, ``(n_jets, n_eta, n_phi)``."""
+    with np.errstate(all="ignore"):
+        x = images.sum(axis=1, dtype=np.float64)
+        unit: NDArray[np.float64] = x / x.sum(axis=(1, 2), keepdims=True)
+    return unit
 
 
 def save_mean_images(

@@ -160,14 +160,19 @@ class MappingReader(BaseReader):
 
     def __init__(self, mapping: str | Path | Mapping[str, Any] | ColumnMap | None = None) -> None:
         super().__init__()
-        if mapping is None:
+        self._map = None if mapping is None else load_mapping(mapping)
+        self.units = None if self._map is None else self._map.units
+        self.settings = {"mapping": self._map}
+
+    @property
+    def map(self) -> ColumnMap:
+        """The mapping; ConfigError if none was given."""
+        if self._map is None:
             raise ConfigError(
                 "reader 'mapping' needs a mapping of columns: --mapping FILE "
                 "('jetad inspect --suggest-mapping' writes a first one)"
             )
-        self.map = load_mapping(mapping)
-        self.units = self.map.units
-        self.settings = {"mapping": self.map}
+        return self._map
 
     def matches(self, path: str | Path) -> bool:
         return False  # never by itself
