@@ -23,6 +23,7 @@ from .base import (
     check_momenta_in_gev,
     container_of,
     looks_like_mev,
+    reading,
     split_path,
 )
 
@@ -87,10 +88,11 @@ def detect(path: PathLike) -> str:
     """
     container = container_of(path)
     candidates = [r for r in map(get_reader, _DETECTED) if r.container == container]
-    for reader in candidates:
-        if reader.matches(path):
-            return reader.name
-    reasons = "; ".join(f"not {reader.name}: {reader.lacks(path)}" for reader in candidates)
+    with reading(path):
+        for reader in candidates:
+            if reader.matches(path):
+                return reader.name
+        reasons = "; ".join(f"not {reader.name}: {reader.lacks(path)}" for reader in candidates)
     if not candidates:
         reasons = f"no reader finds its columns in {CONTAINER_NAMES[container]}"
     raise InputError(
@@ -110,14 +112,17 @@ def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
 
 def count(path: PathLike, **options: Unpack[ReadOptions]) -> int:
     """Number of jets in a file, from its metadata."""
-    return _reader_for(path, options).count(path)
+    chosen = _reader_for(path, options)
+    with reading(path):
+        return chosen.count(path)
 
 
 def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
     """What a file holds; only its first jets are read, to judge the units."""
     chosen = _reader_for(path, options)
-    summary = chosen.describe(path)
-    first = next(chosen.iterate(path, step=1000), None)
+    with reading(path):
+        summary = chosen.describe(path)
+        first = next(chosen.iterate(path, step=1000), None)
     if first is None:
         return summary._replace(warnings=(*summary.warnings, "holds zero jets"))
     units = options.get("units") or chosen.units
@@ -154,10 +159,21 @@ def iterate(
     units = options.get("units") or chosen.units
     if units not in (None, "GeV", "MeV"):
         raise ConfigError(f"units are GeV or MeV, found '{units}'")
-    blocks = chosen.iterate(path, step=step)
+    blocks = _guarded(chosen.iterate(path, step=step), path)
     if units == "MeV":
         blocks = (block.in_gev() for block in blocks)
     return _resized(blocks, path, step, check_units and units is None)
+
+
+def _guarded(blocks: Iterator[Jets], path: PathLike) -> Iterator[Jets]:
+    """The blocks; what a reader did not expect of a broken file is one sentence, too."""
+    while True:
+        with reading(path):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+        del block
 
 
 def _resized(blocks: Iterator[Jets], path: PathLike, step: int, check_units: bool) -> Iterator[Jets]:

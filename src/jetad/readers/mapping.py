@@ -410,7 +410,7 @@ def suggest_mapping(path: str | Path) -> str:
     Raises:
         InputError: if the file cannot be read.
     """
-    with open_source(path, container_of(path)) as source:
+    with reading(path), open_source(path, container_of(path)) as source:
         columns = {name: kind for name, kind in source.columns().items() if is_number(kind)}
         # the counters that uproot writes beside lists
         columns = {n: k for n, k in columns.items() if not (n[:1] == "n" and "[" in columns.get(n[1:], ""))}
