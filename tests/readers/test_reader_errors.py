@@ -94,8 +94,14 @@ def test_truncated_file(layout, fraction, tmp_path):
 
 
 def test_remote_file():
-    with pytest.raises(InputError, match="remote files cannot be read; copy the file here first"):
-        readers.read("root://eos.cern.ch//store/x.root")
+    with pytest.raises(InputError, match="only ROOT files are read from a server; copy the file here first"):
+        readers.read("root://eos.cern.ch//store/x.h5")
+    with pytest.raises(InputError, match="patterns are not expanded on a server; list the files"):
+        readers.read("root://eos.cern.ch//store/*.root")
+    if importlib.util.find_spec("fsspec_xrootd") is None:
+        message = r"root://eos\.cern\.ch//store/x\.root: .* pip install 'jetad\[xrootd\]'"
+        with pytest.raises(MissingPackageError, match=message):
+            readers.read("root://eos.cern.ch//store/x.root:Events")
 
 
 def test_unreadable_file(table, monkeypatch):
@@ -165,7 +171,10 @@ def test_hdf5_without_jets(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["jet_features"] = np.zeros((3, 4))
-    with pytest.raises(InputError, match=r"unknown format \(not landscape: .*the file holds jet_features; not jetnet: no datasets"):
+    with pytest.raises(
+        InputError,
+        match=r"unknown format \(not landscape: .*the file holds jet_features; not jetnet: no datasets",
+    ):
         readers.read(path)
     pd.DataFrame({"E_1": [1.0], "img_0": [2.0]}).to_hdf(path, key="images", format="table", mode="w")
     with pytest.raises(InputError, match=r"no pandas table has columns E_0.* 'images' with E_1, img_0"):

@@ -19,8 +19,10 @@ _SUFFIXES = (".root", ".h5", ".hdf5", ".parquet", ".csv")
 def _outputs(inputs: list[Path], output: Path | None) -> dict[Path, Path]:
     """One score file per input: beside the user, the kind of the input, unless -o says otherwise."""
 
+    from jetad.readers.base import split_path
+
     def name(path: Path) -> str:
-        plain = Path(str(path).split(":", 1)[0]) if not path.exists() else path
+        plain = split_path(path)[0]
         suffix = plain.suffix if plain.suffix in (".root", ".h5") else ".h5"
         return f"{plain.stem}.scores{suffix}"
 

@@ -24,6 +24,7 @@ from .base import (
     container_of,
     looks_like_mev,
     reading,
+    remote_url,
     split_path,
 )
 
@@ -275,17 +276,23 @@ def expand(patterns: PathLike | Iterable[PathLike]) -> list[Path]:
     for name in names:
         file, inside = split_path(Path(name).expanduser() if "://" not in str(name) else name)
         found = [file]
-        if glob.has_magic(str(file)) and not file.exists():  # a file may be named like a pattern
+        remote = remote_url(name) is not None
+        if remote and glob.has_magic(str(file)):
+            raise InputError(f"{name}: patterns are not expanded on a server; list the files: @files.txt")
+        if (
+            not remote and glob.has_magic(str(file)) and not file.exists()
+        ):  # a file may be named like a pattern
             found = [Path(match) for match in sorted(glob.glob(str(file), recursive=True))]
             if not found:
                 raise InputError(f"{name}: no file matches this pattern")
         for match in found:
             full = Path(f"{match}:{inside}") if inside else match
             container_of(full)
-            if (match.resolve(), inside) in seen:
+            match = match if remote else match.resolve()
+            if (match, inside) in seen:
                 logger.warning("%s: named twice, read once", full)
             else:
-                seen.add((match.resolve(), inside))
+                seen.add((match, inside))
                 files.append(full)
     return files
 

@@ -276,7 +276,9 @@ class _ParquetSource:
         with reading(f"{self.path}: rows {start} to {stop}"):
             top = list(dict.fromkeys(name.split(".")[0] for name in names))
             if self._batches is None or start != self._row or names != self._names:
-                self._batches = self.handle.iter_batches(use_threads=False, batch_size=max(stop - start, 1), columns=top)
+                self._batches = self.handle.iter_batches(
+                    use_threads=False, batch_size=max(stop - start, 1), columns=top
+                )
                 self._row, self._left, self._names = 0, None, names
                 self._take(start)
             table = pa.Table.from_batches(self._take(stop - start))

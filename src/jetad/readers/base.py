@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +31,15 @@ __all__ = [
     "looks_like_mev",
     "nearest",
     "reading",
+    "remote_url",
     "require_container",
     "split_path",
+    "with_retries",
 ]
+
+logger = logging.getLogger("jetad.readers")
+
+_Result = TypeVar("_Result")
 
 # Above this median jet pT [GeV] the numbers are taken for MeV: no collider makes such jets.
 MEV_THRESHOLD = 20_000.0
@@ -210,9 +218,62 @@ def nearest(wanted: str, available: Iterable[str], n: int = 8) -> str:
 # --- paths and magic bytes -----------------------------------------------------------------------
 
 
+# `root://host//file` becomes `root:/host/file` as a Path; a scheme has no dot, so that `x.root:/tree` is none
+_REMOTE = re.compile(r"([a-zA-Z][a-zA-Z0-9+]+):/+(?=[^/])(.*)", re.DOTALL)
+
+#: Waits before a remote read is tried again [s]
+RETRY_DELAYS = (1.0, 4.0, 15.0)
+
+_TRANSIENT = re.compile(
+    r"(?i)expired|time.?out|timed out|connection|temporar|unreachable|reset by peer|try again|socket|redirect"
+    r"|50[234]"
+)
+
+
+def remote_url(path: str | Path) -> str | None:
+    """The URL of a remote file, without a tree; ``None`` for a file on this machine."""
+    match = _REMOTE.fullmatch(str(path))
+    if match is None or Path(str(path)).exists():
+        return None
+    scheme, rest = match[1].lower(), _tree_of_remote(match[2])[0]
+    if scheme in ("root", "roots", "xroot"):  # an absolute path on the server begins with a second //
+        host, _, file = rest.partition("/")
+        rest = f"{host}//{file.lstrip('/')}"
+    return f"{scheme}://{rest}"
+
+
+def _tree_of_remote(text: str) -> tuple[str, str | None]:
+    """``host:1094/file.root:tree`` to file and tree."""
+    head, _, tail = text.rpartition(":")
+    return (head, tail.strip("/")) if tail and "/" in head and Path(head).suffix else (text, None)
+
+
+def with_retries(path: str | Path, action: Callable[[], _Result]) -> _Result:
+    """What ``action`` returns; for a remote file it is tried again after transient errors, a few times.
+
+    XRootD servers answer "Operation expired" when they are busy, and do answer later.
+    """
+    url = remote_url(path)
+    for delay in RETRY_DELAYS if url is not None else ():
+        try:
+            return action()
+        except Exception as error:
+            if isinstance(error, (JetadError, ImportError, FileNotFoundError, PermissionError)):
+                raise
+            if not (isinstance(error, (OSError, TimeoutError)) or _TRANSIENT.search(str(error))):
+                raise
+            logger.warning("%s: %s; trying again in %g s", url, _first_line(error), delay)
+            time.sleep(delay)
+    return action()
+
+
 def split_path(path: str | Path) -> tuple[Path, str | None]:
     """``file.root:dir/tree`` to the file and the object inside; ``None`` where no object is named."""
     text = str(path)
+    if remote_url(text) is not None:
+        scheme, _, rest = str(Path(text)).partition(":")
+        remote_file, tree = _tree_of_remote(rest.lstrip("/"))
+        return Path(f"{scheme}:/{remote_file}"), tree
     if not Path(text).exists():
         head, _, tail = text.rpartition(":")
         if tail and Path(head).suffix and "://" not in text:
@@ -227,8 +288,11 @@ def container_of(path: str | Path) -> str:
         InputError: for anything else, saying what was found.
     """
     file, _ = split_path(path)
-    if "://" in str(path) or str(path).startswith(("root:/", "http:/", "https:/")):
-        raise InputError(f"{path}: remote files cannot be read; copy the file here first (xrdcp, curl)")
+    url = remote_url(path)
+    if url is not None:
+        if file.suffix == ".root":
+            return "root"
+        raise InputError(f"{path}: only ROOT files are read from a server; copy the file here first")
     with reading(file):
         if file.is_dir():
             raise InputError(f"{file}: is a folder; name the files in it, for example '{file}/*.root'")

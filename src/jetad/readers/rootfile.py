@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from .base import nearest, reading, split_path
+from ..errors import InputError, MissingPackageError
+from .base import nearest, reading, remote_url, split_path, with_retries
 
 __all__ = [
     "NUMBERS",
@@ -73,7 +74,12 @@ class Tree(NamedTuple):
         if self.kind == "ROOT RNTuple" and not any(set(name) & set("*?[]/") for name in names):
             wanted = list(names)  # uproot walks every field of a wide RNTuple otherwise, for seconds
         with reading(f"{path}: entries {start} to {stop} of '{self.name}'"):
-            return self.data.arrays(filter_name=wanted, entry_start=start, entry_stop=stop, library="ak")
+            return with_retries(
+                path,
+                lambda: self.data.arrays(
+                    filter_name=wanted, entry_start=start, entry_stop=stop, library="ak"
+                ),
+            )
 
 
 class Jagged(NamedTuple):
@@ -89,14 +95,27 @@ def open_root(path: str | Path) -> Iterator[Any]:
     import uproot
 
     file, _ = split_path(path)
+    url = remote_url(path)
+    if url is not None and url.startswith(("root:", "roots:", "xroot:")):
+        _require_xrootd(url)
     with reading(file):
-        handle = uproot.open(str(file), object_cache=None, array_cache=None)
+        handle = with_retries(
+            path, lambda: uproot.open(url or str(file), object_cache=None, array_cache=None)
+        )
     with handle:
         yield handle
 
 
 def _kind(data: Any) -> str:
     return _KINDS[data.classname.partition("_v")[0]]
+
+
+def _require_xrootd(url: str) -> None:
+    if importlib.util.find_spec("fsspec_xrootd") is None:
+        raise MissingPackageError(
+            f"{url}: files on an XRootD server need fsspec-xrootd: pip install 'jetad[xrootd]'; "
+            "or copy the file here first (xrdcp)"
+        )
 
 
 def outlines(path: str | Path) -> list[Outline]:
@@ -106,6 +125,8 @@ def outlines(path: str | Path) -> list[Outline]:
         InputError: as ``find_trees``.
     """
     file, _ = split_path(path)
+    if remote_url(path) is not None:
+        return list(_outlines(str(path), 0, 0))
     with reading(file):
         state = file.stat()
     return list(_outlines(str(path), state.st_mtime_ns, state.st_size))
