@@ -143,3 +143,22 @@ def test_thousands_of_damaged_files(first, tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert result.returncode == 0, result.stderr[-3000:]
     print(result.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pfnano", "pfnano-rntuple", "mapping-parquet", "images-npz", "jetnet"])
+def test_memory_does_not_grow_with_the_file(name, tmp_path):
+    """A file ten times longer raises the peak by less than 10 %."""
+    script = """
+import json, resource, sys
+from jetad import readers
+for jets in readers.iterate(sys.argv[1], step=100, **json.loads(sys.argv[2])):
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    peaks = []
+    for n in (600, 6000):
+        path, _ = FORMATS[name].write(tmp_path, n, 10)
+        command = [sys.executable, "-c", script, str(path), json.dumps(FORMATS[name].read)]
+        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    assert peaks[1] < 1.1 * peaks[0]

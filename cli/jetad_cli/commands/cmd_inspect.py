@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_MAX_FAMILIES = 40  # column names shown
+
 _ROWS = {
     "jet_pt": "jet pT [GeV]",
     "jet_eta": "jet eta",
@@ -130,4 +132,6 @@ def _collapsed(columns: dict[str, str]) -> str:
             name
         )
     shown = [names[0] if len(names) < 3 else f"{names[0]} ... {names[-1]}" for names in families.values()]
+    if len(shown) > _MAX_FAMILIES:
+        shown = [*shown[:_MAX_FAMILIES], f"... ({len(shown) - _MAX_FAMILIES} more; --json lists all)"]
     return f"{len(columns)}: {', '.join(shown)}"

@@ -264,6 +264,13 @@ def gather_links(
         InputError: if an index points behind the end of its collection.
     """
     check_same_lengths([jet_of_link, target_of_link], names[:2], path, first_entry)
+    for name, links in zip(names[:2], (jet_of_link, target_of_link), strict=True):
+        if links.content.dtype.kind not in "iu":
+            raise InputError(f"{path}: '{name}' holds {links.content.dtype}, expected positions (integers)")
+    if len(jets.offsets) != len(jet_of_link.offsets) or len(targets.offsets) != len(jet_of_link.offsets):
+        raise InputError(
+            f"{path}: '{names[0]}', '{names[2]}' and '{names[3]}' differ in their number of events"
+        )
     event = np.repeat(np.arange(len(jets.offsets) - 1), np.diff(jet_of_link.offsets))
     jet, target = jet_of_link.content.astype(np.int64), target_of_link.content.astype(np.int64)
     kept = (jet >= 0) & (target >= 0)

@@ -101,7 +101,8 @@ class LHCOReader(BaseReader):
         there = (particles != 0).any(axis=2)
         counts = there.sum(axis=1)
         pt, eta, phi = particles[there].T
-        jet = _cluster(pt, eta, phi, counts, float(self.settings["radius"]), n_jets)
+        jet, bad = _cluster(pt, eta, phi, counts, float(self.settings["radius"]), n_jets)
+        pt = np.where(bad, np.nan, pt)
         order = np.flatnonzero(jet >= 0)
         order = order[np.lexsort((-pt[order], jet[order]))]
         n_constituents = np.bincount(jet[order], minlength=n_events * n_jets)
@@ -137,11 +138,11 @@ def _cluster(
     counts: NDArray[np.int64],
     radius: float,
     n_jets: int,
-) -> NDArray[np.int64]:
-    """The jet of each particle, ``event * n_jets + rank``; -1 for one in no leading jet.
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The jet of each particle, ``event * n_jets + rank``, -1 for one in no leading jet; and which are bad.
 
     In an event with a particle that is no real one (not finite, negative pt) nothing can be clustered: all
-    its particles go to the first jet, which then cannot be scored and is reported.
+    its particles go to the first jet, which the bad one keeps from being scored.
     """
     import awkward as ak
 
@@ -161,7 +162,7 @@ def _cluster(
     out = np.where(spoilt[event], event * n_jets, -1)
     used = np.flatnonzero(~spoilt[event])
     if not len(used):
-        return out
+        return out, bad
     n_used = np.where(spoilt, 0, counts)
     px, py, pz = pt[used] * np.cos(phi[used]), pt[used] * np.sin(phi[used]), pt[used] * np.sinh(eta[used])
     energy = pt[used] * np.cosh(eta[used])
@@ -180,4 +181,4 @@ def _cluster(
     place = used[ak.to_numpy(ak.flatten(chosen)) + np.repeat(start, size)]
     number = np.where(rank < n_jets, jet_event * n_jets + rank, -1)
     out[place] = np.repeat(number, size)
-    return out
+    return out, bad

@@ -73,6 +73,9 @@ class NanoAODReader(EventReader):
             weight, said = self._puppi(collection, table, branches, path)
             notes.append(f"constituents from {table}_*{said}")
             constituents = (*links, *particles, *([weight] if weight else []))
+        others = [c for c in _COLLECTIONS if c != collection and f"{c}_pt" in branches]
+        if others:
+            notes.append(f"other jets of the file: {', '.join(others)} (--collection {others[0]})")
         per_jet = jet_columns(tree, f"{collection}_")
         reference = f"{collection}_pt" if f"{collection}_pt" in per_jet else None
         return Plan(
