@@ -12,6 +12,7 @@ ORDER = [
     {"errors", "registry"},
     {"files", "kinematics", "samples", "presets", "distances"},
     {"jets"},
+    {"selection"},
     {"scores", "readers", "writers", "preprocessing", "evaluation", "adapters"},
     {"simulation", "inspection", "calibration", "plots", "hepdata", "gallery"},
     {"conditional"},

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from jetad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jetad.readers import ReadOptions
+    from jetad.selection import Selection
+
 __all__ = [
+    "Inputs",
     "ManyValues",
     "device_option",
     "figure_label",
     "force_option",
+    "input_options",
     "json_option",
     "label_options",
     "seed_option",
@@ -60,6 +69,99 @@ def figure_label(options: dict[str, Any]) -> Any:
     from jetad.plots import FigureLabel
 
     return FigureLabel(**{name: options.pop(name) for name in ("experiment", "label", "com", "lumi")})
+
+
+class Inputs(NamedTuple):
+    """How files are read: what `input_options` collects."""
+
+    options: ReadOptions  # for the functions of jetad.readers
+    select: str | None
+    max_jets: int | None
+
+    def selection(self) -> Selection | None:
+        """A fresh selection, whose cut flow begins at zero."""
+        from jetad.selection import Selection
+
+        return None if self.select is None else Selection(self.select)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is not the default, as JSON values."""
+        values = {**self.options, "select": self.select, "max_jets": self.max_jets}
+        if "mapping" in values:
+            from jetad.readers.mapping import load_mapping
+
+            values["mapping"] = load_mapping(self.options["mapping"]).model_dump(
+                mode="json", exclude_none=True
+            )
+        return {key: value for key, value in values.items() if value is not None}
+
+
+_INPUT_OPTIONS: tuple[Decorator, ...] = (
+    click.option("--reader", metavar="NAME", help="Format of the files; by content (see 'jetad readers')."),
+    click.option(
+        "--collection", metavar="NAME", help="Jets to read where events hold several kinds, such as Jet."
+    ),
+    click.option(
+        "--reader-option",
+        "reader_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Other option of the reader, such as use_puppi=no; repeatable.",
+    ),
+    click.option("--mapping", metavar="YAML", help="Which columns are what, for files of any layout."),
+    click.option(
+        "--units",
+        type=click.Choice(["GeV", "MeV"]),
+        help="Units of the file; MeV are converted.  [default: GeV, and what looks like MeV is refused]",
+    ),
+    click.option(
+        "--select", metavar="CUTS", help="Only jets that pass, such as 'jet_pt > 500 & abs(jet_eta) < 2'."
+    ),
+    click.option("--max-jets", type=click.IntRange(min=1), help="Stop after so many jets."),
+)
+
+
+def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that reads jets; the command gets them as ``inputs``."""
+
+    @functools.wraps(command)
+    def collected(
+        *args: Any,
+        reader: str | None,
+        collection: str | None,
+        reader_options: tuple[str, ...],
+        mapping: str | None,
+        units: str | None,
+        select: str | None,
+        max_jets: int | None,
+        **others: Any,
+    ) -> Any:
+        settings: dict[str, Any] = {} if collection is None else {"collection": collection}
+        for text in reader_options:
+            key, equals, value = text.partition("=")
+            if not equals or not key:
+                raise ConfigError(f"--reader-option {text}: is not KEY=VALUE")
+            settings[key] = value
+        options: ReadOptions = {}
+        if reader is not None:
+            options["reader"] = reader
+        if settings:
+            options["options"] = settings
+        if mapping is not None:
+            from jetad.readers.mapping import load_mapping
+
+            load_mapping(mapping)
+            options["mapping"] = mapping
+        if units is not None:
+            options["units"] = units
+        inputs = Inputs(options, select, max_jets)
+        inputs.selection()  # a mistake is found before any file is opened
+        return command(*args, inputs=inputs, **others)
+
+    decorated: Callable[..., Any] = collected
+    for option in reversed(_INPUT_OPTIONS):
+        decorated = option(decorated)
+    return decorated
 
 
 class ManyValues(click.Command):

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
-from .errors import OutputError
+from .errors import InputError, OutputError
 from .files import atomic_output
 from .jets import Jets
-from .readers import FileSummary, describe, iterate
+from .readers import FileSummary, ReadOptions, describe, iterate
+from .selection import Selection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,6 +70,7 @@ class Inspection:
         padding_fraction: Fraction of slots that are padding; ``None`` for jagged files.
         warnings: What the user should know, in words.
         hashes: Distinct hashes of the jets, sorted; 8 bytes a jet, the only thing that grows with the file.
+        has_constituents: False where the file holds only jet momenta or images.
     """
 
     summary: FileSummary
@@ -82,6 +85,7 @@ class Inspection:
     padding_fraction: float | None
     warnings: tuple[str, ...]
     hashes: NDArray[np.uint64] = dataclasses.field(repr=False)
+    has_constituents: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: plain numbers, ``None`` for what is not finite."""
@@ -93,6 +97,8 @@ class Inspection:
             "dataset": s.dataset,
             "n_jets": self.n_jets,
             "units": s.units,
+            "n_entries": s.n_entries,
+            "notes": list(s.notes),
             "columns": s.columns,
             "n_slots": s.n_slots,
             "truth": list(s.truth),
@@ -118,6 +124,8 @@ class Inspection:
 class _Totals:
     """Running sums over the pieces of a file."""
 
+    reference_pt: str = "jet_pt_file"
+    has_constituents: bool = True
     n_jets: int = 0
     n_not_finite: int = 0
     n_empty: int = 0
@@ -133,21 +141,24 @@ class _Totals:
 
     def add(self, jets: Jets, n_slots: int | None) -> None:
         self.n_jets += len(jets)
-        self.n_empty += int((jets.n_constituents == 0).sum())
-        self.n_not_finite += int((jets.sum_over_constituents(~_finite(jets)) > 0).sum())
+        self.has_constituents = jets.has_constituents
+        if jets.has_constituents:
+            self.n_empty += int((jets.n_constituents == 0).sum())
+        self.n_not_finite += int(_not_finite(jets).sum())
         self.n_unsorted += _count_unsorted(jets)
         self.n_filled += int(jets.n_constituents.sum())
         if n_slots is not None:
             self.n_full += int((jets.n_constituents >= n_slots).sum())
-        self.hashes.append(jet_hashes(jets)[jets.n_constituents > 0])
+        hashes = jet_hashes(jets)
+        self.hashes.append(hashes[jets.n_constituents > 0] if jets.has_constituents else hashes)
         if jets.labels is not None:
             counts = np.bincount(np.clip(jets.labels, -1, 1) + 1, minlength=3)
             self.labels = counts if self.labels is None else self.labels + counts
         with np.errstate(all="ignore"):
             for name in _QUANTITIES:
                 self._add_moments(name, np.asarray(getattr(jets, name), dtype=np.float64))
-            if "jet_pt_file" in jets.observables:
-                ratio = jets.observables["jet_pt_file"] / jets.jet_pt
+            if jets.has_constituents and self.reference_pt in jets.observables:
+                ratio = jets.observables[self.reference_pt] / jets.jet_pt
                 ratio = ratio[np.isfinite(ratio)]
                 if len(ratio):
                     self.pt_ratios.append(float(np.median(ratio)))
@@ -164,16 +175,30 @@ class _Totals:
             ]
 
 
-def inspect_file(path: str | Path, *, reader: str | None = None, step: int = 20_000) -> Inspection:
-    """Read a file once, in pieces, and say what is in it.
+def inspect_file(
+    path: str | Path,
+    *,
+    step: int = 20_000,
+    select: Selection | None = None,
+    max_jets: int | None = None,
+    **options: Unpack[ReadOptions],
+) -> Inspection:
+    """Read a file once, in pieces, and say what is in it: of all jets, or those that pass ``select``.
 
     Raises:
         InputError: if it cannot be read. Momenta in MeV are a warning here.
     """
-    summary = describe(path, reader=reader)
-    totals = _Totals()
-    for jets in iterate(path, reader=summary.reader, step=step, check_units=False):
-        totals.add(jets, summary.n_slots)
+    summary = describe(path, **options)
+    totals = _Totals(reference_pt=summary.reference_pt or "jet_pt_file")
+    options = {**options, "reader": summary.reader}
+    n_read = 0
+    for jets in iterate(path, step=step, check_units=False, **options):
+        if max_jets is not None:
+            jets = jets[: max(max_jets - n_read, 0)]
+        n_read += len(jets)
+        totals.add(jets if select is None else select(jets, str(path)), summary.n_slots)
+        if n_read == max_jets:
+            break
     hashes = np.concatenate(totals.hashes) if totals.hashes else np.zeros(0, dtype=np.uint64)
     distinct = np.unique(hashes)
     spreads = {}
@@ -197,6 +222,7 @@ def inspect_file(path: str | Path, *, reader: str | None = None, step: int = 20_
         padding_fraction=1 - totals.n_filled / n_slots if n_slots else None,
         warnings=(),
         hashes=distinct,
+        has_constituents=totals.has_constituents,
     )
     return dataclasses.replace(result, warnings=(*summary.warnings, *_warnings(result, totals.pt_ratios)))
 
@@ -206,7 +232,8 @@ def _warnings(found: Inspection, pt_ratios: Sequence[float]) -> Iterable[str]:
         return f"{n} jet{'s' if n != 1 else ''} of {found.n_jets}"
 
     if found.n_not_finite:
-        yield f"{jets(found.n_not_finite)} with NaN or infinite constituents: their score will be NaN"
+        what = "constituents" if found.has_constituents else "momenta or pixels"
+        yield f"{jets(found.n_not_finite)} with NaN or infinite {what}: their score will be NaN"
     if found.n_empty:
         yield f"{jets(found.n_empty)} without constituents: their score will be NaN"
     if found.n_duplicates:
@@ -239,9 +266,13 @@ def find_overlaps(inspections: Sequence[Inspection]) -> list[Overlap]:
 def jet_hashes(jets: Jets) -> NDArray[np.uint64]:
     """64-bit hash of the (pt, eta, phi) bits of a jet's constituents, ``(n_jets,)``; 0 for an empty jet.
 
+    Where the file has none, of the jet's pixels or of its stored momentum and observables.
+
     Sum modulo 2^64 of a mixed word per constituent, so that a jet with re-sorted constituents is the
     same jet. Chance collisions: n^2 / 2^65, about 1e-7 for a million jets.
     """
+    if not jets.has_constituents:
+        return _row_hashes(jets)
     # + 0.0 turns -0.0 into 0.0
     pt, eta, phi = (
         (v + np.float32(0)).view(np.uint32).astype(np.uint64) for v in (jets.pt, jets.eta, jets.phi)
@@ -254,6 +285,20 @@ def jet_hashes(jets: Jets) -> NDArray[np.uint64]:
     return hashes
 
 
+def _row_hashes(jets: Jets) -> NDArray[np.uint64]:
+    """Of numbers in a fixed order: each word is mixed with what came before."""
+    columns: list[NDArray[Any]] = []
+    if jets.jet_momenta is not None:
+        columns.extend(jets.jet_momenta.T)
+    if jets.images is not None:
+        columns.extend(jets.images.reshape(len(jets), -1).T)
+    hashes = np.full(len(jets), 1, dtype=np.uint64)
+    for values in columns:
+        word = (values + np.float32(0)).astype(np.float32).view(np.uint32).astype(np.uint64)
+        hashes = _mix(hashes ^ word)
+    return hashes
+
+
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): an input bit flips half of the output."""
     x = (x + np.uint64(0x9E3779B97F4A7C15)) & np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -261,6 +306,15 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: NDArray[np.uint64] = x ^ (x >> np.uint64(31))
     return mixed
+
+
+def _not_finite(jets: Jets) -> NDArray[np.bool_]:
+    """Jets with a NaN or an infinity among their constituents, pixels or stored momentum, ``(n_jets,)``."""
+    bad: NDArray[np.bool_] = jets.sum_over_constituents(~_finite(jets)) > 0
+    for values in (jets.jet_momenta, jets.images):
+        if values is not None:
+            bad |= ~np.isfinite(values.reshape(len(jets), -1)).all(axis=1)
+    return bad
 
 
 def _finite(jets: Jets) -> NDArray[np.bool_]:
@@ -278,7 +332,7 @@ def _count_unsorted(jets: Jets) -> int:
 # --- the picture ---------------------------------------------------------------------------------
 
 
-def draw_mean_images(paths: Sequence[str | Path], *, reader: str | None = None) -> Figure:
+def draw_mean_images(paths: Sequence[str | Path], **options: Unpack[ReadOptions]) -> Figure:
     """The mean jet image of each file, logarithmic in colour, from its first 20 000 jets.
 
     Jets that cannot be imaged are left out; a file without any other gets an empty panel.
@@ -290,27 +344,40 @@ def draw_mean_images(paths: Sequence[str | Path], *, reader: str | None = None) 
 
     images = JetImages()
     config = images.config
-    half = config.n_eta * config.pixel_eta / 2, config.n_phi * config.pixel_phi / 2
+    window = config.n_eta * config.pixel_eta / 2, config.n_phi * config.pixel_phi / 2
     n_columns = min(len(paths), 4)
     n_rows = -(-len(paths) // n_columns)
     figure = Figure(figsize=(4.6 * n_columns, 4.4 * n_rows), layout="constrained")
     for i, path in enumerate(paths):
-        total = np.zeros((config.n_eta, config.n_phi))
+        total: NDArray[np.float64] | float = 0.0
         n_jets = n_read = 0
-        for jets in iterate(path, reader=reader, step=4000, check_units=False):
+        half = window
+        for jets in iterate(path, step=4000, check_units=False, **options):
             n_read += len(jets)
-            jets = jets[jets.n_constituents > 0]
-            if not len(jets):
-                continue
-            x = images.transform(jets)[:, 0]
+            if jets.images is None:
+                jets = jets[jets.n_constituents > 0] if jets.has_constituents else jets
+                try:
+                    x: NDArray[Any] = images.transform(jets)[:, 0]
+                except InputError as error:
+                    raise InputError(f"{path}: {error}") from error
+            else:
+                x = _unit_sum(jets.images)
+                half = x.shape[1] / 2, x.shape[2] / 2
             good = np.isfinite(x).all(axis=(1, 2))
-            total += x[good].sum(axis=0, dtype=np.float64)
+            total = total + x[good].sum(axis=0, dtype=np.float64)
             n_jets += int(good.sum())
             if n_read >= _MAX_IMAGES:
                 break
-        mean = total / max(n_jets, 1)
+        if n_read == 0:
+            total = np.zeros((config.n_eta, config.n_phi))
+        mean = np.asarray(total) / max(n_jets, 1)
         axes = figure.add_subplot(n_rows, n_columns, i + 1)
-        axes.set(xlabel=r"$\eta'$", ylabel=r"$\phi'$", title=f"{Path(path).name} ({n_jets} jets)")
+        in_pixels = "" if half == window else " [pixels]"
+        axes.set(
+            xlabel=rf"$\eta'${in_pixels}",
+            ylabel=rf"$\phi'${in_pixels}",
+            title=f"{Path(path).name} ({n_jets} jets)",
+        )
         if mean.max() > 0:
             lowest = max(mean[mean > 0].min(), mean.max() * 1e-5)
             shown = axes.imshow(
@@ -324,8 +391,16 @@ def draw_mean_images(paths: Sequence[str | Path], *, reader: str | None = None) 
     return figure
 
 
+def _unit_sum(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Ready-made images, their channels added and their sum set to one, ``(n_jets, n_eta, n_phi)``."""
+    with np.errstate(all="ignore"):
+        x = images.sum(axis=1, dtype=np.float64)
+        unit: NDArray[np.float64] = x / x.sum(axis=(1, 2), keepdims=True)
+    return unit
+
+
 def save_mean_images(
-    paths: Sequence[str | Path], output: str | Path, *, reader: str | None = None, force: bool = False
+    paths: Sequence[str | Path], output: str | Path, *, force: bool = False, **options: Unpack[ReadOptions]
 ) -> None:
     """Draw the mean image of each file into ``output``; the suffix chooses the kind (.png, .pdf, .svg).
 
@@ -339,4 +414,4 @@ def save_mean_images(
     if kind not in kinds:
         raise OutputError(f"{output}: no figure of kind '.{kind}'; use one of: {', '.join(sorted(kinds))}")
     with atomic_output(output, force=force) as temporary:
-        draw_mean_images(paths, reader=reader).savefig(temporary, format=kind, dpi=150)
+        draw_mean_images(paths, **options).savefig(temporary, format=kind, dpi=150)

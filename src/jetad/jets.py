@@ -40,6 +40,10 @@ class Jets:
         entry: Row or event of the input file, ``(n_jets,)`` int64; 0, 1, ... by default.
         position: Position of the jet inside its entry, ``(n_jets,)`` int32; 0 by default.
         observables: Further numbers per jet by name, each ``(n_jets,)``.
+        jet_momenta: (pt, eta, phi, mass) of each jet [GeV, rad], ``(n_jets, 4)`` float32, where the file
+            stores jets without constituents; ``None`` where they are summed from the constituents.
+        images: Ready-made jet images, ``(n_jets, n_channels, n_eta, n_phi)`` float32, where the file
+            holds those instead of constituents.
 
     Raises:
         InputError: if the arrays do not fit together.
@@ -60,6 +64,8 @@ class Jets:
     entry: NDArray[np.int64] = None  # type: ignore[assignment]
     position: NDArray[np.int32] = None  # type: ignore[assignment]
     observables: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    jet_momenta: NDArray[np.float32] | None = None
+    images: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -84,6 +90,17 @@ class Jets:
             if value is not None:
                 put(self, name, self._per_jet(name, value, dtype))
         put(self, "observables", {k: self._per_jet(k, v, None) for k, v in self.observables.items()})
+        for name, shape in (("jet_momenta", "(n_jets, 4)"), ("images", "(n_jets, n_channels, n_eta, n_phi)")):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            array = np.ascontiguousarray(value, dtype=np.float32)
+            fits = array.shape[1:] == (4,) if name == "jet_momenta" else array.ndim == 4
+            if len(array) != len(self) or not fits:
+                raise InputError(f"'{name}' of {len(self)} jets must be {shape}, found {array.shape}")
+            if n_total:
+                raise InputError(f"jets have either constituents or '{name}', not both")
+            put(self, name, array)
 
     def _per_jet(self, name: str, value: ArrayLike, dtype: Any) -> NDArray[Any]:
         array = np.asarray(value, dtype=dtype)
@@ -128,6 +145,14 @@ class Jets:
         flat = np.concatenate(rows) if rows else np.zeros((0, 4), dtype=np.float32)
         offsets = np.cumsum([0] + [len(row) for row in rows])
         return cls(pt=flat[:, 0], eta=flat[:, 1], phi=flat[:, 2], mass=flat[:, 3], offsets=offsets, **fields)
+
+    @classmethod
+    def without_constituents(cls, n_jets: int, **fields: Any) -> Jets:
+        """Jets of a file that stores only ``jet_momenta`` or ``images``; ``fields`` as in the class."""
+        none = np.zeros(0, dtype=np.float32)
+        return cls(
+            pt=none, eta=none, phi=none, mass=none, offsets=np.zeros(n_jets + 1, dtype=np.int64), **fields
+        )
 
     def to_awkward(self) -> ak.Array:
         """Constituents as an awkward array of records ``pt, eta, phi, mass``, one list per jet."""
@@ -174,16 +199,26 @@ class Jets:
             entry=self.entry[index],
             position=self.position[index],
             observables={k: v[index] for k, v in self.observables.items()},
+            jet_momenta=None if self.jet_momenta is None else self.jet_momenta[index],
+            images=None if self.images is None else self.images[index],
         )
 
     @staticmethod
     def concatenate(parts: Iterable[Jets]) -> Jets:
-        """Several collections as one, in order; truth, weights, observables stay where all have them."""
+        """Several collections as one, in order; truth, weights, observables stay where all have them.
+
+        Raises:
+            InputError: if some have constituents and others do not.
+        """
         parts = list(parts)
         if not parts:
             return Jets.from_lists([])
         if len(parts) == 1:
             return parts[0]
+        if len({p.has_constituents for p in parts}) > 1:
+            raise InputError("jets with constituents and jets without cannot be one data set")
+        if len({None if p.images is None else p.images.shape[1:] for p in parts}) > 1:
+            raise InputError("jet images of different sizes cannot be one data set")
         starts = np.cumsum([0] + [len(p.pt) for p in parts])
         offsets = np.concatenate([[0]] + [p.offsets[1:] + s for p, s in zip(parts, starts, strict=False)])
 
@@ -195,13 +230,35 @@ class Jets:
         return Jets(
             **{
                 name: joined(name)
-                for name in (*_CONSTITUENT_FIELDS, "labels", "weights", "entry", "position")
+                for name in (
+                    *_CONSTITUENT_FIELDS,
+                    "labels",
+                    "weights",
+                    "entry",
+                    "position",
+                    "jet_momenta",
+                    "images",
+                )
             },
             offsets=offsets,
             observables={k: np.concatenate([p.observables[k] for p in parts]) for k in names},
         )
 
+    def in_gev(self) -> Jets:
+        """These jets with momenta divided by 1000, from MeV; observables stay as the file has them."""
+        scaled = self.jet_momenta
+        if scaled is not None:
+            scaled = scaled * np.array([1e-3, 1, 1, 1e-3], dtype=np.float32)
+        return dataclasses.replace(
+            self, pt=self.pt * np.float32(1e-3), mass=self.mass * np.float32(1e-3), jet_momenta=scaled
+        )
+
     # --- jet quantities ---------------------------------------------------------------------------
+
+    @property
+    def has_constituents(self) -> bool:
+        """False for jets of a file that stores only jet momenta or images."""
+        return self.jet_momenta is None and self.images is None
 
     @property
     def n_constituents(self) -> NDArray[np.int64]:
@@ -221,6 +278,9 @@ class Jets:
 
     @cached_property
     def _four_momentum(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        if self.jet_momenta is not None:
+            pt, eta, phi, mass = np.ascontiguousarray(self.jet_momenta.T)
+            return pt, eta, phi, mass
         total = [self.sum_over_constituents(v) for v in cartesian(self.pt, self.eta, self.phi, self.mass)]
         pt, eta, phi, mass = cylindrical(*total)
         empty = self.n_constituents == 0
@@ -228,7 +288,10 @@ class Jets:
 
     @property
     def jet_pt(self) -> NDArray[np.float32]:
-        """Jet pT [GeV] from the summed four-momentum, ``(n_jets,)``; NaN for an empty jet."""
+        """Jet pT [GeV] from the summed four-momentum, ``(n_jets,)``; NaN for an empty jet.
+
+        Where the file stores jets without constituents, as it stores them.
+        """
         return self._four_momentum[0]
 
     @property

@@ -80,7 +80,8 @@ _KNOWN = {
     "wnae": (
         Reference(
             "CMS:2025wnae", ("CMS Collaboration",),
-            "Wasserstein normalized autoencoder for anomaly detection", 2025, arxiv="2510.02168", used_for="Wasserstein normalized autoencoder",
+            "Wasserstein normalized autoencoder for anomaly detection", 2025, arxiv="2510.02168",
+            used_for="Wasserstein normalized autoencoder",
         ),
     ),
     "mpdr-s": (_MPDR,),

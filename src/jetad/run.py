@@ -247,12 +247,22 @@ def collect_provenance(command: list[str], inputs: list[Path], seed: int, device
         "platform": platform.platform(),
         "packages": {name: importlib.metadata.version(name) for name in packages},
         "command": command,
-        "inputs": [{"path": str(p), "size": p.stat().st_size, "sha256": file_hash(p)} for p in inputs],
+        "inputs": [_input(p) for p in inputs],
         "seed": seed,
         "device": device,
         "git": _git_state(),
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def _input(path: Path) -> dict[str, Any]:
+    """Size and content of an input; a remote file is known by its name only."""
+    from .readers.base import remote_url, split_path
+
+    if remote_url(path) is not None:
+        return {"path": str(path), "size": None, "sha256": None}
+    file, _ = split_path(path)  # without the tree
+    return {"path": str(path), "size": file.stat().st_size, "sha256": file_hash(file)}
 
 
 def file_hash(path: Path) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,26 +48,32 @@ def damage(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(raw)
 
 
-def outcome(path: Path) -> str:
+def outcome(path: Path, **options: Any) -> str:
     """``"refused"`` for a JetadError, else ``"read"``; anything else escapes."""
     try:
-        n_jets = count(path)
-        lengths, entries = [], []
-        for jets in iterate(path, step=7):
+        n_jets = count(path, **options)
+        lengths, places = [], []
+        for jets in iterate(path, step=7, **options):
             lengths.append(len(jets))
-            entries.extend(jets.entry.tolist())
+            places.extend(zip(jets.entry.tolist(), jets.position.tolist(), strict=True))
             if len(lengths) > 100_000:
                 raise AssertionError(f"{path}: more jets than such a small file can hold ({n_jets})")
     except JetadError as error:
         if "\n" in str(error) or len(str(error)) > 1500:
             raise AssertionError(f"not one sentence: {error}") from error
         return "refused"
-    if entries != list(range(n_jets)) or any(n != 7 for n in lengths[:-1]):
+    # rows or events in order, none left out; in an event, jets 0, 1, ...
+    first = [entry for entry, position in places if position == 0]
+    running = all(b == (a[0], a[1] + 1) or (b[1] == 0 and b[0] > a[0]) for a, b in itertools.pairwise(places))
+    one_each = len(first) < n_jets or first == list(range(n_jets))
+    if len(places) != n_jets or not running or not one_each or any(n != 7 for n in lengths[:-1]):
         raise AssertionError(f"{path}: {n_jets} promised, pieces {lengths}")
     return "read"
 
 
-def run_cases(originals: list[bytes], suffixes: list[str], seeds: range, folder: Path) -> Counter[str]:
+def run_cases(
+    originals: list[bytes], suffixes: list[str], seeds: range, folder: Path, **options: Any
+) -> Counter[str]:
     """Damage and read one file per seed, and keep the file that breaks a reader.
 
     Raises:
@@ -79,10 +87,10 @@ def run_cases(originals: list[bytes], suffixes: list[str], seeds: range, folder:
         path.write_bytes(damage(originals[which], rng))
         began = time.monotonic()
         try:
-            results[outcome(path)] += 1
+            results[outcome(path, **options)] += 1
             if seed % 10 == 0:
                 with contextlib.suppress(JetadError):
-                    inspect_file(path)
+                    inspect_file(path, **options)
         except Exception as error:
             raise AssertionError(f"seed {seed}, {path}: {type(error).__name__}: {error}") from error
         if time.monotonic() - began > 20:
@@ -92,8 +100,12 @@ def run_cases(originals: list[bytes], suffixes: list[str], seeds: range, folder:
 
 
 def main(folder: str, first: str, last: str) -> None:
-    """Damage the files of ``folder``; any crash or memory beyond 4 GB fails the process."""
+    """Damage the files of ``folder``; any crash or memory beyond 4 GB fails the process.
+
+    ``options.json`` there, if any, says how files are read: name -> options.
+    """
     import faulthandler
+    import json
     import resource
     import warnings
 
@@ -101,10 +113,18 @@ def main(folder: str, first: str, last: str) -> None:
     faulthandler.dump_traceback_later(3600, exit=True)
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
     warnings.simplefilter("error")
-    files = sorted(p for p in Path(folder).iterdir() if p.is_file())
-    originals, suffixes = [p.read_bytes() for p in files], [p.suffix for p in files]
+    listed = Path(folder) / "options.json"
+    options = json.loads(listed.read_text()) if listed.exists() else {}
+    results: Counter[str] = Counter()
+    groups: dict[str, list[Path]] = {}
+    for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and p != listed):
+        groups.setdefault(json.dumps(options.get(path.name, {}), sort_keys=True), []).append(path)
     with tempfile.TemporaryDirectory() as scratch:
-        print(dict(run_cases(originals, suffixes, range(int(first), int(last)), Path(scratch))))
+        for number, (how, files) in enumerate(groups.items()):
+            seeds = range(int(first) + number, int(last), len(groups))
+            originals, suffixes = [p.read_bytes() for p in files], [p.suffix for p in files]
+            results += run_cases(originals, suffixes, seeds, Path(scratch), **json.loads(how))
+    print(dict(results))
 
 
 if __name__ == "__main__":

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from typing import TYPE_CHECKING
 
 import click
 
-from jetad.readers import READERS
-from jetad_cli.options import force_option, json_option
+from jetad_cli.options import Inputs, force_option, input_options, json_option
 
 if TYPE_CHECKING:
     from jetad.inspection import Inspection
 
 __all__ = ["command"]
+
+_MAX_FAMILIES = 40  # column names shown
 
 _ROWS = {
     "jet_pt": "jet pT [GeV]",
@@ -28,16 +30,23 @@ _ROWS = {
 @click.command("inspect")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--plot", metavar="FIG", help="Draw the mean jet image of each file (.png, .pdf, .svg).")
-@click.option(
-    "--reader", type=click.Choice(list(READERS)), help="Format of the files; found from their content."
-)
+@click.option("--suggest-mapping", is_flag=True, help="Print a first --mapping for the file and stop.")
+@input_options
 @force_option
 @json_option()
-def command(files: tuple[str, ...], plot: str | None, reader: str | None, force: bool, as_json: bool) -> None:
+def command(
+    files: tuple[str, ...],
+    plot: str | None,
+    suggest_mapping: bool,
+    inputs: Inputs,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Show what is in files of jets: format, counts, columns, units, ranges, and what could go wrong.
 
-    FILE may be a pattern, or name a tree or dataset: file.root:tree. With several files, jets that stand
-    in two of them are reported.
+    FILE may be a pattern, name a tree or dataset (file.root:tree), or be a list of files (@files.txt).
+    With several files, jets that stand in two of them are reported. With --select, what is shown is of the
+    jets that pass, with the cut flow.
     """
     from jetad.files import check_output
     from jetad.inspection import find_overlaps, inspect_file, save_mean_images
@@ -46,16 +55,35 @@ def command(files: tuple[str, ...], plot: str | None, reader: str | None, force:
     if plot:
         check_output(plot, force=force)
     paths = expand(files)
-    found = [inspect_file(path, reader=reader) for path in paths]
+    if suggest_mapping:
+        from jetad.readers.mapping import suggest_mapping as suggest
+
+        if len(paths) > 1:
+            raise click.UsageError("--suggest-mapping takes one file")
+        click.echo(suggest(paths[0]), nl=False)
+        return
+    selections = [inputs.selection() for _ in paths]
+    found = [
+        inspect_file(path, select=selection, max_jets=inputs.max_jets, **inputs.options)
+        for path, selection in zip(paths, selections, strict=True)
+    ]
     overlaps = find_overlaps(found)
     if plot:
-        save_mean_images(paths, plot, reader=reader, force=force)
+        save_mean_images(paths, plot, force=force, **inputs.options)
         click.echo(f"wrote {plot}", err=True)
     if as_json:
-        result = {"files": [f.to_dict() for f in found], "overlaps": [o._asdict() for o in overlaps]}
+        files_found = [f.to_dict() for f in found]
+        for entry, selection in zip(files_found, selections, strict=True):
+            if selection is not None:
+                entry["cut_flow"] = [step._asdict() for step in selection.flow.steps]
+        result = {"files": files_found, "overlaps": [o._asdict() for o in overlaps]}
         click.echo(json.dumps(result, indent=2, allow_nan=False))
         return
-    click.echo("\n\n".join(_text(f) for f in found))
+    pages = []
+    for f, selection in zip(found, selections, strict=True):
+        flow = "" if selection is None else "\n" + textwrap.indent(str(selection.flow), "  ")
+        pages.append(_text(f) + flow)
+    click.echo("\n\n".join(pages))
     if len(found) > 1:
         click.echo("\njets in two files")
         for first, second, n_jets in overlaps:
@@ -69,8 +97,10 @@ def _text(found: Inspection) -> str:
     summary = found.summary
     facts = {
         "format": f"{summary.reader}, {summary.container}, '{summary.dataset}'",
-        "jets": str(found.n_jets),
-        "units": f"{summary.units} (guessed from the jet pT)",
+        "jets": str(found.n_jets)
+        if summary.n_entries is None
+        else f"{found.n_jets} in {summary.n_entries} events",
+        "units": summary.units if "from" in summary.units else f"{summary.units} (guessed from the jet pT)",
         "columns": _collapsed(summary.columns),
     }
     if found.labels is not None:
@@ -89,6 +119,7 @@ def _text(found: Inspection) -> str:
     lines.append(f"  {'':<14}  {'min':>11} {'mean':>11} {'max':>11}")
     for name, title in _ROWS.items():
         lines.append(f"  {title:<14}  " + " ".join(f"{value:>11.5g}" for value in found.spreads[name]))
+    lines += [f"  note: {text}" for text in summary.notes]
     lines += [f"  warning: {text}" for text in found.warnings]
     return "\n".join(lines)
 
@@ -101,4 +132,6 @@ def _collapsed(columns: dict[str, str]) -> str:
             name
         )
     shown = [names[0] if len(names) < 3 else f"{names[0]} ... {names[-1]}" for names in families.values()]
+    if len(shown) > _MAX_FAMILIES:
+        shown = [*shown[:_MAX_FAMILIES], f"... ({len(shown) - _MAX_FAMILIES} more; --json lists all)"]
     return f"{len(columns)}: {', '.join(shown)}"

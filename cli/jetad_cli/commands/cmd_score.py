@@ -9,7 +9,7 @@ import click
 
 from jetad.errors import ConfigError, JetadError
 
-from ..options import device_option, force_option, json_option
+from ..options import Inputs, device_option, force_option, input_options, json_option
 
 __all__ = ["command"]
 
@@ -20,8 +20,10 @@ def _outputs(inputs: list[Path], output: Path | None, share: tuple[int, int]) ->
     """One score file per input: beside the user, the kind of the input, unless -o says otherwise."""
     part = "" if share == (0, 1) else f".part-{share[0] + 1}-of-{share[1]}"
 
+    from jetad.readers.base import split_path
+
     def name(path: Path) -> str:
-        plain = Path(str(path).split(":", 1)[0]) if not path.exists() else path
+        plain = split_path(path)[0]
         suffix = plain.suffix if plain.suffix in (".root", ".h5") else ".h5"
         return f"{plain.stem}.scores{part}{suffix}"
 
@@ -67,12 +69,7 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option(
     "--keep", multiple=True, metavar="COLUMN", help="Column of the input to carry along; repeatable."
 )
-@click.option(
-    "--select",
-    metavar="CUTS",
-    help="Score only jets that pass, such as 'jet_pt > 500 & jet_mass > 50'; the others are counted.",
-)
-@click.option("--max-jets", type=click.IntRange(min=1), help="Only so many jets of each file.")
+@input_options
 @click.option(
     "--working-point",
     "working_points",
@@ -81,7 +78,6 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     metavar="EPS",
     help="Flag jets that pass this background efficiency: 0.001 makes the column pass_0p001. Repeatable.",
 )
-@click.option("--reader", help="Force a reader (see 'jetad readers').")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads of each process."
@@ -114,10 +110,8 @@ def command(
     run_dirs: tuple[Path, ...],
     output: Path | None,
     keep: tuple[str, ...],
-    select: str | None,
-    max_jets: int | None,
+    inputs: Inputs,
     working_points: tuple[float, ...],
-    reader: str | None,
     jobs: int,
     threads: int,
     share: tuple[int, int],
@@ -144,10 +138,10 @@ def command(
 
     runs = [find_run(path) for path in run_dirs or (None,)]
     broken: dict[Path, InputError] = {}
-    inputs = expand(files, broken=broken)
-    if len(broken) == 1 and not inputs:
+    paths = expand(files, broken=broken)
+    if len(broken) == 1 and not paths:
         raise next(iter(broken.values()))
-    outputs = _outputs([*inputs, *broken], output, share)
+    outputs = _outputs([*paths, *broken], output, share)
     if not run_dirs:
         click.echo(f"using {runs[0].path}", err=True)
 
@@ -161,10 +155,10 @@ def command(
     torch.set_num_threads(threads)
     request = Request(
         keep=keep,
-        select=select,
-        max_jets=max_jets,
+        select=inputs.select,
+        max_jets=inputs.max_jets,
         working_points=working_points,
-        options={} if reader is None else {"reader": reader},
+        options=dict(inputs.options),
         copy=copy,
         rntuple=output_format == "rntuple",
         chunk=chunk,

@@ -9,7 +9,7 @@ import click
 
 from jetad.errors import ConfigError
 
-from ..options import ManyValues, device_option, force_option
+from ..options import Inputs, ManyValues, device_option, force_option, input_options
 
 __all__ = ["command"]
 
@@ -61,6 +61,7 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     show_default=True,
     help="CPU threads; the default networks are small and fastest on one.",
 )
+@input_options
 @click.option("--print-config", is_flag=True, help="Print the resolved configuration and stop.")
 @device_option
 @force_option
@@ -76,6 +77,7 @@ def command(
     monitor: tuple[str, ...],
     threads: int,
     print_config: bool,
+    inputs: Inputs,
     device: str,
     force: bool,
 ) -> None:
@@ -125,12 +127,19 @@ def command(
     paths = readers.expand(background)
     monitors = {name: readers.expand([path])[0] for name, path in _monitors(monitor).items()}
     check_no_overlap(paths, monitors)
-    jets = readers.read(paths)
-    watched = {name: readers.read([path]) for name, path in monitors.items()}
+    selection = inputs.selection()
+    jets = readers.read(paths, max_jets=inputs.max_jets, select=selection, **inputs.options)
+    if selection is not None:
+        click.echo(str(selection.flow), err=True)
+    watched = {
+        name: readers.read([path], select=inputs.selection(), **inputs.options)
+        for name, path in monitors.items()
+    }
     with stop_signals() as stop:
         run = prepare_run(
-            config, paths, output=output, command=["jetad", *sys.argv[1:]], device=device, force=force
-        )
+            config, paths, output=output, command=["jetad", *sys.argv[1:]], device=device, force=force,
+            reading=inputs.to_dict(),
+        )  # fmt: skip
         click.echo(f"training '{config.method}' on {len(jets)} jets in {run.path}", err=True)
         with TrainingProgress() as progress:
             train(run, jets, monitor=watched, device=device, stop=stop, progress=progress)

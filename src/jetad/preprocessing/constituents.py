@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
 
+from ..errors import InputError
 from ..jets import Jets
 from .images import align
 
@@ -53,6 +54,8 @@ class JetConstituents:
 
     def transform(self, jets: Jets) -> NDArray[np.float32]:
         c = self.config
+        if not jets.has_constituents:
+            raise InputError("the jets have no constituents; use a detector of features of the file")
         eta, phi, valid = align(jets, rotate=c.rotate, flip=c.flip)
         jet = jets.jet_index
         pt = np.where(valid[jet], jets.pt, 0).astype(np.float64)

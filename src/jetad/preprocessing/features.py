@@ -12,10 +12,10 @@ from typing_extensions import Self
 
 from ..errors import InputError
 from ..jets import Jets
-from ..registry import resolve
+from ..registry import closest_first, resolve
 from .images import align
 
-__all__ = ["OBSERVABLES", "FeatureConfig", "JetFeatures", "observable"]
+__all__ = ["COLUMN", "OBSERVABLES", "FeatureConfig", "JetFeatures", "observable"]
 
 # name -> what it is; z = pt / sum of pt, distances to the pT-weighted centroid, (eta', phi') as in the image
 OBSERVABLES = {
@@ -28,7 +28,15 @@ OBSERVABLES = {
     "lha": "sum z sqrt(r / 0.8), Les Houches angularity",
     "ptd": "sqrt(sum z^2)",
     "leading_fraction": "largest z",
+    "pt": "transverse momentum [GeV]",
+    "eta": "pseudorapidity",
 }
+
+# observables that are known for jets without constituents, too
+_OF_THE_JET = ("mass", "mass_over_pt", "pt", "eta")
+
+#: A column of the file as an observable: ``file:FatJet_tau1``.
+COLUMN = "file:"
 
 
 class FeatureConfig(BaseModel):
@@ -40,19 +48,28 @@ class FeatureConfig(BaseModel):
     observables: tuple[str, ...] = Field(
         ("major_axis", "minor_axis", "n_constituents"),
         min_length=1,
-        description=f"any of {', '.join(OBSERVABLES)}",
+        description=f"any of {', '.join(OBSERVABLES)}, or file:COLUMN for a column of the file",
     )
 
     @field_validator("observables")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
+            if name.startswith(COLUMN) and len(name) > len(COLUMN):
+                continue
             resolve(OBSERVABLES, name, "observable")
         return value
 
 
 def observable(jets: Jets, names: tuple[str, ...]) -> NDArray[np.float64]:
-    """Observables by name, ``(n_jets, len(names))``; NaN for jets that cannot be described."""
+    """Observables by name, ``(n_jets, len(names))``; NaN for jets that cannot be described.
+
+    Raises:
+        InputError: for a column that the file does not have, or an observable that needs constituents
+            where there are none.
+    """
+    if any(name not in OBSERVABLES or not jets.has_constituents for name in names):
+        return np.stack([_one(jets, name) for name in names], axis=1)
     eta, phi, valid = align(jets)
     jet, summed = jets.jet_index, jets.sum_over_constituents
     pt = np.where(valid[jet], jets.pt, 0).astype(np.float64)
@@ -75,10 +92,34 @@ def observable(jets: Jets, names: tuple[str, ...]) -> NDArray[np.float64]:
         "lha": lambda: summed(z * np.sqrt(r / 0.8)),
         "ptd": lambda: np.sqrt(summed(z * z)),
         "leading_fraction": largest_z,
+        "pt": lambda: jets.jet_pt.astype(np.float64),
+        "eta": lambda: jets.jet_eta.astype(np.float64),
     }
     columns = np.stack([compute[name]() for name in names], axis=1)
     columns[~valid] = np.nan
     return columns
+
+
+def _one(jets: Jets, name: str) -> NDArray[np.float64]:
+    """One observable, of the file or of jets without constituents."""
+    if name.startswith(COLUMN):
+        column = name.removeprefix(COLUMN)
+        if column not in jets.observables:
+            available = ", ".join(closest_first(column, jets.observables)[:8]) or "none"
+            raise InputError(
+                f"the file has no column '{column}' for the feature '{name}'; closest: {available}"
+            )
+        return jets.observables[column].astype(np.float64)
+    if jets.has_constituents:
+        return observable(jets, (name,))[:, 0]
+    if name not in _OF_THE_JET or jets.jet_momenta is None:
+        raise InputError(
+            f"the jets have no constituents to compute '{name}' from; "
+            f"take columns of the file ({COLUMN}NAME) or of: {', '.join(_OF_THE_JET)}"
+        )
+    pt, eta, _, mass = jets.jet_momenta.astype(np.float64).T
+    with np.errstate(all="ignore"):
+        return {"mass": mass, "mass_over_pt": mass / pt, "pt": pt, "eta": eta}[name]
 
 
 class JetFeatures:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.ndimage import gaussian_filter1d
 from typing_extensions import Self
 
+from ..errors import InputError
 from ..jets import Jets
 from ..kinematics import delta_phi
 
@@ -154,7 +155,15 @@ class JetImages:
         return self.pixelate(jets).images
 
     def pixelate(self, jets: Jets) -> PixelatedJets:
-        """Images with the pT fraction outside the window and the mask of jets that could be imaged."""
+        """Images with the pT fraction outside the window and the mask of jets that could be imaged.
+
+        Ready-made images are taken as they are: only the pixel power, the normalisation and the filter
+        are applied, and nothing is known to lie outside.
+
+        Raises:
+            InputError: if the file holds neither constituents nor images of this size.
+        """
+        self._check(jets)
         n_jets = len(jets)
         images = np.empty((n_jets, *self.shape), dtype=np.float32)
         outside = np.zeros(n_jets, dtype=np.float32)
@@ -164,7 +173,28 @@ class JetImages:
             images[rows], outside[rows], valid[rows] = self._pixelate_chunk(jets[rows])
         return PixelatedJets(images, outside, valid)
 
+    def _check(self, jets: Jets) -> None:
+        if jets.has_constituents:
+            return
+        if jets.images is None:
+            raise InputError(
+                "the jets have no constituents, so no images can be made of them; "
+                "use a detector of features that are columns of the file (--representation features)"
+            )
+        if jets.images.shape[1:] != self.shape:
+            found, wanted = (" x ".join(map(str, shape)) for shape in (jets.images.shape[1:], self.shape))
+            raise InputError(
+                f"the images of the file are {found} (channels, eta, phi), but this detector takes {wanted}; "
+                "train on them with the settings n_eta and n_phi of the image"
+            )
+
     def _pixelate_chunk(self, jets: Jets) -> PixelatedJets:
+        if jets.images is not None:
+            pixels: NDArray[Any] = jets.images.reshape(len(jets), -1).astype(np.float64)
+            valid = np.isfinite(pixels).all(axis=1) & (pixels >= 0).all(axis=1)
+            pixels[~valid] = 0.0
+            valid &= pixels.sum(axis=1) > 0
+            return self._finish(pixels, np.zeros(len(jets)), valid)
         c = self.config
         n_jets, n_pixels = len(jets), c.n_eta * c.n_phi
         eta, phi, valid = align(jets, rotate=c.rotate, flip=c.flip)
@@ -177,19 +207,24 @@ class JetImages:
         flat = (jet * n_pixels + i_eta * c.n_phi + i_phi)[inside]
         sums = np.bincount(flat, weights=pt[inside], minlength=n_jets * n_pixels)
         # without any constituent bincount forgets the type of the weights
-        pixels: NDArray[Any] = sums.astype(np.float64, copy=False).reshape(n_jets, n_pixels)
+        pixels = sums.astype(np.float64, copy=False).reshape(n_jets, n_pixels)
 
         total = jets.sum_over_constituents(pt)
         kept = pixels.sum(axis=1)
         outside = np.where(valid, 1.0 - kept / np.where(total > 0, total, 1.0), np.nan)
-        valid = valid & (kept > 0)
+        return self._finish(pixels, outside, valid & (kept > 0))
 
+    def _finish(
+        self, pixels: NDArray[np.float64], outside: NDArray[np.float64], valid: NDArray[np.bool_]
+    ) -> PixelatedJets:
+        """Pixel power, normalisation and filter of ``(n_jets, n_pixels)`` sums of pT."""
+        c = self.config
         if c.pixel_power != 1.0:
             pixels = pixels**c.pixel_power
         if c.normalize != "none":
             scale = pixels.sum(axis=1) if c.normalize == "sum" else pixels.max(axis=1)
             pixels /= np.where(valid, scale, 1.0)[:, None]
-        images: NDArray[Any] = pixels.astype(np.float32).reshape(n_jets, c.n_eta, c.n_phi)
+        images: NDArray[Any] = pixels.astype(np.float32).reshape(-1, c.n_eta, c.n_phi)
         if self._filters is not None:
             g_eta, g_phi = self._filters
             images = g_eta @ images @ g_phi.T

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,18 +17,9 @@ from ..jets import Jets
 from ..registry import closest_first
 from ..scores import Scores
 from ..scoring import TrainedDetector
+from ..selection import Selection
 
 __all__ = ["Part", "Request", "run_names", "score_jets"]
-
-_OPERATORS = {
-    "<=": operator.le,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    ">": operator.gt,
-}
-_CUT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,8 +28,7 @@ class Request:
 
     Arguments:
         keep: Columns of the input to carry along.
-        select: Cuts ``NAME > NUMBER`` on jet quantities or columns, joined by ``&``; jets that fail one are
-            selected out.
+        select: Cuts as :class:`jetad.selection.Selection` takes them; jets that fail are selected out.
         max_jets: Only so many jets of each file.
         working_points: Background efficiencies that become columns ``pass_...``.
         options: How files are read, as the functions of ``jetad.readers`` take it (``reader``).
@@ -60,7 +49,8 @@ class Request:
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise ConfigError(f"jets per part must be at least 1, found {self.chunk}")
-        _cuts(self.select)
+        if self.select is not None:
+            Selection(self.select)  # a mistake is found before any file is opened
         if self.copy and (self.select or self.max_jets or self.rntuple):
             raise ConfigError(
                 "--copy copies all entries of a TTree: leave out --select, --max-jets and --output-format"
@@ -77,25 +67,6 @@ class Part(NamedTuple):
     n_read: int
     n_selected_out: int
     n_failed: int
-
-
-def parse_cut(text: str) -> tuple[str, Any, float]:
-    """``"jet_pt > 450"`` to name, comparison and number.
-
-    Raises:
-        ConfigError: if it does not look so.
-    """
-    match = _CUT.fullmatch(text)
-    try:
-        if match is None:
-            raise ValueError
-        return match[1], _OPERATORS[match[2]], float(match[3])
-    except ValueError:
-        raise ConfigError(f"--select '{text}': expected NAME>NUMBER, for example 'jet_pt>450'") from None
-
-
-def _cuts(text: str | None) -> list[tuple[str, Any, float]]:
-    return [] if text is None else [parse_cut(cut) for cut in text.replace("&&", "&").split("&")]
 
 
 def run_names(names: list[str]) -> list[str]:
@@ -120,11 +91,8 @@ def score_jets(detectors: Mapping[str, TrainedDetector], jets: Jets, request: Re
         InputError: for a column to keep or cut on that the file does not have.
     """
     n_read = len(jets)
-    passed = np.ones(n_read, dtype=bool)
-    for name, compare, number in _cuts(request.select):
-        passed &= compare(_column(jets, name, source), number)
-    if not passed.all():
-        jets = jets[passed]
+    if request.select is not None:
+        jets = Selection(request.select)(jets, where=str(source))
     first, *_ = detectors.values()
     for point in request.working_points:
         if first.background_efficiency is None or point < first.background_efficiency.smallest:

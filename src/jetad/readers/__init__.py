@@ -6,32 +6,79 @@ import dataclasses
 import glob
 import inspect
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict, Unpack
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from ..jets import Jets
 from ..registry import load
-from .base import FileSummary, Reader, check_momenta_in_gev, container_of, looks_like_mev, split_path
+from ..selection import Selection
+from .base import (
+    CONTAINER_NAMES,
+    FileSummary,
+    Reader,
+    check_momenta_in_gev,
+    container_of,
+    looks_like_mev,
+    reading,
+    remote_url,
+    split_path,
+)
 
-__all__ = ["READERS", "FileSummary", "count", "describe", "detect", "expand", "get_reader", "iterate", "read"]
+__all__ = [
+    "READERS",
+    "FileSummary",
+    "ReadOptions",
+    "count",
+    "describe",
+    "detect",
+    "expand",
+    "get_reader",
+    "iterate",
+    "read",
+]
 
 # name -> reader class; the modules import h5py and uproot only when they open a file
 READERS = {
     "landscape": "jetad.readers.landscape:LandscapeReader",
     "jetclass": "jetad.readers.jetclass:JetClassReader",
+    "nanoaod": "jetad.readers.nanoaod:NanoAODReader",
+    "physlite": "jetad.readers.physlite:PhysliteReader",
+    "treemaker": "jetad.readers.treemaker:TreeMakerReader",
+    "delphes": "jetad.readers.delphes:DelphesReader",
+    "jetnet": "jetad.readers.jetnet:JetNetReader",
+    "imagetable": "jetad.readers.imagefile:ImageTableReader",
+    "images": "jetad.readers.imagefile:ImagesReader",
+    "npz": "jetad.readers.imagefile:NumpyImagesReader",
+    "lhco": "jetad.readers.lhco:LHCOReader",
+    "darkmachines": "jetad.readers.darkmachines:DarkMachinesReader",
+    "mapping": "jetad.readers.mapping:MappingReader",
 }
+
+# those that find their files by content
+_DETECTED = [name for name in READERS if name != "mapping"]
 
 logger = logging.getLogger(__name__)
 
 PathLike = str | Path
 
 
-def get_reader(name: str) -> Reader:
-    """The reader of that name; :class:`~jetad.errors.ConfigError` lists the valid ones."""
-    reader: Reader = load(READERS, name, "reader")()
+class ReadOptions(TypedDict, total=False):
+    """What every function here takes by keyword, too; the commands offer the same as options."""
+
+    reader: str | None  # name in READERS; found from the content by default
+    options: Mapping[str, Any] | None  # of that reader, such as {"collection": "Jet"}
+    mapping: Any  # which columns are what: a YAML file, its keys, or a ColumnMap; instead of `reader`
+    units: str | None  # "MeV": divide momenta by 1000; "GeV": they are GeV whatever they look like
+
+
+def get_reader(name: str, options: Mapping[str, Any] | None = None) -> Reader:
+    """The reader of that name; :class:`~jetad.errors.ConfigError` lists the valid ones and their options."""
+    reader: Reader = load(READERS, name, "reader")(**(options or {}))
     return reader
 
 
@@ -42,65 +89,89 @@ def detect(path: PathLike) -> str:
         InputError: if the file is missing or broken, or no reader knows its content.
     """
     container = container_of(path)
-    candidates = [r for r in map(get_reader, READERS) if r.container == container]
-    for reader in candidates:
-        if reader.matches(path):
-            return reader.name
-    reasons = "; ".join(f"not {reader.name}: {reader.lacks(path)}" for reader in candidates)
-    raise InputError(f"{path}: unknown format ({reasons})")
+    candidates = [r for r in map(get_reader, _DETECTED) if r.container == container]
+    with reading(path):
+        for reader in candidates:
+            if reader.matches(path):
+                return reader.name
+        reasons = "; ".join(f"not {reader.name}: {reader.lacks(path)}" for reader in candidates)
+    if not candidates:
+        reasons = f"no reader finds its columns in {CONTAINER_NAMES[container]}"
+    raise InputError(
+        f"{path}: unknown format ({reasons}); name its columns in a mapping: "
+        "'jetad inspect --suggest-mapping FILE' writes a first one"
+    )
 
 
-def _reader_for(path: PathLike, reader: str | None) -> Reader:
-    return get_reader(detect(path) if reader is None else reader)
+def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
+    name, mapping = options.get("reader"), options.get("mapping")
+    if mapping is not None:
+        if name not in (None, "mapping"):
+            raise ConfigError(f"a mapping names the columns itself: leave out the reader '{name}'")
+        return get_reader("mapping", {"mapping": mapping})
+    return get_reader(detect(path) if name is None else name, options.get("options"))
 
 
-def count(path: PathLike, *, reader: str | None = None) -> int:
+def count(path: PathLike, **options: Unpack[ReadOptions]) -> int:
     """Number of jets in a file, from its metadata."""
-    return _reader_for(path, reader).count(path)
+    chosen = _reader_for(path, options)
+    with reading(path):
+        return chosen.count(path)
 
 
-def describe(path: PathLike, *, reader: str | None = None) -> FileSummary:
+def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
     """What a file holds; only its first jets are read, to judge the units."""
-    chosen = _reader_for(path, reader)
-    summary = chosen.describe(path)
-    first = next(chosen.iterate(path, step=1000), None)
+    chosen = _reader_for(path, options)
+    with reading(path):
+        summary = chosen.describe(path)
+        first = next(chosen.iterate(path, step=1000), None)
     if first is None:
         return summary._replace(warnings=(*summary.warnings, "holds zero jets"))
+    units = options.get("units") or chosen.units
+    if units is not None:
+        return summary._replace(units="GeV" if units == "GeV" else "GeV (converted from MeV)")
     median = looks_like_mev(first)
     if median is None:
         return summary._replace(units="GeV")
-    warning = f"the momenta look like MeV: the median jet pT is {median:.0f}"
+    warning = f"the momenta look like MeV: the median jet pT is {median:.0f}; --units MeV converts them"
     return summary._replace(units="MeV?", warnings=(*summary.warnings, warning))
 
 
 def iterate(
     path: PathLike,
     *,
-    reader: str | None = None,
     step: int = 20_000,
     check_units: bool = True,
     start: int = 0,
     stop: int | None = None,
+    **options: Unpack[ReadOptions],
 ) -> Iterator[Jets]:
     """The jets of one file in pieces of exactly ``step`` (the last may be shorter), in file order.
 
-    Every row comes out, jets without constituents or with NaN too; ``entry`` is the row in this file.
-    A file with zero jets yields nothing. Memory is bounded by ``step``, not by the file.
+    Every jet comes out, jets without constituents or with NaN too; ``entry`` is the row or event in this
+    file, ``position`` the jet inside it. A file with zero jets yields nothing. Memory is bounded by
+    ``step``, not by the file.
 
     Arguments:
         path: A file, or ``file.root:tree``.
-        reader: Name of a reader; found from the content by default.
         step: Jets per piece.
         check_units: Refuse momenta that look like MeV.
         start, stop: Only jets of these rows, counted through the file; readers that can, seek to them.
+        options: See :class:`ReadOptions`.
 
     Raises:
         InputError: at the call if the file cannot be opened, later if its content is broken.
     """
     if step < 1:
         raise InputError(f"the number of jets per step must be at least 1, found {step}")
-    chosen = _reader_for(path, reader)
-    return _resized(_rows(chosen, path, step, start, stop), path, step, check_units)
+    chosen = _reader_for(path, options)
+    units = options.get("units") or chosen.units
+    if units not in (None, "GeV", "MeV"):
+        raise ConfigError(f"units are GeV or MeV, found '{units}'")
+    blocks = _guarded(_rows(chosen, path, step, start, stop), path)
+    if units == "MeV":
+        blocks = (block.in_gev() for block in blocks)
+    return _resized(blocks, path, step, check_units and units is None)
 
 
 def _rows(reader: Reader, path: PathLike, step: int, start: int, stop: int | None) -> Iterator[Jets]:
@@ -122,13 +193,26 @@ def _rows(reader: Reader, path: PathLike, step: int, start: int, stop: int | Non
             return
 
 
+def _guarded(blocks: Iterator[Jets], path: PathLike) -> Iterator[Jets]:
+    """The blocks; what a reader did not expect of a broken file is one sentence, too."""
+    while True:
+        with reading(path):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+        del block
+
+
 def _resized(blocks: Iterator[Jets], path: PathLike, step: int, check_units: bool) -> Iterator[Jets]:
     """Cut or join blocks to exactly ``step`` jets."""
     held: list[Jets] = []
     n_held = 0
-    for number, block in enumerate(blocks):
-        if number == 0 and check_units:
+    checked = not check_units
+    for block in blocks:
+        if not checked and len(block):
             check_momenta_in_gev(block, path)
+            checked = True
         start = 0
         while start < len(block):
             stop = min(start + step - n_held, len(block))
@@ -145,7 +229,11 @@ def _resized(blocks: Iterator[Jets], path: PathLike, step: int, check_units: boo
 
 
 def read(
-    paths: PathLike | Iterable[PathLike], *, reader: str | None = None, max_jets: int | None = None
+    paths: PathLike | Iterable[PathLike],
+    *,
+    max_jets: int | None = None,
+    select: Selection | str | None = None,
+    **options: Unpack[ReadOptions],
 ) -> Jets:
     """All jets of one or several files (patterns too) as one collection, in order.
 
@@ -154,21 +242,26 @@ def read(
 
     Arguments:
         paths: A file, a pattern, or several of them.
-        reader: Name of a reader for all files; found from the content by default.
-        max_jets: Stop after that many jets.
+        max_jets: Stop after that many jets, counted after the selection.
+        select: Keep only jets that pass, ``"jet_pt > 500 & abs(jet_eta) < 2"``; a
+            :class:`~jetad.selection.Selection` has the cut flow afterwards.
+        options: See :class:`ReadOptions`; the same for all files.
 
     Raises:
         InputError: if a file cannot be read, or all files together hold zero jets.
     """
     if max_jets is not None and max_jets < 1:
         raise InputError(f"the largest number of jets must be at least 1, found {max_jets}")
+    selection = Selection(select) if isinstance(select, str) else select
     files = expand(paths)
     parts: list[Jets] = []
     n_left = np.inf if max_jets is None else max_jets
     for path in files:
         n_before = len(parts)
-        step = int(min(20_000, max(n_left, 1)))
-        for jets in iterate(path, reader=reader, step=step):
+        step = int(min(20_000, max(n_left, 1))) if selection is None else 20_000
+        for jets in iterate(path, step=step, **options):
+            if selection is not None:
+                jets = selection(jets, where=str(path))
             parts.append(jets[: int(n_left)] if len(jets) > n_left else jets)
             n_left -= len(parts[-1])
             if n_left <= 0:
@@ -182,6 +275,8 @@ def read(
             f"{files[0]}: holds" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files: hold"
         )
         raise InputError(f"{what} zero jets")
+    if selection is not None and not any(map(len, parts)):
+        raise InputError(f"none of {selection.flow.counts[0]} jets passes the selection '{selection.text}'")
     if any(p.labels is not None for p in parts):
         parts = [p if p.labels is not None else _with_unknown_truth(p) for p in parts]
     return Jets.concatenate(parts)
@@ -196,14 +291,18 @@ def expand(
 ) -> list[Path]:
     """Files from names and globs, in the order given, those of a glob sorted; ``:tree`` suffixes are kept.
 
+    ``@list.txt`` stands for the files named in a text file, one a line; ``#`` begins a comment, and names
+    are relative to the folder of the list.
+
     Arguments:
         patterns: File names and globs.
         broken: Files that cannot be opened are put here, with the reason, instead of ending the search.
 
+
     Raises:
         InputError: if a file is missing, a glob matches nothing, or a folder is named.
     """
-    names = [patterns] if isinstance(patterns, (str, Path)) else list(patterns)
+    names = _unlisted([patterns] if isinstance(patterns, (str, Path)) else patterns)
     if not names:
         raise InputError("no input file was given")
     files: list[Path] = []
@@ -211,7 +310,12 @@ def expand(
     for name in names:
         file, inside = split_path(Path(name).expanduser() if "://" not in str(name) else name)
         found = [file]
-        if glob.has_magic(str(file)) and not file.exists():  # a file may be named like a pattern
+        remote = remote_url(name) is not None
+        if remote and glob.has_magic(str(file)):
+            raise InputError(f"{name}: patterns are not expanded on a server; list the files: @files.txt")
+        if (
+            not remote and glob.has_magic(str(file)) and not file.exists()
+        ):  # a file may be named like a pattern
             found = [Path(match) for match in sorted(glob.glob(str(file), recursive=True))]
             if not found:
                 raise InputError(f"{name}: no file matches this pattern")
@@ -224,9 +328,31 @@ def expand(
                     raise
                 broken[full] = error
                 continue
-            if (match.resolve(), inside) in seen:
+            match = match if remote else match.resolve()
+            if (match, inside) in seen:
                 logger.warning("%s: named twice, read once", full)
             else:
-                seen.add((match.resolve(), inside))
+                seen.add((match, inside))
                 files.append(full)
     return files
+
+
+def _unlisted(names: Iterable[PathLike]) -> list[PathLike]:
+    """Names with every ``@list.txt`` replaced by what it lists."""
+    found: list[PathLike] = []
+    for name in names:
+        text = str(name)
+        if not text.startswith("@") or Path(text).exists():  # a file may be called so
+            found.append(name)
+            continue
+        file = Path(text[1:]).expanduser()
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{name}: the list of files cannot be read ({error})") from error
+        listed = [line.split("#", 1)[0].strip() for line in lines]
+        listed = [line for line in listed if line]
+        if not listed:
+            raise InputError(f"{name}: the list names no files")
+        found += [line if "://" in line else file.parent / Path(line).expanduser() for line in listed]
+    return found

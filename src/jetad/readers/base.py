@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, JetadError
+from ..errors import ConfigError, InputError, JetadError
 from ..jets import Jets
 from ..registry import closest_first
 
 __all__ = [
+    "CONTAINER_NAMES",
+    "BaseReader",
     "FileSummary",
     "Reader",
+    "build_columns",
     "build_jets",
     "check_momenta_in_gev",
     "column_name",
@@ -26,9 +31,15 @@ __all__ = [
     "looks_like_mev",
     "nearest",
     "reading",
+    "remote_url",
     "require_container",
     "split_path",
+    "with_retries",
 ]
+
+logger = logging.getLogger("jetad.readers")
+
+_Result = TypeVar("_Result")
 
 # Above this median jet pT [GeV] the numbers are taken for MeV: no collider makes such jets.
 MEV_THRESHOLD = 20_000.0
@@ -38,11 +49,17 @@ _N_UNITS = 1000  # jets looked at for it
 # Names that `Jets` computes itself; columns of the file with these names get the suffix `_file`.
 _COMPUTED = ("jet_pt", "jet_eta", "jet_phi", "jet_mass")
 
+_CONTAINERS = {b"PAR1": "parquet", b"PK\x03\x04": "numpy", b"\x93NUMPY": "numpy"}
+CONTAINER_NAMES = {
+    "hdf5": "an HDF5 file",
+    "root": "a ROOT file",
+    "parquet": "a Parquet file",
+    "numpy": "a NumPy file",
+    "text": "a text file",
+}
+
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _OTHER_MAGIC = {
-    b"PAR1": "a Parquet file",
-    b"PK\x03\x04": "a zip or .npz archive",
-    b"\x93NUMPY": "a .npy file",
     b"\x1f\x8b": "gzip-compressed (decompress it first)",
     b"BZh": "bzip2-compressed (decompress it first)",
     b"\xfd7zXZ\x00": "xz-compressed (decompress it first)",
@@ -66,6 +83,9 @@ class FileSummary(NamedTuple):
     observables: tuple[str, ...]  # columns that become `Jets.observables`
     units: str = "unknown"  # "GeV", "MeV?" or "unknown"
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # choices that were made in reading
+    n_entries: int | None = None  # events, where one holds several jets
+    reference_pt: str | None = None  # observable with the file's own jet pT, to compare with the sum
 
 
 class Reader(Protocol):
@@ -77,7 +97,8 @@ class Reader(Protocol):
 
     name: str  # key in READERS
     summary: str  # one line for `jetad readers`
-    container: str  # "hdf5" or "root", as `container_of` says
+    container: str  # "hdf5", "root", ... as `container_of` says
+    units: str | None  # "MeV" where the format is defined so, else None
 
     def matches(self, path: str | Path) -> bool:
         """Whether the content is of this format; only asked for files of this container."""
@@ -96,6 +117,50 @@ class Reader(Protocol):
 
         ``step`` is the length that the caller will cut or join the pieces to.
         """
+
+
+class BaseReader:
+    """Options of a reader: the class lists them with their defaults, ``name=value`` changes them.
+
+    Raises:
+        ConfigError: for an option that the reader does not have, or a value of another kind.
+    """
+
+    name = ""
+    summary = ""
+    container = ""
+    units: str | None = None
+    options: ClassVar[Mapping[str, Any]] = {}  # name -> default
+
+    def __init__(self, **given: Any) -> None:
+        for key in given:
+            if key not in self.options:
+                valid = ", ".join(closest_first(key, self.options)) or "none"
+                raise ConfigError(f"reader '{self.name}' has no option '{key}'; it has: {valid}")
+        self.settings = {k: _converted(k, given.get(k), v, self.name) for k, v in self.options.items()}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.settings.items())})"
+
+
+def _converted(key: str, value: Any, default: Any, reader: str) -> Any:
+    """A value as the kind of the default; text comes from the command line."""
+    if value is None:
+        return default
+    if isinstance(default, bool) or (default is None and key.startswith("use_")):
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if str(value).lower() in words:
+            return words[str(value).lower()]
+        raise ConfigError(f"reader '{reader}': option '{key}' is yes or no, found '{value}'")
+    if isinstance(default, (int, float)):
+        try:
+            number = type(default)(value)
+        except (TypeError, ValueError):
+            number = None
+        if number is None or not number >= 0:
+            raise ConfigError(f"reader '{reader}': option '{key}' is a number, not negative; found '{value}'")
+        return number
+    return str(value)
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -153,9 +218,62 @@ def nearest(wanted: str, available: Iterable[str], n: int = 8) -> str:
 # --- paths and magic bytes -----------------------------------------------------------------------
 
 
+# `root://host//file` becomes `root:/host/file` as a Path; a scheme has no dot, so that `x.root:/tree` is none
+_REMOTE = re.compile(r"([a-zA-Z][a-zA-Z0-9+]+):/+(?=[^/])(.*)", re.DOTALL)
+
+#: Waits before a remote read is tried again [s]
+RETRY_DELAYS = (1.0, 4.0, 15.0)
+
+_TRANSIENT = re.compile(
+    r"(?i)expired|time.?out|timed out|connection|temporar|unreachable|reset by peer|try again|socket|redirect"
+    r"|50[234]"
+)
+
+
+def remote_url(path: str | Path) -> str | None:
+    """The URL of a remote file, without a tree; ``None`` for a file on this machine."""
+    match = _REMOTE.fullmatch(str(path))
+    if match is None or Path(str(path)).exists():
+        return None
+    scheme, rest = match[1].lower(), _tree_of_remote(match[2])[0]
+    if scheme in ("root", "roots", "xroot"):  # an absolute path on the server begins with a second //
+        host, _, file = rest.partition("/")
+        rest = f"{host}//{file.lstrip('/')}"
+    return f"{scheme}://{rest}"
+
+
+def _tree_of_remote(text: str) -> tuple[str, str | None]:
+    """``host:1094/file.root:tree`` to file and tree."""
+    head, _, tail = text.rpartition(":")
+    return (head, tail.strip("/")) if tail and "/" in head and Path(head).suffix else (text, None)
+
+
+def with_retries(path: str | Path, action: Callable[[], _Result]) -> _Result:
+    """What ``action`` returns; for a remote file it is tried again after transient errors, a few times.
+
+    XRootD servers answer "Operation expired" when they are busy, and do answer later.
+    """
+    url = remote_url(path)
+    for delay in RETRY_DELAYS if url is not None else ():
+        try:
+            return action()
+        except Exception as error:
+            if isinstance(error, (JetadError, ImportError, FileNotFoundError, PermissionError)):
+                raise
+            if not (isinstance(error, (OSError, TimeoutError)) or _TRANSIENT.search(str(error))):
+                raise
+            logger.warning("%s: %s; trying again in %g s", url, _first_line(error), delay)
+            time.sleep(delay)
+    return action()
+
+
 def split_path(path: str | Path) -> tuple[Path, str | None]:
     """``file.root:dir/tree`` to the file and the object inside; ``None`` where no object is named."""
     text = str(path)
+    if remote_url(text) is not None:
+        scheme, _, rest = str(Path(text)).partition(":")
+        remote_file, tree = _tree_of_remote(rest.lstrip("/"))
+        return Path(f"{scheme}:/{remote_file}"), tree
     if not Path(text).exists():
         head, _, tail = text.rpartition(":")
         if tail and Path(head).suffix and "://" not in text:
@@ -164,14 +282,17 @@ def split_path(path: str | Path) -> tuple[Path, str | None]:
 
 
 def container_of(path: str | Path) -> str:
-    """``"hdf5"`` or ``"root"`` from the first bytes of the file.
+    """``"hdf5"``, ``"root"``, ``"parquet"``, ``"numpy"`` or ``"text"`` from the first bytes of the file.
 
     Raises:
         InputError: for anything else, saying what was found.
     """
     file, _ = split_path(path)
-    if "://" in str(path) or str(path).startswith(("root:/", "http:/", "https:/")):
-        raise InputError(f"{path}: remote files cannot be read; copy the file here first (xrdcp, curl)")
+    url = remote_url(path)
+    if url is not None:
+        if file.suffix == ".root":
+            return "root"
+        raise InputError(f"{path}: only ROOT files are read from a server; copy the file here first")
     with reading(file):
         if file.is_dir():
             raise InputError(f"{file}: is a folder; name the files in it, for example '{file}/*.root'")
@@ -191,6 +312,9 @@ def container_of(path: str | Path) -> str:
                 if stream.read(8) == _HDF5_MAGIC:
                     return "hdf5"
                 offset = 2 * offset or 512
+    for magic, container in _CONTAINERS.items():
+        if start.startswith(magic):
+            return container
     for magic, what in _OTHER_MAGIC.items():
         if start.startswith(magic):
             raise InputError(f"{file}: is {what}; jets are read from HDF5 and ROOT files")
@@ -198,8 +322,11 @@ def container_of(path: str | Path) -> str:
         raise InputError(f"{file}: not a ROOT file: first four bytes are {start[:4]!r} instead of b'root'")
     if file.suffix in (".h5", ".hdf5", ".hdf"):
         raise InputError(f"{file}: not an HDF5 file: first eight bytes are {start[:8]!r}")
+    if start.count(b";") >= 3 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
+        return "text"
     raise InputError(
-        f"{file}: unknown format: first four bytes are {start[:4]!r}; jets are read from HDF5 and ROOT files"
+        f"{file}: unknown format: first four bytes are {start[:4]!r}; "
+        "jets are read from HDF5, ROOT, Parquet and NumPy files"
     )
 
 
@@ -207,8 +334,8 @@ def require_container(path: str | Path, wanted: str, reader: str) -> None:
     """Raise InputError if the file is not of the container that the reader needs."""
     found = container_of(path)
     if found != wanted:
-        names = {"hdf5": "an HDF5", "root": "a ROOT"}
-        raise InputError(f"{path}: is {names[found]} file, but reader '{reader}' needs {names[wanted]} file")
+        is_a, needs = CONTAINER_NAMES[found], CONTAINER_NAMES[wanted]
+        raise InputError(f"{path}: is {is_a}, but reader '{reader}' needs {needs}")
 
 
 def _check_root_size(file: Path, start: bytes, size: int) -> None:
@@ -272,6 +399,11 @@ def build_jets(
         )
 
 
+def build_columns(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Columns of a file as observables: their names, one number a jet, copies in the machine's byte order."""
+    return {column_name(name): _native(values.reshape(len(values))) for name, values in columns.items()}
+
+
 def _native(values: NDArray[Any]) -> NDArray[Any]:
     """A contiguous copy in the byte order of this machine; the block it was cut from can be freed."""
     return np.array(values, dtype=values.dtype.newbyteorder("="))
@@ -292,5 +424,6 @@ def check_momenta_in_gev(jets: Jets, path: str | Path) -> None:
     if median is not None:
         raise InputError(
             f"{path}: the momenta look like MeV: the median jet pT is {median:.0f}, which would be "
-            f"{median / 1000:.0f} TeV; convert the file to GeV"
+            f'{median / 1000:.0f} TeV; if they are, read them with --units MeV (units="MeV"), '
+            "else with --units GeV"
         )

@@ -20,7 +20,16 @@ from .base import nearest, reading, split_path
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Block", "Frame", "check_frame", "choose_frame", "find_frames", "open_hdf5", "pickled_strings"]
+__all__ = [
+    "Block",
+    "Frame",
+    "check_dataset",
+    "check_frame",
+    "choose_frame",
+    "find_frames",
+    "open_hdf5",
+    "pickled_strings",
+]
 
 # HDF5 filters that the package hdf5plugin brings: blosc, lz4, bitshuffle, zstd, blosc2, bzip2, ...
 _PLUGIN_FILTERS = {
@@ -197,7 +206,7 @@ def check_frame(handle: h5py.File, frame: Frame) -> None:
         keys = [f"{frame.key}/table"] if frame.layout == "table" else [b.key for b in frame.blocks]
         datasets = [handle[key] for key in keys if "shape" not in handle[key].attrs]
         for dataset in datasets:
-            _check_dataset(frame.path, dataset)
+            check_dataset(frame.path, dataset)
             # PyTables keeps the number of rows a second time; a damaged header would drop or invent some
             n_rows = dataset.attrs.get("NROWS", dataset.shape[0])
             if n_rows != dataset.shape[0]:
@@ -210,7 +219,7 @@ def check_frame(handle: h5py.File, frame: Frame) -> None:
             raise InputError(f"{frame.path}: the blocks of '{frame.key}' differ in length: {sorted(lengths)}")
 
 
-def _check_dataset(path: str | Path, dataset: h5py.Dataset) -> None:
+def check_dataset(path: str | Path, dataset: h5py.Dataset) -> None:
     """Its rows are all stored and its filters known.
 
     A damaged header may promise any number of rows, and HDF5 would invent zeros for those not stored.

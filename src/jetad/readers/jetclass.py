@@ -11,8 +11,18 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from .base import FileSummary, build_jets, nearest, reading, require_container
-from .rootfile import Tree, choose_tree, find_trees, flatten, open_root
+from .base import BaseReader, FileSummary, build_jets, nearest, reading, require_container
+from .rootfile import (
+    NUMBERS,
+    Outline,
+    Tree,
+    choose_tree,
+    find_trees,
+    flatten,
+    n_entries,
+    open_root,
+    outlines,
+)
 
 __all__ = ["JetClassReader"]
 
@@ -23,25 +33,8 @@ _BACKGROUND = "label_QCD"
 # pieces; the largest take about 50 MB for jets of 50 constituents.
 _MIN_ENTRIES, _MAX_ENTRIES = 10_000, 50_000
 
-_NUMBERS = {
-    *(
-        "bool",
-        "char",
-        "signed char",
-        "unsigned char",
-        "short",
-        "unsigned short",
-        "int",
-        "unsigned int",
-        "float",
-    ),
-    *("double", "long", "unsigned long", "Float16_t", "Double32_t", "Long64_t", "ULong64_t"),
-    *(f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)),
-    *(f"std::{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)),
-}
 
-
-class JetClassReader:
+class JetClassReader(BaseReader):
     """Reader of JetClass and files laid out like it.
 
     Any TTree or RNTuple (usually called ``tree``; ``file.root:name`` picks one) with jagged branches
@@ -61,8 +54,7 @@ class JetClassReader:
 
     def matches(self, path: str | Path) -> bool:
         require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            return any(_is_jetclass(tree) for tree in find_trees(handle, path))
+        return any(_is_jetclass(tree) for tree in outlines(path))
 
     def lacks(self, path: str | Path) -> str:
         with open_root(path) as handle, reading(path):
@@ -82,13 +74,13 @@ class JetClassReader:
     def count(self, path: str | Path) -> int:
         require_container(path, self.container, self.name)
         with open_root(path) as handle:
-            return _n_entries(self._tree(handle, path), path)
+            return n_entries(self._tree(handle, path), _MOMENTA, path)
 
     def describe(self, path: str | Path) -> FileSummary:
         require_container(path, self.container, self.name)
         with open_root(path) as handle:
             tree = self._tree(handle, path)
-            n_jets = _n_entries(tree, path)
+            n_jets = n_entries(tree, _MOMENTA, path)
             with reading(path):
                 labels, observables, columns = _labels(tree), _observables(tree), tree.types()
         return FileSummary(
@@ -111,10 +103,10 @@ class JetClassReader:
             with reading(path):
                 labels, observables = _labels(tree), _observables(tree)
             names = [*_MOMENTA, *labels, *observables]
-            n_jets = _n_entries(tree, path)
-            n_entries = max(_MIN_ENTRIES, min(step, _MAX_ENTRIES))
-            for first in range(start, n_jets, n_entries):
-                stop = min(first + n_entries, n_jets)
+            n_jets = n_entries(tree, _MOMENTA, path)
+            n_fetched = max(_MIN_ENTRIES, min(step, _MAX_ENTRIES))
+            for first in range(start, n_jets, n_fetched):
+                stop = min(first + n_fetched, n_jets)
                 arrays = tree.arrays(names, first, stop, path)
                 if len(arrays) != stop - first:
                     raise InputError(
@@ -132,31 +124,16 @@ class JetClassReader:
         return tree
 
 
-def _is_jetclass(tree: Tree) -> bool:
+def _is_jetclass(tree: Tree | Outline) -> bool:
     return set(_MOMENTA) <= set(tree.branches)
 
 
-def _n_entries(tree: Tree, path: str | Path) -> int:
-    """Entries of the tree, after checking that the baskets of the constituents hold as many."""
-    with reading(path):
-        n_entries = int(tree.data.num_entries)
-        if tree.kind == "ROOT TTree":
-            for name in _MOMENTA:
-                stored = tree.data[name].entry_offsets[-1]
-                if stored != n_entries:
-                    raise InputError(
-                        f"{path}: '{tree.name}' has {n_entries} entries, but branch '{name}' has {stored}; "
-                        "the file was not written to the end or is broken"
-                    )
-    return n_entries
-
-
 def _labels(tree: Tree) -> list[str]:
-    return [name for name, kind in tree.types("label_").items() if kind in _NUMBERS]
+    return [name for name, kind in tree.types("label_").items() if kind in NUMBERS]
 
 
 def _observables(tree: Tree) -> list[str]:
-    return [name for name, kind in tree.types("jet_").items() if kind in _NUMBERS]
+    return [name for name, kind in tree.types("jet_").items() if kind in NUMBERS]
 
 
 def _jets(arrays: Any, labels: list[str], observables: list[str], first_entry: int, path: str | Path) -> Jets:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from .base import FileSummary, build_jets, nearest, reading, require_container
+from .base import BaseReader, FileSummary, build_jets, nearest, reading, require_container
 from .hdf5file import Block, Frame, check_frame, choose_frame, find_frames, open_hdf5
 
 __all__ = ["LandscapeReader"]
@@ -47,7 +47,7 @@ class _Columns:
         return len(self.components[0])
 
 
-class LandscapeReader:
+class LandscapeReader(BaseReader):
     """Reader of the top-tagging reference data set and files laid out like it.
 
     A pandas frame (*table* or *fixed* layout, any key) with columns ``E_i, PX_i, PY_i, PZ_i`` [GeV] for

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+import importlib.util
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from .base import nearest, reading, split_path
+from ..errors import InputError, MissingPackageError
+from .base import nearest, reading, remote_url, split_path, with_retries
 
-__all__ = ["Jagged", "Tree", "choose_tree", "find_trees", "flatten", "open_root"]
+__all__ = [
+    "NUMBERS",
+    "Jagged",
+    "Outline",
+    "Tree",
+    "choose_tree",
+    "element_type",
+    "find_trees",
+    "flatten",
+    "n_entries",
+    "open_root",
+    "outlines",
+]
 
 _KINDS = {
     "TTree": "ROOT TTree",
@@ -21,6 +36,22 @@ _KINDS = {
     "TNtuple": "ROOT TTree",
     "TNtupleD": "ROOT TTree",
 }
+
+#: C++ names of numbers
+NUMBERS = {
+    *("bool", "char", "signed char", "unsigned char", "short", "unsigned short", "int", "unsigned int"),
+    *("float", "double", "long", "unsigned long", "Float16_t", "Double32_t", "Long64_t", "ULong64_t"),
+    *(f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    *(f"std::{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+}
+
+
+class Outline(NamedTuple):
+    """Name and branches of a tree, found without keeping it."""
+
+    name: str
+    kind: str
+    branches: tuple[str, ...]
 
 
 class Tree(NamedTuple):
@@ -39,10 +70,15 @@ class Tree(NamedTuple):
 
     def arrays(self, names: list[str], start: int, stop: int, path: str | Path) -> Any:
         """Entries ``start`` to ``stop`` of some branches, as an awkward record array."""
-        wanted = set(names)
+        wanted: Any = set(names).__contains__
+        if self.kind == "ROOT RNTuple" and not any(set(name) & set("*?[]/") for name in names):
+            wanted = list(names)  # uproot walks every field of a wide RNTuple otherwise, for seconds
         with reading(f"{path}: entries {start} to {stop} of '{self.name}'"):
-            return self.data.arrays(
-                filter_name=lambda name: name in wanted, entry_start=start, entry_stop=stop, library="ak"
+            return with_retries(
+                path,
+                lambda: self.data.arrays(
+                    filter_name=wanted, entry_start=start, entry_stop=stop, library="ak"
+                ),
             )
 
 
@@ -59,14 +95,56 @@ def open_root(path: str | Path) -> Iterator[Any]:
     import uproot
 
     file, _ = split_path(path)
+    url = remote_url(path)
+    if url is not None and url.startswith(("root:", "roots:", "xroot:")):
+        _require_xrootd(url)
     with reading(file):
-        handle = uproot.open(str(file), object_cache=None, array_cache=None)
+        handle = with_retries(
+            path, lambda: uproot.open(url or str(file), object_cache=None, array_cache=None)
+        )
     with handle:
         yield handle
 
 
-def find_trees(handle: Any, path: str | Path) -> list[Tree]:
+def _kind(data: Any) -> str:
+    return _KINDS[data.classname.partition("_v")[0]]
+
+
+def _require_xrootd(url: str) -> None:
+    if importlib.util.find_spec("fsspec_xrootd") is None:
+        raise MissingPackageError(
+            f"{url}: files on an XRootD server need fsspec-xrootd: pip install 'jetad[xrootd]'; "
+            "or copy the file here first (xrdcp)"
+        )
+
+
+def outlines(path: str | Path) -> list[Outline]:
+    """What trees a file holds, for finding its format; several readers may ask, it is read once.
+
+    Raises:
+        InputError: as ``find_trees``.
+    """
+    file, _ = split_path(path)
+    if remote_url(path) is not None:
+        return list(_outlines(str(path), 0, 0))
+    with reading(file):
+        state = file.stat()
+    return list(_outlines(str(path), state.st_mtime_ns, state.st_size))
+
+
+@functools.lru_cache(maxsize=16)
+def _outlines(path: str, modified: int, size: int) -> tuple[Outline, ...]:
+    with open_root(path) as handle:
+        return tuple(Outline(t.name, t.kind, t.branches) for t in find_trees(handle, path))
+
+
+def find_trees(handle: Any, path: str | Path, only: str | None = None) -> list[Tree]:
     """Trees of a file, in every folder, the newest cycle of each; or the one of ``file.root:tree``.
+
+    Arguments:
+        handle: From ``open_root``.
+        path: The file, for ``:tree`` and for messages.
+        only: Open only the tree of this name (each takes time to parse).
 
     Raises:
         InputError: if the named one does not exist.
@@ -85,13 +163,20 @@ def find_trees(handle: Any, path: str | Path) -> list[Tree]:
             cycles = {name: int(wanted.partition(";")[2] or cycles[name])}
         trees = []
         for name, cycle in cycles.items():
+            if only is not None and name != only:
+                continue
             data = handle[f"{name};{cycle}"]
-            branches = tuple(data.keys(recursive=False))
-            trees.append(Tree(name, _KINDS[data.classname.partition("_v")[0]], data, branches))
+            # sub-branches of split objects are found by their own name, too ('Jet/Jet.PT' as 'Jet.PT')
+            nested = {"recursive": True, "full_paths": False} if _kind(data) == "ROOT TTree" else {}
+            branches = tuple(dict.fromkeys(data.keys(**{"recursive": False, **nested})))
+            trees.append(Tree(name, _kind(data), data, branches))
     return trees
 
 
-def choose_tree(trees: list[Tree], path: str | Path, usual: str) -> Tree | None:
+_AnyTree = TypeVar("_AnyTree", Tree, Outline)
+
+
+def choose_tree(trees: list[_AnyTree], path: str | Path, usual: str) -> _AnyTree | None:
     """The only tree, or the one with the usual name.
 
     Raises:
@@ -106,7 +191,31 @@ def choose_tree(trees: list[Tree], path: str | Path, usual: str) -> Tree | None:
     return trees[0] if trees else None
 
 
-def flatten(array: Any, branch: str, path: str | Path) -> Jagged:
+def n_entries(tree: Tree, names: Iterable[str], path: str | Path) -> int:
+    """Entries of the tree, after checking that the baskets of these branches hold as many."""
+    with reading(path):
+        n = int(tree.data.num_entries)
+        if tree.kind == "ROOT TTree":
+            for name in names:
+                stored = tree.data[name].entry_offsets[-1]
+                if stored != n:
+                    raise InputError(
+                        f"{path}: '{tree.name}' has {n} entries, but branch '{name}' has {stored}; "
+                        "the file was not written to the end or is broken"
+                    )
+    return n
+
+
+def element_type(typename: str) -> str | None:
+    """The number type of one list per entry (``float[]``, ``std::vector<float>``), ``None`` for others."""
+    match = re.fullmatch(r"(?:std::)?vector<([\w: ]+)>|([\w: ]+)\[\]|ROOT::VecOps::RVec<([\w: ]+)>", typename)
+    if match is None:
+        return None
+    inner = next(group for group in match.groups() if group)
+    return inner if inner in NUMBERS else None
+
+
+def flatten(array: Any, branch: str, path: str | Path, kinds: str = "fiu") -> Jagged:
     """Offsets and content of one list of numbers per entry, without a loop over entries.
 
     Raises:
@@ -120,7 +229,7 @@ def flatten(array: Any, branch: str, path: str | Path) -> Jagged:
     if layout.is_list:
         layout = layout.to_ListOffsetArray64(True)
         content = layout.content
-        if content.is_numpy and content.data.ndim == 1 and content.data.dtype.kind in "fiu":
+        if content.is_numpy and content.data.ndim == 1 and content.data.dtype.kind in kinds:
             offsets = np.asarray(layout.offsets, dtype=np.int64)
             return Jagged(offsets, np.asarray(content.data)[: offsets[-1]])
     raise InputError(f"{path}: branch '{branch}' holds {array.type}, expected one list of numbers per jet")

@@ -74,18 +74,21 @@ def prepare_run(
     command: list[str],
     device: str,
     force: bool = False,
+    reading: Mapping[str, Any] | None = None,
 ) -> Run:
     """The run directory of this training: a new one, or the unfinished one that the same command began.
+
+    ``reading`` says how the files were read and which jets selected, where that is not the default.
 
     Raises:
         OutputError: if ``output`` holds a finished or a different training.
     """
     provenance = collect_provenance(command, list(background), config.seed, device)
-    fingerprint = hashlib.sha256(
-        json.dumps(
-            [config.model_dump(mode="json"), [i["sha256"] for i in provenance["inputs"]]], sort_keys=True
-        ).encode()
-    ).hexdigest()[:16]
+    parts: list[Any] = [config.model_dump(mode="json"), [i["sha256"] for i in provenance["inputs"]]]
+    if reading:
+        parts.append(reading)
+        provenance["reading"] = dict(reading)
+    fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     provenance["fingerprint"] = fingerprint
 
     def same(run: Run) -> bool:

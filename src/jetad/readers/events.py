@@ -1,0 +1,310 @@
+"""ROOT files of events: several jets per entry, as collections of jagged branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..jets import Jets
+from .base import BaseReader, FileSummary, column_name, nearest, reading, require_container
+from .rootfile import (
+    NUMBERS,
+    Jagged,
+    Outline,
+    Tree,
+    choose_tree,
+    element_type,
+    find_trees,
+    flatten,
+    n_entries,
+    open_root,
+    outlines,
+)
+
+__all__ = [
+    "EventReader",
+    "Plan",
+    "check_same_lengths",
+    "event_columns",
+    "gather_links",
+    "jet_columns",
+    "missing",
+]
+
+# Entries fetched at once: with all particles of an event, 2500 take some 50 MB; jets alone much less.
+_ENTRIES_WITH_CONSTITUENTS, _ENTRIES_OF_JETS = 2_500, 20_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which branches of a tree are read, and as what."""
+
+    collection: str
+    momenta: tuple[str, ...]  # jet pt, eta, phi, mass (mass may be missing: massless)
+    constituents: tuple[str, ...] = ()  # whatever the reader needs for them; none: jet level only
+    per_jet: tuple[str, ...] = ()  # observables, one number a jet
+    per_event: tuple[str, ...] = ()  # observables, one number an event
+    weight: str | None = None  # branch with one weight an event
+    truth: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    reference_pt: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)  # of the reader
+
+    @property
+    def names(self) -> list[str]:
+        everything = (*self.momenta, *self.constituents, *self.per_jet, *self.per_event, *self.truth)
+        return list(dict.fromkeys([*everything, *([self.weight] if self.weight else [])]))
+
+
+class EventReader(BaseReader):
+    """Base of readers of event files; ``entry`` is the event, ``position`` the jet inside it.
+
+    A reader says which trees are its own (``recognises``), what to read (``plan``), and how constituents
+    are found (``constituents``); the rest is the same for all.
+    """
+
+    container = "root"
+    usual_tree = "Events"
+
+    # --- what a reader says ------------------------------------------------------------------------
+
+    def recognises(self, tree: Outline) -> bool:
+        """Whether a tree is of this format, from its name and branches."""
+        raise NotImplementedError
+
+    def needs(self) -> str:
+        """What a tree of this format has, for a message."""
+        raise NotImplementedError
+
+    def plan(self, tree: Tree, path: str | Path) -> Plan:
+        """What to read; InputError if something needed is missing."""
+        raise NotImplementedError
+
+    def momenta(self, arrays: Any, plan: Plan, path: str | Path) -> tuple[Jagged, NDArray[np.float32]]:
+        """Where the jets of each event are, and their (pt, eta, phi, mass), ``(n_jets, 4)``."""
+        columns = [flatten(arrays[name], name, path) for name in plan.momenta]
+        check_same_lengths(columns, plan.momenta, path)
+        values = np.zeros((len(columns[0].content), 4), dtype=np.float32)
+        with np.errstate(all="ignore"):
+            for k, column in enumerate(columns):
+                values[:, k] = column.content
+        return columns[0], values
+
+    def constituents(
+        self, arrays: Any, plan: Plan, jets: Jagged, path: str | Path, first_entry: int
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+        """Constituent (pt, eta, phi, mass) sorted by jet, and the jet each belongs to."""
+        raise NotImplementedError
+
+    def labels(self, arrays: Any, plan: Plan, jets: Jagged, path: str | Path) -> NDArray[np.int8] | None:
+        """Truth per jet, or ``None``."""
+        return None
+
+    def column(self, branch: str) -> str:
+        """Name of a branch among the observables."""
+        return column_name(branch)
+
+    # --- the protocol ------------------------------------------------------------------------------
+
+    def matches(self, path: str | Path) -> bool:
+        require_container(path, self.container, self.name)
+        return any(self.recognises(tree) for tree in outlines(path))
+
+    def lacks(self, path: str | Path) -> str:
+        return f"no tree has {self.needs()}"
+
+    def count(self, path: str | Path) -> int:
+        require_container(path, self.container, self.name)
+        with open_root(path) as handle:
+            return self._n_jets(*self._open(handle, path), path)
+
+    def describe(self, path: str | Path) -> FileSummary:
+        require_container(path, self.container, self.name)
+        with open_root(path) as handle:
+            tree, plan = self._open(handle, path)
+            with reading(path):
+                types = tree.types()
+                n_events = n_entries(tree, plan.momenta[:1], path)
+                n_jets = self._n_jets(tree, plan, path)
+        return FileSummary(
+            path=Path(path),
+            reader=self.name,
+            container=tree.kind,
+            dataset=tree.name,
+            n_jets=n_jets,
+            columns=types,
+            n_slots=None,
+            truth=plan.truth,
+            observables=tuple(map(self.column, (*plan.per_jet, *plan.per_event))),
+            notes=(f"jets are the collection '{plan.collection}'", *plan.notes),
+            n_entries=n_events,
+            reference_pt=plan.reference_pt,
+        )
+
+    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
+        require_container(path, self.container, self.name)
+        with open_root(path) as handle:
+            tree, plan = self._open(handle, path)
+            n_events = n_entries(tree, plan.names, path)
+            n_fetched = _ENTRIES_WITH_CONSTITUENTS if plan.constituents else _ENTRIES_OF_JETS
+            for start in range(0, n_events, n_fetched):
+                stop = min(start + n_fetched, n_events)
+                yield self._jets(_fetch(tree, plan.names, start, stop, path), plan, start, path)
+
+    def _open(self, handle: Any, path: str | Path) -> tuple[Tree, Plan]:
+        found = [t for t in outlines(path) if self.recognises(t)]
+        chosen = choose_tree(found, path, usual=self.usual_tree)
+        if chosen is None:
+            raise InputError(f"{path}: {self.lacks(path)}")
+        tree = find_trees(handle, path, only=chosen.name)[0]
+        with reading(path):
+            return tree, self.plan(tree, path)
+
+    def _n_jets(self, tree: Tree, plan: Plan, path: str | Path) -> int:
+        first = plan.momenta[0]
+        n_events, n_jets = n_entries(tree, [first], path), 0
+        for start in range(0, n_events, _ENTRIES_OF_JETS):
+            arrays = _fetch(tree, [first], start, min(start + _ENTRIES_OF_JETS, n_events), path)
+            n_jets += int(flatten(arrays[first], first, path, "fiub").offsets[-1])
+        return n_jets
+
+    def _jets(self, arrays: Any, plan: Plan, first_entry: int, path: str | Path) -> Jets:
+        with reading(path):
+            jets, momenta = self.momenta(arrays, plan, path)
+            counts = np.diff(jets.offsets)
+            event = np.repeat(np.arange(len(counts)), counts)
+            n_jets = len(event)
+            observables = {}
+            for name in plan.per_jet:
+                column = flatten(arrays[name], name, path, "fiub")
+                check_same_lengths([jets, column], [plan.momenta[0], name], path, first_entry)
+                observables[self.column(name)] = _native(column.content)
+            for name in plan.per_event:
+                observables[self.column(name)] = _native(np.asarray(arrays[name]))[event]
+            fields: dict[str, Any] = {
+                "labels": self.labels(arrays, plan, jets, path),
+                "weights": None if plan.weight is None else _weights(arrays[plan.weight])[event],
+                "entry": first_entry + event,
+                "position": np.arange(n_jets) - jets.offsets[event],
+                "observables": observables,
+            }
+            if not plan.constituents:
+                return Jets.without_constituents(n_jets, jet_momenta=momenta, **fields)
+            pt, eta, phi, mass, jet = self.constituents(arrays, plan, jets, path, first_entry)
+            offsets = np.concatenate([[0], np.cumsum(np.bincount(jet, minlength=n_jets))])
+            with np.errstate(all="ignore"):
+                return Jets(pt=pt, eta=eta, phi=phi, mass=mass, offsets=offsets, **fields)
+
+
+def _fetch(tree: Tree, names: Sequence[str], start: int, stop: int, path: str | Path) -> Any:
+    arrays = tree.arrays(list(names), start, stop, path)
+    if len(arrays) != stop - start:
+        raise InputError(
+            f"{path}: '{tree.name}' promises entries {start} to {stop}, but only {len(arrays)} are there; "
+            "the file is broken"
+        )
+    return arrays
+
+
+def _native(values: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+
+
+def _weights(array: Any) -> NDArray[np.float64]:
+    """One weight an event; of a list of weights the first, which is the nominal one."""
+    import awkward as ak
+
+    if array.ndim > 1:
+        array = ak.fill_none(ak.firsts(array), 1.0)
+    return np.asarray(array, dtype=np.float64)
+
+
+def check_same_lengths(
+    columns: Sequence[Jagged], names: Sequence[str], path: str | Path, first_entry: int = 0
+) -> None:
+    """Raise InputError, naming the entry, unless all have as many values in every event as the first."""
+    for name, column in zip(names[1:], columns[1:], strict=True):
+        if not np.array_equal(column.offsets, columns[0].offsets):
+            n, other = np.diff(columns[0].offsets), np.diff(column.offsets)
+            i = int(np.flatnonzero(n != other)[0])
+            raise InputError(
+                f"{path}: entry {first_entry + i} has {n[i]} values in '{names[0]}', "
+                f"but {other[i]} in '{name}'"
+            )
+
+
+def gather_links(
+    jet_of_link: Jagged,
+    target_of_link: Jagged,
+    jets: Jagged,
+    targets: Jagged,
+    names: tuple[str, str, str, str],
+    path: str | Path,
+    first_entry: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Follow (jet, particle) index pairs of each event; a negative index is no link.
+
+    Arguments:
+        jet_of_link: Position of the jet in its event, one list of links per event.
+        target_of_link: Position of the particle in its event.
+        jets, targets: The two collections.
+        names: Branches of the four, for messages.
+        path, first_entry: For messages.
+
+    Returns:
+        Flat index of the jet and of the particle of every link, sorted by jet, links of a jet in file order.
+
+    Raises:
+        InputError: if an index points behind the end of its collection.
+    """
+    check_same_lengths([jet_of_link, target_of_link], names[:2], path, first_entry)
+    for name, links in zip(names[:2], (jet_of_link, target_of_link), strict=True):
+        if links.content.dtype.kind not in "iu":
+            raise InputError(f"{path}: '{name}' holds {links.content.dtype}, expected positions (integers)")
+    if len(jets.offsets) != len(jet_of_link.offsets) or len(targets.offsets) != len(jet_of_link.offsets):
+        raise InputError(
+            f"{path}: '{names[0]}', '{names[2]}' and '{names[3]}' differ in their number of events"
+        )
+    event = np.repeat(np.arange(len(jets.offsets) - 1), np.diff(jet_of_link.offsets))
+    jet, target = jet_of_link.content.astype(np.int64), target_of_link.content.astype(np.int64)
+    kept = (jet >= 0) & (target >= 0)
+    event, jet, target = event[kept], jet[kept], target[kept]
+    for index, collection, name, of in (
+        (jet, jets, names[0], names[2]),
+        (target, targets, names[1], names[3]),
+    ):
+        n = np.diff(collection.offsets)[event]
+        if (index >= n).any():
+            i = int(np.flatnonzero(index >= n)[0])
+            raise InputError(
+                f"{path}: entry {first_entry + event[i]}: '{name}' points to number {index[i]}, "
+                f"but '{of}' has {n[i]}; the links do not belong to these collections"
+            )
+    flat_jet, flat_target = jet + jets.offsets[event], target + targets.offsets[event]
+    order = np.argsort(flat_jet, kind="stable")
+    return flat_jet[order], flat_target[order]
+
+
+def jet_columns(tree: Tree, prefix: str) -> list[str]:
+    """Branches with that prefix that hold one number per jet."""
+    return [name for name, kind in tree.types(prefix).items() if element_type(kind)]
+
+
+def event_columns(tree: Tree, names: Sequence[str]) -> list[str]:
+    """Those of the named branches that are there and hold one number per event."""
+    return [n for n in names if n in tree.branches and tree.data[n].typename in NUMBERS]
+
+
+def missing(tree: Tree, names: Sequence[str], path: str | Path) -> None:
+    """Raise InputError for the first branch that is not there."""
+    for name in names:
+        if name not in tree.branches:
+            raise InputError(
+                f"{path}: tree '{tree.name}' has no branch '{name}'; closest: {nearest(name, tree.branches)}"
+            )

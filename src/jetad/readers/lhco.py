@@ -1,0 +1,184 @@
+"""LHC Olympics HDF5: events of 700 particles, clustered into their leading jets while they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, MissingPackageError
+from ..jets import Jets
+from .base import BaseReader, FileSummary, nearest, reading, require_container
+from .hdf5file import Frame, check_frame, choose_frame, find_frames, open_hdf5
+
+__all__ = ["LHCOReader"]
+
+_N_PARTICLES = 700
+_WIDTHS = (3 * _N_PARTICLES, 3 * _N_PARTICLES + 1)
+_MAX_EVENTS = 500  # about 17 MB of numbers, most of them padding
+
+
+class LHCOReader(BaseReader):
+    """Reader of the LHC Olympics 2020 data sets.
+
+    A pandas frame of 2100 columns, 700 massless particles as (pt, eta, phi) [GeV] with zeros as padding,
+    and perhaps a last one with the truth. Every event is clustered with FastJet (anti-kT, ``radius``); its
+    ``n_jets`` hardest jets come out, hardest first: ``entry`` is the event, ``position`` 0, 1, ... An event
+    with fewer jets has empty ones, so that every event has as many rows. Labels are those of the event.
+
+    References:
+        Kasieczka et al., "The LHC Olympics 2020", 2021, arXiv:2101.08320
+    """
+
+    name = "lhco"
+    summary = "LHC Olympics HDF5: events of 700 x (pt, eta, phi), clustered into their leading jets"
+    container = "hdf5"
+    options: ClassVar[Mapping[str, Any]] = {"radius": 1.0, "n_jets": 2}
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        if not (0 < self.settings["radius"] <= 3 and 0 < self.settings["n_jets"] <= 100):
+            raise InputError("reader 'lhco': the radius is in (0, 3] and the number of jets in 1 ... 100")
+
+    def matches(self, path: str | Path) -> bool:
+        require_container(path, self.container, self.name)
+        with open_hdf5(path) as handle:
+            return any(_is_lhco(frame) for frame in find_frames(handle, path))
+
+    def lacks(self, path: str | Path) -> str:
+        return "no pandas table of 2100 or 2101 numbers"
+
+    def count(self, path: str | Path) -> int:
+        with open_hdf5(path) as handle:
+            return self._frame(handle, path).n_rows * int(self.settings["n_jets"])
+
+    def describe(self, path: str | Path) -> FileSummary:
+        with open_hdf5(path) as handle:
+            frame = self._frame(handle, path)
+        width = sum(block.width for block in frame.blocks)
+        radius, n_jets = self.settings["radius"], self.settings["n_jets"]
+        return FileSummary(
+            path=Path(path),
+            reader=self.name,
+            container=f"HDF5 (pandas {frame.layout})",
+            dataset=frame.key,
+            n_jets=frame.n_rows * n_jets,
+            columns={f"0 ... {width - 1}": str(frame.blocks[0].dtype)},
+            n_slots=None,
+            truth=(f"column {width - 1}",) if width == _WIDTHS[1] else (),
+            observables=(),
+            notes=(f"the {n_jets} hardest jets of every event, clustered here: anti-kT, R = {radius:g}",),
+            n_entries=frame.n_rows,
+        )
+
+    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
+        with open_hdf5(path) as handle:
+            frame = self._frame(handle, path)
+            for start in range(0, frame.n_rows, _MAX_EVENTS):
+                blocks = frame.rows(handle, start, min(start + _MAX_EVENTS, frame.n_rows))
+                with reading(path):
+                    rows = np.concatenate([blocks[b.key] for b in frame.blocks], axis=1)
+                    jets = self._jets(rows, start)
+                yield jets
+                del blocks, rows, jets
+
+    def _frame(self, handle: Any, path: str | Path) -> Frame:
+        frames = find_frames(handle, path)
+        with reading(path):
+            frame = choose_frame([f for f in frames if _is_lhco(f)], path)
+            if frame is None:
+                keys = nearest("df", [f.key for f in frames])
+                raise InputError(f"{path}: {self.lacks(path)}; tables of the file: {keys}")
+            check_frame(handle, frame)
+        return frame
+
+    def _jets(self, rows: NDArray[Any], first: int) -> Jets:
+        n_events, n_jets = len(rows), int(self.settings["n_jets"])
+        particles = rows[:, : _WIDTHS[0]].reshape(n_events, _N_PARTICLES, 3).astype(np.float64)
+        there = (particles != 0).any(axis=2)
+        counts = there.sum(axis=1)
+        pt, eta, phi = particles[there].T
+        jet, bad = _cluster(pt, eta, phi, counts, float(self.settings["radius"]), n_jets)
+        pt = np.where(bad, np.nan, pt)
+        order = np.flatnonzero(jet >= 0)
+        order = order[np.lexsort((-pt[order], jet[order]))]
+        n_constituents = np.bincount(jet[order], minlength=n_events * n_jets)
+        labels = None
+        if rows.shape[1] == _WIDTHS[1]:
+            truth = np.repeat(rows[:, -1], n_jets)
+            labels = np.select([truth == 1, truth == 0], [1, 0], default=-1).astype(np.int8)
+        with np.errstate(all="ignore"):
+            return Jets(
+                pt=pt[order],
+                eta=eta[order],
+                phi=phi[order],
+                mass=np.zeros(len(order), dtype=np.float32),
+                offsets=np.concatenate([[0], np.cumsum(n_constituents)]),
+                labels=labels,
+                entry=np.repeat(np.arange(first, first + n_events), n_jets),
+                position=np.tile(np.arange(n_jets), n_events),
+            )
+
+
+def _is_lhco(frame: Frame) -> bool:
+    if not frame.blocks or any(block.dtype.kind not in "fiu" for block in frame.blocks):
+        return False
+    names = [n for block in frame.blocks for n in block.names or ()]
+    # named columns are another table that happens to be as wide; those of the Olympics are numbers
+    return sum(b.width for b in frame.blocks) in _WIDTHS and all(str(n).isdigit() for n in names)
+
+
+def _cluster(
+    pt: NDArray[np.float64],
+    eta: NDArray[np.float64],
+    phi: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    radius: float,
+    n_jets: int,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The jet of each particle, ``event * n_jets + rank``, -1 for one in no leading jet; and which are bad.
+
+    In an event with a particle that is no real one (not finite, negative pt) nothing can be clustered: all
+    its particles go to the first jet, which the bad one keeps from being scored.
+    """
+    import awkward as ak
+
+    try:
+        import fastjet
+        from fastjet import _swig
+    except ImportError as error:
+        raise MissingPackageError(
+            f"FastJet is needed to cluster events ({error}); install it with: pip install 'jetad[simulate]'"
+        ) from error
+    _swig.ClusterSequence.set_fastjet_banner_stream(None)
+    event = np.repeat(np.arange(len(counts)), counts)
+    bad = ~(
+        np.isfinite(pt) & np.isfinite(eta) & np.isfinite(phi) & (pt > 0) & (pt < 1e9) & (np.abs(eta) < 50)
+    )
+    spoilt = np.bincount(event[bad], minlength=len(counts)) > 0
+    out = np.where(spoilt[event], event * n_jets, -1)
+    used = np.flatnonzero(~spoilt[event])
+    if not len(used):
+        return out, bad
+    n_used = np.where(spoilt, 0, counts)
+    px, py, pz = pt[used] * np.cos(phi[used]), pt[used] * np.sin(phi[used]), pt[used] * np.sinh(eta[used])
+    energy = pt[used] * np.cosh(eta[used])
+    events = ak.unflatten(ak.zip({"px": px, "py": py, "pz": pz, "E": energy}), n_used)
+    sequence = fastjet.ClusterSequence(events, fastjet.JetDefinition(fastjet.antikt_algorithm, radius))
+    jets, members = sequence.inclusive_jets(), sequence.constituent_index()
+    jet_pt = np.hypot(ak.to_numpy(ak.flatten(jets.px)), ak.to_numpy(ak.flatten(jets.py)))
+    n_found = ak.to_numpy(ak.num(jets))
+    jet_event = np.repeat(np.arange(len(counts)), n_found)
+    order = np.lexsort((-jet_pt, jet_event))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order)) - np.concatenate([[0], np.cumsum(n_found)])[jet_event[order]]
+    chosen = ak.flatten(members)
+    size = ak.to_numpy(ak.num(chosen))
+    start = np.concatenate([[0], np.cumsum(n_used)])[jet_event]
+    place = used[ak.to_numpy(ak.flatten(chosen)) + np.repeat(start, size)]
+    number = np.where(rank < n_jets, jet_event * n_jets + rank, -1)
+    out[place] = np.repeat(number, size)
+    return out, bad

@@ -1,0 +1,145 @@
+"""CMS NanoAOD and PFNano: jets of every event, with particle-flow constituents where they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .base import nearest
+from .events import EventReader, Plan, event_columns, gather_links, jet_columns, missing
+from .rootfile import Jagged, Outline, Tree, flatten
+
+__all__ = ["NanoAODReader"]
+
+_COLLECTIONS = ("FatJet", "Jet")
+_KINEMATICS = ("pt", "eta", "phi", "mass")
+_PER_EVENT = ("run", "luminosityBlock", "event")
+_WEIGHT = "genWeight"
+_CANDIDATE_INDEX = ("pFCandsIdx", "pfCandIdx", "pFCandIdx", "PFCandIdx", "pfCandsIdx")
+
+
+class NanoAODReader(EventReader):
+    """Reader of CMS NanoAOD, and of PFNano and NanoAOD v15 with constituents.
+
+    Tree ``Events`` (TTree or RNTuple) with ``FatJet_pt, FatJet_eta, FatJet_phi, FatJet_mass`` [GeV], or
+    another ``collection``. Constituents are followed through ``<collection>PFCands_{jetIdx,pFCandsIdx}``
+    into ``PFCands_*`` (PFNano) or ``<collection>PFCand_{jetIdx,pfCandIdx}`` into ``PFCand_*`` (NanoAOD
+    v15); an index of -1 is no link. Without those branches jets are at jet level: their stored momenta
+    and features, no constituents.
+
+    PUPPI weights: AK8 jets are clustered from weighted particles, so constituents of ``FatJet`` are
+    multiplied by ``puppiWeight`` where the file has that branch (NanoAOD v15 stores weighted momenta and
+    has none). ``Jet`` is weighted unless the file has ``Jet_puId``, which only the older jets with charged
+    hadron subtraction carry. ``use_puppi`` decides otherwise. The constituents sum to the jet before the
+    jet energy corrections, ``pt * (1 - rawFactor)``.
+
+    Observables: every branch ``<collection>_*`` with one number a jet, and run, luminosityBlock, event.
+    Weights come from ``genWeight``.
+    """
+
+    name = "nanoaod"
+    summary = "CMS NanoAOD, PFNano ROOT (TTree or RNTuple): Events with FatJet_* or Jet_*, several per event"
+    options: ClassVar[Mapping[str, Any]] = {"collection": "", "use_puppi": None}
+
+    def recognises(self, tree: Outline) -> bool:
+        branches = set(tree.branches)
+        return any({f"{c}_pt", f"{c}_eta", f"{c}_phi"} <= branches for c in self._collections())
+
+    def needs(self) -> str:
+        return " or ".join(f"{c}_pt, {c}_eta, {c}_phi" for c in self._collections())
+
+    def _collections(self) -> tuple[str, ...]:
+        chosen = self.settings["collection"]
+        return (chosen,) if chosen else _COLLECTIONS
+
+    def plan(self, tree: Tree, path: str | Path) -> Plan:
+        branches = set(tree.branches)
+        collection = next(c for c in self._collections() if {f"{c}_pt", f"{c}_eta", f"{c}_phi"} <= branches)
+        momenta = tuple(f"{collection}_{k}" for k in _KINEMATICS if f"{collection}_{k}" in branches)
+        links = _find_links(collection, branches)
+        table, weight, notes = "", None, []
+        if links is None:
+            notes.append(f"no branches {collection}PFCands_jetIdx: jets have no constituents, only features")
+            constituents: tuple[str, ...] = ()
+        else:
+            table = "PFCands" if "PFCands_pt" in branches else "PFCand"
+            missing(tree, [f"{table}_{k}" for k in _KINEMATICS[:3]], path)
+            particles = [f"{table}_{k}" for k in _KINEMATICS if f"{table}_{k}" in branches]
+            weight, said = self._puppi(collection, table, branches, path)
+            notes.append(f"constituents from {table}_*{said}")
+            constituents = (*links, *particles, *([weight] if weight else []))
+        others = [c for c in _COLLECTIONS if c != collection and f"{c}_pt" in branches]
+        if others:
+            notes.append(f"other jets of the file: {', '.join(others)} (--collection {others[0]})")
+        per_jet = jet_columns(tree, f"{collection}_")
+        reference = f"{collection}_pt" if f"{collection}_pt" in per_jet else None
+        return Plan(
+            collection=collection,
+            momenta=momenta,
+            constituents=constituents,
+            per_jet=tuple(n for n in per_jet),
+            per_event=tuple(event_columns(tree, _PER_EVENT)),
+            weight=_WEIGHT if event_columns(tree, [_WEIGHT]) else None,
+            notes=tuple(notes),
+            reference_pt=reference,
+            extra={"links": links, "table": table, "puppi": weight},
+        )
+
+    def _puppi(
+        self, collection: str, table: str, branches: set[str], path: str | Path
+    ) -> tuple[str | None, str]:
+        """The branch to multiply with, and what to say about it."""
+        name, asked = f"{table}_puppiWeight", self.settings["use_puppi"]
+        if name not in branches:
+            if asked:
+                raise InputError(
+                    f"{path}: has no branch '{name}' to weight constituents with; "
+                    f"closest: {nearest(name, branches)}"
+                )
+            return None, " as stored (there is no puppiWeight)"
+        if asked is None:
+            asked = f"{collection}_puId" not in branches
+        return (name, f", weighted with {name}") if asked else (None, ", not weighted with PUPPI")
+
+    def constituents(
+        self, arrays: Any, plan: Plan, jets: Jagged, path: str | Path, first_entry: int
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+        table, (jet_link, particle_link) = plan.extra["table"], plan.extra["links"]
+        flat = {name: flatten(arrays[name], name, path) for name in plan.constituents}
+        particles = flat[f"{table}_pt"]
+        for name in plan.constituents[2:]:
+            if not np.array_equal(flat[name].offsets, particles.offsets):
+                raise InputError(f"{path}: '{name}' and '{table}_pt' differ in length; the file is broken")
+        jet, particle = gather_links(
+            flat[jet_link],
+            flat[particle_link],
+            jets,
+            particles,
+            (jet_link, particle_link, plan.momenta[0], f"{table}_pt"),
+            path,
+            first_entry,
+        )
+        pt, eta, phi = (flat[f"{table}_{k}"].content[particle].astype(np.float32) for k in _KINEMATICS[:3])
+        mass = np.zeros_like(pt)
+        with np.errstate(all="ignore"):
+            if f"{table}_mass" in flat:
+                mass = flat[f"{table}_mass"].content[particle].astype(np.float32)
+            if plan.extra["puppi"]:
+                weight = flat[plan.extra["puppi"]].content[particle].astype(np.float32)
+                pt, mass = pt * weight, mass * weight
+        there = pt != 0  # a particle of weight zero is not in the jet
+        return pt[there], eta[there], phi[there], mass[there], jet[there]
+
+
+def _find_links(collection: str, branches: set[str]) -> tuple[str, str] | None:
+    for table in ("PFCands", "PFCand"):
+        jet = f"{collection}{table}_jetIdx"
+        for index in _CANDIDATE_INDEX:
+            if jet in branches and f"{collection}{table}_{index}" in branches:
+                return jet, f"{collection}{table}_{index}"
+    return None

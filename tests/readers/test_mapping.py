@@ -1,0 +1,125 @@
+"""Mappings: what is refused, and the first one that is suggested."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from format_examples import mapped_columns, mapped_events, mapped_parquet, nano
+from reader_examples import write_root
+
+from jetad import readers
+from jetad.errors import ConfigError, InputError
+from jetad.readers.mapping import load_mapping, suggest_mapping
+
+FOUR = {"pt": "c_pt", "eta": "c_eta", "phi": "c_phi"}
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_root(tmp_path / "x.root", mapped_columns(9, 1)[0], tree="ntuple")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({}, "the mapping: give the columns of 'constituents' or of 'jets'"),
+        (
+            {"constituents": {"pt": "a"}},
+            "constituents: give pt, eta, phi and perhaps mass, or px, py, pz and E",
+        ),
+        ({"constituents": {**FOUR, "px": "b"}}, "constituents: give pt, eta, phi"),
+        ({"constituents": FOUR, "lable": "x"}, "lable: .* keys are tree, units, constituents, jets, label"),
+        (
+            {"constituents": {**FOUR, "jet": "i"}},
+            "'constituents.jet' points to jets: give the columns of 'jets'",
+        ),
+        ({"constituents": FOUR, "units": "TeV"}, "units: Input should be 'GeV' or 'MeV'"),
+        ("none.yaml", "--mapping none.yaml: cannot be read"),
+    ],
+)
+def test_mistakes_in_a_mapping(mapping, message):
+    with pytest.raises(ConfigError, match=message):
+        load_mapping(mapping)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "thruth"}, "tree 'ntuple' has no branch 'thruth'; closest: truth"),
+        ({"constituents": {**FOUR, "pt": "w"}}, "column 'w' holds .* expected a list of numbers per row"),
+        ({"observables": ["c_pt"]}, "column 'c_pt' holds .* expected one number per jet"),
+        ({"tree": "tuple"}, "no tree 'tuple'; there are: ntuple"),
+        ({"jets": FOUR}, "expected lists of lists of numbers per row"),
+    ],
+)
+def test_columns_that_do_not_fit(change, message, root):
+    with pytest.raises(InputError, match=message):
+        readers.read(root, mapping={"constituents": FOUR, **change})
+
+
+def test_yaml_that_is_none(tmp_path, root):
+    (tmp_path / "m.yaml").write_text("constituents: [")
+    with pytest.raises(ConfigError, match="is no YAML"):
+        readers.read(root, mapping=tmp_path / "m.yaml")
+    (tmp_path / "m.yaml").write_text("hello")
+    with pytest.raises(ConfigError, match="must have keys"):
+        readers.read(root, mapping=str(tmp_path / "m.yaml"))
+    with pytest.raises(ConfigError, match="reader 'mapping' needs a mapping of columns"):
+        readers.read(root, reader="mapping")
+    with pytest.raises(ConfigError, match="leave out the reader 'jetclass'"):
+        readers.read(root, reader="jetclass", mapping={"constituents": FOUR})
+
+
+def test_mev_in_the_mapping(root):
+    jets = readers.read(root, mapping={"constituents": FOUR})
+    converted = readers.read(root, mapping={"constituents": FOUR, "units": "MeV"})
+    np.testing.assert_allclose(converted.pt, jets.pt * 1e-3, rtol=1e-6)
+    assert readers.describe(root, mapping={"constituents": FOUR, "units": "MeV"}).units.startswith(
+        "GeV (conv"
+    )
+
+
+def test_index_behind_the_last_jet(tmp_path):
+    arrays = {"p": [[1.0, 2.0]], "j": [[5.0]], "i": [[0, 1]]}
+    import awkward as ak
+
+    path = write_root(tmp_path / "x.root", {k: ak.Array(v) for k, v in arrays.items()}, tree="t")
+    four = {"pt": "p", "eta": "p", "phi": "p", "jet": "i"}
+    with pytest.raises(InputError, match="'i' points to jet 1 of 1 in its event"):
+        readers.read(path, mapping={"constituents": four, "jets": {"pt": "j", "eta": "j", "phi": "j"}})
+
+
+@pytest.mark.parametrize(
+    "write", [mapped_parquet, lambda f, n, s: (write_root(f / "x.root", mapped_columns(n, s)[0]), 0)]
+)
+def test_suggested_mapping_reads_the_file(write, tmp_path):
+    path, _ = write(tmp_path, 9, 2)
+    suggestion = yaml.safe_load(suggest_mapping(path))
+    assert suggestion["constituents"] == {**FOUR, "mass": "c_m"}
+    assert (suggestion["label"], suggestion["weight"]) == ("truth", "w")
+    assert suggestion["observables"] == {"t": "t"}
+    jets = readers.read(path, mapping=suggestion)
+    assert len(jets) == 9
+    assert jets.labels is not None
+    assert jets.labels.tolist() == [0, 1] * 4 + [0]
+
+
+def test_suggestion_prefers_particles_and_says_what_else_there_is(tmp_path):
+    path, _ = mapped_events(tmp_path, 5, 3)
+    text = suggest_mapping(path)
+    assert yaml.safe_load(text)["constituents"]["pt"] == "p_pt"
+    assert "#   j_pt: float[]" in text
+    assert "tree: t" in text
+    path, _ = nano(tmp_path, 5, 3)
+    assert yaml.safe_load(suggest_mapping(path))["constituents"]["pt"] == "PFCands_pt"
+
+
+def test_suggestion_without_anything_to_go_by(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["a"] = np.zeros((3, 2))
+        file["names"] = [b"x", b"y", b"z"]
+    text = suggest_mapping(tmp_path / "x.h5")
+    assert "no complete set of pt, eta, phi" in text
+    assert "#   a: float64[2]" in text
