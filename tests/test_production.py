@@ -25,7 +25,6 @@ from jetad.errors import ConfigError, InputError, Interrupted, OutputError
 from jetad.evaluation.inputs import named_files
 from jetad.production import Request, merge_scores, read_ledger, score_file, score_files, verify_scores
 from jetad.production.copying import copy_with_scores
-from jetad.production.request import parse_cut
 from jetad.production.workspace import Workspace
 from jetad.run import Run
 from jetad.scores import Scores, load_scores
@@ -371,9 +370,8 @@ def test_runs_side_by_side(run, folder, tmp_path, whole):
 
 
 def test_requests_are_checked(run, folder, tmp_path):
-    assert parse_cut(" jet_pt >= 4.5e2")[::2] == ("jet_pt", 450.0)
-    for cut in ("jet_pt", "jet_pt>", "jet_pt>high", "jet_pt>1>2"):
-        with pytest.raises(ConfigError, match="expected NAME>NUMBER"):
+    for cut in ("jet_pt >", "jet_pt > 1 > ", "__import__('os')"):
+        with pytest.raises(ConfigError, match="--select"):
             Request(select=cut)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         Request(working_points=(2.0,))

@@ -18,7 +18,7 @@ from ..calibration import BackgroundEfficiency, Surprise
 from ..conditional import BinnedEfficiency, Calibration, DecorrelatedEfficiency
 from ..errors import ConfigError
 from ..models.base import EnergyModel
-from ..preprocessing.features import JetFeatures
+from ..preprocessing.features import OBSERVABLES, JetFeatures
 from ..preprocessing.images import _ON_AXIS, JetImages
 from ..scoring import Member, TrainedDetector
 
@@ -128,8 +128,10 @@ class Pixels(nn.Module):
         return pixels[:, None], valid[:, 0, 0]
 
 
-def _four_momentum(pt: Tensor, eta: Tensor, phi: Tensor, mass: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """pT and mass of jets, ``(n,)`` float64."""
+def _four_momentum(
+    pt: Tensor, eta: Tensor, phi: Tensor, mass: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """pT, mass and eta of jets, ``(n,)`` float64."""
     grown = torch.exp(eta)
     pz = pt * (grown - 1 / grown) / 2
     px, py = pt * torch.sin(phi + math.pi / 2), pt * torch.sin(phi)
@@ -137,7 +139,10 @@ def _four_momentum(pt: Tensor, eta: Tensor, phi: Tensor, mass: Tensor, mask: Ten
     px, py, pz, energy_gev = (v.sum(1) for v in (px, py, pz, energy_gev))
     pt2 = px * px + py * py
     mass2 = energy_gev * energy_gev - pt2 - pz * pz
-    return torch.sqrt(pt2), torch.sqrt(torch.where(mass2 > 0, mass2, torch.zeros_like(mass2)))
+    jet_mass = torch.sqrt(torch.where(mass2 > 0, mass2, torch.zeros_like(mass2)))
+    jet_pt = torch.sqrt(pt2)
+    slope = pz / jet_pt
+    return jet_pt, jet_mass, torch.sign(slope) * torch.log(slope.abs() + torch.sqrt(slope * slope + 1))
 
 
 class Observables(nn.Module):
@@ -149,6 +154,9 @@ class Observables(nn.Module):
     def __init__(self, features: JetFeatures) -> None:
         super().__init__()
         self.names = features.config.observables
+        for name in self.names:
+            if name not in OBSERVABLES:
+                raise ConfigError(f"'{name}' is a column of files, which an exported graph does not see")
         self.frame = Frame()
         self.register_buffer("mean", _buffer(features.mean))
         self.register_buffer("std", _buffer(features.std))
@@ -163,8 +171,8 @@ class Observables(nn.Module):
         r = torch.sqrt(x * x + y * y)
         columns = []
         for name in self.names:
-            if name in ("mass", "mass_over_pt"):
-                jet_pt, jet_mass = _four_momentum(pt, eta, phi, mass, mask)
+            if name in ("mass", "mass_over_pt", "pt", "eta"):
+                jet_pt, jet_mass, jet_eta = _four_momentum(pt, eta, phi, mass, mask)
             columns.append(
                 {
                     "major_axis": lambda: torch.sqrt((z * y * y).sum(1)),
@@ -172,6 +180,8 @@ class Observables(nn.Module):
                     "n_constituents": lambda: mask.sum(1),
                     "mass": lambda: jet_mass,  # noqa: B023
                     "mass_over_pt": lambda: jet_mass / jet_pt,  # noqa: B023
+                    "pt": lambda: jet_pt,  # noqa: B023
+                    "eta": lambda: jet_eta,  # noqa: B023
                     "girth": lambda: (z * r).sum(1),
                     "lha": lambda: (z * torch.sqrt(r / 0.8)).sum(1),
                     "ptd": lambda: torch.sqrt((z * z).sum(1)),
@@ -382,7 +392,7 @@ class ConstituentGraph(nn.Module):
             valid = valid & usable
         columns: dict[str, Tensor] = {}
         if self.columns:
-            jet_pt, jet_mass = _four_momentum(pt, eta, phi, mass, m)
+            jet_pt, jet_mass, _ = _four_momentum(pt, eta, phi, mass, m)
             columns = {"jet_pt": jet_pt.float().double(), "jet_mass": jet_mass.float().double()}
         outputs: tuple[Tensor, ...] = self.scored(rows, valid, columns)
         return outputs
