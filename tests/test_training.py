@@ -20,9 +20,11 @@ from jetad.models.networks.parts import PrincipalComponents
 from jetad.negatives import draw_negatives
 from jetad.run import Run, find_run
 from jetad.training.contrastive import Contrastive
+from jetad.training.data import PARTS, BackgroundParts, JetStream, open_background
 from jetad.training.loop import StopRequest
 from jetad.training.reconstruction import Reconstruction
-from jetad.training.train import prepare_run, split_background, train
+from jetad.training.train import prepare_run, train
+from jetad.writers import write_jets
 
 QUICK = [
     "members.image.training.epochs=2",
@@ -142,11 +144,29 @@ def test_finished_run_is_not_replaced(tmp_path, source, make_jets):
 
 def test_split_shares_no_jet(make_jets):
     jets = make_jets(200, seed=1)
-    split = split_background(jets, resolve_config())
-    entries = np.concatenate([part.entry for part in split])
+    parts = BackgroundParts(jets, resolve_config())
+    entries = np.concatenate([chunk.entry for name in PARTS for chunk in parts.chunks(name)])
     assert sorted(entries.tolist()) == list(range(200))
     with pytest.raises(InputError, match="too few"):
-        split_background(jets[:40], resolve_config())
+        BackgroundParts(jets[:40], resolve_config())
+
+
+def test_streamed_training_equals_one_in_memory(tmp_path, make_jets):
+    path = tmp_path / "qcd.h5"
+    write_jets(make_jets(260, seed=1), path)
+    config = resolve_config(settings=QUICK)
+    select = "jet_pt > 0 & entry >= 10"
+    hashes = []
+    for limit in (10**6, 0):
+        jets = open_background([path], select=select, max_jets=240, max_in_memory=limit)
+        assert isinstance(jets, JetStream) == (limit == 0)
+        assert len(jets) == 240
+        run = prepare_run(config, [path], output=tmp_path / f"run{limit}", command=[], device="cpu")
+        train(run, jets)
+        hashes.append((run.model_hash(), run.read_json("calibration.json")))
+    assert hashes[0] == hashes[1]
+    with pytest.raises(InputError, match="no jet of the background files"):
+        len(open_background([path], select="jet_pt < 0", max_in_memory=0))
 
 
 def test_divergence_is_an_error_and_leaves_no_model(tmp_path, source, make_jets):

@@ -43,6 +43,9 @@ class DataConfig(_Strict):
     )
     calibration_fraction: float = Field(0.1, gt=0, lt=0.5, description="maps scores to background efficiency")
     max_jets: int | None = Field(None, ge=10, description="use only so many jets; null for all")
+    max_in_memory: int = Field(
+        1_000_000, ge=0, description="files with more jets are read again for every pass instead of kept"
+    )
 
 
 class SecondPhaseConfig(_Strict):

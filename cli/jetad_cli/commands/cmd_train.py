@@ -117,6 +117,7 @@ def command(
 
     from jetad import readers
     from jetad.scoring import select_device
+    from jetad.training.data import open_background
     from jetad.training.loop import stop_signals
     from jetad.training.train import check_no_overlap, prepare_run, train
 
@@ -127,10 +128,13 @@ def command(
     paths = readers.expand(background)
     monitors = {name: readers.expand([path])[0] for name, path in _monitors(monitor).items()}
     check_no_overlap(paths, monitors)
-    selection = inputs.selection()
-    jets = readers.read(paths, max_jets=inputs.max_jets, select=selection, **inputs.options)
-    if selection is not None:
-        click.echo(str(selection.flow), err=True)
+    jets = open_background(
+        paths,
+        select=inputs.select,
+        max_jets=inputs.max_jets,
+        options=inputs.options,
+        max_in_memory=config.data.max_in_memory,
+    )
     watched = {
         name: readers.read([path], select=inputs.selection(), **inputs.options)
         for name, path in monitors.items()

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,44 +26,18 @@ from ..preprocessing import PREPROCESSORS
 from ..registry import load
 from ..run import Run, collect_provenance, unfinished_runs
 from ..scoring import Member, TrainedDetector, select_device
+from .data import PARTS, BackgroundParts, JetStream
 from .loop import StopRequest, Trainer
 from .phases import make_phases
 
-__all__ = ["Split", "prepare_run", "split_background", "train"]
+__all__ = ["check_no_overlap", "prepare_run", "train"]
 
 logger = logging.getLogger("jetad.training")
 
 _FIT_JETS = 50_000  # enough for 60 principal components; 320 MB of images
-_CHUNK_JETS = 10_000
+_MONITOR_JETS = 20_000
 
 Progress = Callable[[str, str, int, int, Mapping[str, Any]], None]
-
-
-class Split(NamedTuple):
-    """Background jets in three parts that share no jet."""
-
-    train: Jets
-    validation: Jets
-    calibration: Jets
-
-
-def split_background(jets: Jets, config: RunConfig) -> Split:
-    """Split at random, fixed by the seed.
-
-    Raises:
-        InputError: if a part would be too small to use.
-    """
-    n = len(jets)
-    n_val = round(n * config.data.validation_fraction)
-    n_cal = round(n * config.data.calibration_fraction)
-    if n - n_val - n_cal < 50 or n_val < 5 or n_cal < 5:
-        raise InputError(
-            f"{n} background jets are too few to train, validate and calibrate; at least 100 are needed"
-        )
-    order = np.random.default_rng(config.seed).permutation(n)
-    parts = np.split(order, [n_val, n_val + n_cal])
-    validation, calibration, rest = (jets[np.sort(part)] for part in parts)
-    return Split(rest, validation, calibration)
 
 
 def prepare_run(
@@ -131,7 +105,7 @@ def prepare_run(
 
 def train(
     run: Run,
-    background: Jets,
+    background: Jets | JetStream,
     *,
     monitor: Mapping[str, Jets] | None = None,
     device: str = "auto",
@@ -142,7 +116,8 @@ def train(
 
     Arguments:
         run: From ``prepare_run``; goes on from its checkpoint if there is one.
-        background: Jets to train on; those that cannot be represented are left out and counted.
+        background: Jets to train on; those that cannot be represented are left out and counted. Of a
+            stream only the inputs of the networks are held in memory, not the constituents.
         monitor: Signal jets by name, watched in the history and never used.
         device: ``auto``, ``cpu`` or ``cuda``.
         stop: Set by a signal; training stops after the current step with a checkpoint.
@@ -154,16 +129,14 @@ def train(
     """
     config = run.config()
     where = select_device(device)
-    if background.labels is not None and (background.labels == 1).any():
-        n = int((background.labels == 1).sum())
+    parts = BackgroundParts(background, config)
+    n_signal = background.n_signal if isinstance(background, JetStream) else _n_signal(background)
+    if n_signal:
         logger.warning(
             "%d of the %d training jets are labelled as signal; labels are ignored in training",
-            n,
+            n_signal,
             len(background),
         )
-    if config.data.max_jets is not None:
-        background = background[: config.data.max_jets]
-    split = split_background(background, config)
 
     checkpoint, problems = run.load_checkpoint()
     for problem in problems:
@@ -180,7 +153,7 @@ def train(
     members: list[Member] = []
     energies_val: dict[str, NDArray[np.float64]] = {}
     for name, member_config in config.members.items():
-        member, x_train, x_val = _build_member(name, config, member_config, split, where)
+        member, x_train, x_val = _build_member(name, config, member_config, parts, where)
         if name in finished:
             member.model.load_state_dict(finished[name]["model"])
         else:
@@ -188,7 +161,8 @@ def train(
             steps = _fit_member(
                 run, member, member_config, x_train, x_val,
                 seed=config.seed, method=config.method, resume=resume, offset=offset, finished=finished,
-                monitor=monitor or {}, validation=split.validation, stop=stop, progress=progress,
+                monitor=monitor or {}, validation=parts.sample("validation", _MONITOR_JETS), stop=stop,
+                progress=progress,
             )  # fmt: skip
             finished[name] = {
                 "model": {k: v.cpu() for k, v in member.model.state_dict().items()},
@@ -197,11 +171,15 @@ def train(
             offset += steps
             run.save_checkpoint({"finished": finished, "member": name, "trainer": None, "offset": offset})
         member.model.eval().requires_grad_(False)
-        energies_val[name] = member.energies(split.validation, where)
+        energies_val[name] = np.concatenate(
+            [member.energies(jets, where) for jets in parts.chunks("validation")]
+        )
         members.append(member._replace(surprise=Surprise(energies_val[name])))
 
     detector = TrainedDetector(members, None, where)
-    calibration = BackgroundEfficiency(detector.score(split.calibration))
+    calibration = BackgroundEfficiency(
+        np.concatenate([detector.score(jets) for jets in parts.chunks("calibration")])
+    )
     run.save_weights({f"{m.name}.{k}": v for m in members for k, v in m.model.state_dict().items()})
     run.write_json("preprocessing.json", {m.name: m.preprocessor.to_dict() for m in members})
     run.write_json(
@@ -212,44 +190,41 @@ def train(
             "source": "held-out part of the training files",
         },
     )
-    run.finish(
-        n_jets={
-            "train": len(split.train),
-            "validation": len(split.validation),
-            "calibration": len(split.calibration),
-        }
-    )
+    run.finish(n_jets={part: parts.size(part) for part in PARTS})
     return run.detector(device)
 
 
+def _n_signal(jets: Jets) -> int:
+    return 0 if jets.labels is None else int((jets.labels == 1).sum())
+
+
 def _build_member(
-    name: str, config: RunConfig, member_config: MemberConfig, split: Split, where: torch.device
+    name: str, config: RunConfig, member_config: MemberConfig, parts: BackgroundParts, where: torch.device
 ) -> tuple[Member, torch.Tensor, torch.Tensor]:
     """Preprocessor and untrained network of a member, with its training and validation inputs."""
     settings = member_config.preprocessing
-    preprocessor = load(PREPROCESSORS, settings.representation, "representation")(settings).fit(split.train)
+    some = parts.sample("train", _FIT_JETS)
+    preprocessor = load(PREPROCESSORS, settings.representation, "representation")(settings).fit(some)
     torch.manual_seed(config.seed)  # the weights' start
     model = model_class(config.method)(preprocessor.shape, member_config.network)
-    some = np.linspace(0, len(split.train) - 1, min(len(split.train), _FIT_JETS)).round().astype(int)
-    model.fit_input(_finite(preprocessor.transform(split.train[some])))
+    model.fit_input(_finite(preprocessor.transform(some)))
     model.to(where)
     member = Member(name, preprocessor, model, None)
-    return member, _inputs(member, split.train, where), _inputs(member, split.validation, where)
+    return member, _inputs(member, parts, "train", where), _inputs(member, parts, "validation", where)
 
 
 @torch.no_grad()
-def _inputs(member: Member, jets: Jets, where: torch.device) -> torch.Tensor:
+def _inputs(member: Member, parts: BackgroundParts, part: str, where: torch.device) -> torch.Tensor:
     """Network inputs of all usable jets; only one chunk of images is in memory at a time."""
-    parts = []
-    for start in range(0, len(jets), _CHUNK_JETS):
-        rows = _finite(member.preprocessor.transform(jets[start : start + _CHUNK_JETS]))
-        parts.append(member.model.prepare(rows.to(where)))
-    x = torch.cat(parts)
+    pieces = []
+    for jets in parts.chunks(part):
+        rows = _finite(member.preprocessor.transform(jets))
+        pieces.append(member.model.prepare(rows.to(where)))
+    x, n = torch.cat(pieces), parts.size(part)
     if len(x) < 5:
         raise InputError("nearly all background jets are empty or non-finite; there is nothing to train on")
-    if len(x) < len(jets):
-        lost = len(jets) - len(x)
-        logger.warning("%d of %d background jets have no %s and are left out", lost, len(jets), member.name)
+    if len(x) < n:
+        logger.warning("%d of %d background jets have no %s and are left out", n - len(x), n, member.name)
     return x
 
 

@@ -1,0 +1,164 @@
+"""Background jets in three parts, in memory or read again from their files for every pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import RunConfig
+from ..errors import InputError
+from ..jets import Jets
+from ..readers import ReadOptions, count, iterate, read
+from ..selection import Selection
+
+__all__ = ["BackgroundParts", "JetStream", "open_background"]
+
+logger = logging.getLogger("jetad.training")
+
+_CHUNK = 10_000
+PARTS = ("train", "validation", "calibration")
+
+
+class JetStream:
+    """Jets of files, read anew each time they are iterated over; only a chunk is in memory at a time.
+
+    Arguments:
+        paths: Files, one data set.
+        select: Cuts, as :class:`~jetad.selection.Selection` takes them.
+        max_jets: Stop after that many jets, counted after the selection.
+        options: How files are read.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        select: str | None = None,
+        max_jets: int | None = None,
+        options: ReadOptions | None = None,
+    ) -> None:
+        self.paths = list(paths)
+        self.select = select
+        self.max_jets = max_jets
+        self.options: ReadOptions = options or {}
+        self.n_signal = 0  # labelled as signal in the last pass
+        self._n: int | None = None
+
+    def __repr__(self) -> str:
+        return f"JetStream({len(self.paths)} files)"
+
+    def __len__(self) -> int:
+        if self._n is None:
+            self._n = sum(len(jets) for jets in self)
+            if not self._n:
+                raise InputError(f"{self.paths[0]}: no jet of the background files is left to train on")
+        return self._n
+
+    def __iter__(self) -> Iterator[Jets]:
+        selection = None if self.select is None else Selection(self.select)
+        left = np.inf if self.max_jets is None else self.max_jets
+        n_signal = 0
+        for path in self.paths:
+            for jets in iterate(path, step=_CHUNK, **self.options):
+                if selection is not None:
+                    jets = selection(jets, where=str(path))
+                jets = jets[: int(left)] if len(jets) > left else jets
+                left -= len(jets)
+                n_signal += 0 if jets.labels is None else int((jets.labels == 1).sum())
+                yield jets
+                if left <= 0:
+                    break
+            if left <= 0:
+                break
+        self.n_signal = n_signal
+        if selection is not None and self._n is None:
+            logger.info("%s", selection.flow)
+
+
+class BackgroundParts:
+    """Background in three parts that share no jet, at random, fixed by the seed.
+
+    Arguments:
+        jets: All of it, in memory or as a stream.
+        config: Of the training.
+
+    Raises:
+        InputError: if a part would be too small to use.
+    """
+
+    def __init__(self, jets: Jets | JetStream, config: RunConfig) -> None:
+        self.jets = jets
+        n = len(jets) if config.data.max_jets is None else min(len(jets), config.data.max_jets)
+        n_val = round(n * config.data.validation_fraction)
+        n_cal = round(n * config.data.calibration_fraction)
+        if n - n_val - n_cal < 50 or n_val < 5 or n_cal < 5:
+            raise InputError(
+                f"{n} background jets are too few to train, validate and calibrate; at least 100 are needed"
+            )
+        order = np.random.default_rng(config.seed).permutation(n)
+        self.rows = dict(
+            zip(
+                ("validation", "calibration", "train"),
+                (np.sort(part) for part in np.split(order, [n_val, n_val + n_cal])),
+                strict=True,
+            )
+        )
+
+    def __repr__(self) -> str:
+        return ", ".join(f"{len(self.rows[name])} {name}" for name in PARTS)
+
+    def size(self, part: str) -> int:
+        """Jets of a part."""
+        return len(self.rows[part])
+
+    def chunks(self, part: str) -> Iterator[Jets]:
+        """The jets of a part in the order of the files, some thousand at a time."""
+        return self._chosen(self.rows[part])
+
+    def sample(self, part: str, n: int) -> Jets:
+        """At most ``n`` jets of a part, spread evenly over it."""
+        rows = self.rows[part]
+        some = np.linspace(0, len(rows) - 1, min(len(rows), n)).round().astype(int)
+        return Jets.concatenate(list(self._chosen(rows[some])))
+
+    def _chosen(self, rows: NDArray[np.int64]) -> Iterator[Jets]:
+        if isinstance(self.jets, Jets):
+            for start in range(0, len(rows), _CHUNK):
+                yield self.jets[rows[start : start + _CHUNK]]
+            return
+        first = 0
+        for jets in self.jets:
+            low, high = np.searchsorted(rows, [first, first + len(jets)])
+            if low < high:
+                yield jets[rows[low:high] - first]
+            first += len(jets)
+            if high == len(rows):
+                return
+
+
+def open_background(
+    paths: Sequence[Path],
+    *,
+    select: str | None = None,
+    max_jets: int | None = None,
+    options: ReadOptions | None = None,
+    max_in_memory: int,
+) -> Jets | JetStream:
+    """The jets of files: as one collection, or as a stream if the files hold more than ``max_in_memory``.
+
+    Raises:
+        InputError: if a file cannot be read, or no jet is left.
+    """
+    options = options or {}
+    n = sum(count(path, **options) for path in paths)
+    if min(n, max_jets or n) > max_in_memory:
+        return JetStream(paths, select=select, max_jets=max_jets, options=options)
+    selection = None if select is None else Selection(select)
+    jets = read(paths, max_jets=max_jets, select=selection, **options)
+    if selection is not None:
+        logger.info("%s", selection.flow)
+    return jets
