@@ -169,6 +169,9 @@ def test_calibrate_command(tmp_path, monkeypatch, capsys, quick_runs):
     assert jetad("score", "fresh.h5", "--run", "run", "--working-point", "0.001", "--force") == 2
     assert "no jet can pass" in capsys.readouterr().err
 
+    assert jetad(*base, "--select", "jet_pt > 300", "--max-jets", "100", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 100
+
     assert jetad(*base, "--in-bins-of", "jet_pt=300,400") == 0
     assert "300 <= jet_pt < 400" in capsys.readouterr().out
     assert jetad("score", "fresh.h5", "--run", "run", "--force") == 0
@@ -183,6 +186,7 @@ def test_calibrate_command(tmp_path, monkeypatch, capsys, quick_runs):
     for words, code, message in (
         (["--decorrelate", "mass"], 2, "unknown jet quantity 'mass'; choose one of: jet_mass"),
         (["--in-bins-of", "jet_pt=a"], 2, "expected COLUMN=EDGE"),
+        (["--select", "jet_pt < 0"], 1, "zero jets that pass 'jet_pt < 0'"),
         (["--weight", "w"], 1, "no column 'w' of event weights"),
         (["--weight", "ttv"], 1, "no positive, finite sum"),
         (["--working-point", "1e-5"], 1, "cannot be stated"),

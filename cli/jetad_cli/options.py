@@ -23,6 +23,7 @@ __all__ = [
     "input_options",
     "json_option",
     "label_options",
+    "reading_options",
     "seed_option",
 ]
 
@@ -96,7 +97,7 @@ class Inputs(NamedTuple):
         return {key: value for key, value in values.items() if value is not None}
 
 
-_INPUT_OPTIONS: tuple[Decorator, ...] = (
+_READING: tuple[Decorator, ...] = (
     click.option("--reader", metavar="NAME", help="Format of the files; by content (see 'jetad readers')."),
     click.option(
         "--collection", metavar="NAME", help="Jets to read where events hold several kinds, such as Jet."
@@ -114,6 +115,8 @@ _INPUT_OPTIONS: tuple[Decorator, ...] = (
         type=click.Choice(["GeV", "MeV"]),
         help="Units of the file; MeV are converted.  [default: GeV, and what looks like MeV is refused]",
     ),
+)
+_CHOOSING: tuple[Decorator, ...] = (
     click.option(
         "--select", metavar="CUTS", help="Only jets that pass, such as 'jet_pt > 500 & abs(jet_eta) < 2'."
     ),
@@ -123,7 +126,15 @@ _INPUT_OPTIONS: tuple[Decorator, ...] = (
 
 def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that reads jets; the command gets them as ``inputs``."""
+    return _collecting(command, _READING + _CHOOSING)
 
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Those of them that say how a file is read, not which of its jets; as ``inputs``, too."""
+    return _collecting(command, _READING)
+
+
+def _collecting(command: Callable[..., Any], decorators: tuple[Decorator, ...]) -> Callable[..., Any]:
     @functools.wraps(command)
     def collected(
         *args: Any,
@@ -132,8 +143,8 @@ def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
         reader_options: tuple[str, ...],
         mapping: str | None,
         units: str | None,
-        select: str | None,
-        max_jets: int | None,
+        select: str | None = None,
+        max_jets: int | None = None,
         **others: Any,
     ) -> Any:
         settings: dict[str, Any] = {} if collection is None else {"collection": collection}
@@ -159,7 +170,7 @@ def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, inputs=inputs, **others)
 
     decorated: Callable[..., Any] = collected
-    for option in reversed(_INPUT_OPTIONS):
+    for option in reversed(decorators):
         decorated = option(decorated)
     return decorated
 

@@ -27,9 +27,11 @@ from .jets import Jets
 from .models import model_class
 from .models.base import EnergyModel
 from .preprocessing import Preprocessor, preprocessor_from_dict
+from .readers import ReadOptions
 from .registry import closest_first, resolve
 from .run import Run, file_hash
 from .scores import Scores
+from .selection import Selection
 
 __all__ = ["Member", "TrainedDetector", "calibrate", "select_device"]
 
@@ -243,6 +245,9 @@ def calibrate(
     in_bins_of: Mapping[str, Sequence[float] | int] | None = None,
     decorrelate: str | None = None,
     weight: str | None = None,
+    select: str | None = None,
+    max_jets: int | None = None,
+    options: ReadOptions | None = None,
 ) -> Calibration:
     """Measure background efficiencies on files of background and keep them in the run.
 
@@ -254,6 +259,9 @@ def calibrate(
             content; efficiencies then hold in each bin.
         decorrelate: Quantity that the score is made independent of.
         weight: Column of event weights.
+        select: Cuts, as :class:`~jetad.selection.Selection` takes them.
+        max_jets: Stop after that many jets, counted after the selection.
+        options: How the files are read.
 
     Raises:
         ConfigError: for options that exclude each other, or a quantity that jets do not have.
@@ -275,15 +283,23 @@ def calibrate(
             )
     detector = run.detector(device)
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("score", "weight", *quantities)}
+    selection = None if select is None else Selection(select)
+    left = np.inf if max_jets is None else max_jets
     for path in paths:
-        for jets in iterate(path):
+        for jets in iterate(path, **(options or {})):
+            if selection is not None:
+                jets = selection(jets, where=str(path))
+            jets = jets[: int(left)] if len(jets) > left else jets
+            left -= len(jets)
+            if not len(jets):
+                continue
             parts["score"].append(detector.score(jets))
             for name in quantities:
                 parts[name].append(getattr(jets, name))
             if weight is not None:
                 parts["weight"].append(_weights(jets, weight, path))
     if not parts["score"]:
-        raise InputError(f"{paths[0]}: holds zero jets")
+        raise InputError(f"{paths[0]}: holds zero jets" + (f" that pass '{select}'" if select else ""))
     values = {name: np.concatenate(part) for name, part in parts.items() if part}
     calibration: Calibration
     if in_bins_of:

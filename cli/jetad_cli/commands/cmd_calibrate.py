@@ -10,7 +10,7 @@ import click
 
 from jetad.errors import InputError
 
-from ..options import ManyValues, device_option, json_option
+from ..options import Inputs, ManyValues, device_option, input_options, json_option
 
 if TYPE_CHECKING:
     from jetad.calibration import BackgroundEfficiency
@@ -75,6 +75,7 @@ def _points(cell: BackgroundEfficiency, asked: tuple[float, ...], rate: float | 
     metavar="HZ",
     help="Rate of background jets: gives the rate after each cut.",
 )
+@input_options
 @device_option
 @json_option()
 def command(
@@ -85,6 +86,7 @@ def command(
     weight: str | None,
     working_points: tuple[float, ...],
     rate: float | None,
+    inputs: Inputs,
     device: str,
     as_json: bool,
 ) -> None:
@@ -110,8 +112,9 @@ def command(
     from jetad.scoring import calibrate
 
     calibration = calibrate(
-        run, files, device=device, in_bins_of=bins, decorrelate=decorrelate, weight=weight
-    )
+        run, files, device=device, in_bins_of=bins, decorrelate=decorrelate, weight=weight,
+        select=inputs.select, max_jets=inputs.max_jets, options=inputs.options,
+    )  # fmt: skip
     cells: dict[str, BackgroundEfficiency] = {}
     if isinstance(calibration, BinnedEfficiency):
         cells = {calibration.describe(i): cell for i, cell in enumerate(calibration.cells)}

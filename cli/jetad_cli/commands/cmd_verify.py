@@ -9,7 +9,7 @@ import click
 
 from jetad.errors import JetadError
 
-from ..options import device_option, json_option
+from ..options import Inputs, device_option, json_option, reading_options
 
 __all__ = ["command"]
 
@@ -20,11 +20,11 @@ __all__ = ["command"]
 @click.option(
     "--run", "run_dir", type=click.Path(path_type=Path), help="Score up to 1000 jets again with this run."
 )
-@click.option("--reader", help="Force a reader (see 'jetad readers').")
+@reading_options
 @device_option
 @json_option()
 def command(
-    scores: Path, original: Path, run_dir: Path | None, reader: str | None, device: str, as_json: bool
+    scores: Path, original: Path, run_dir: Path | None, inputs: Inputs, device: str, as_json: bool
 ) -> None:
     """Prove that SCORES belongs to the jets of ORIGINAL, row by row.
 
@@ -38,7 +38,7 @@ def command(
     from jetad.run import find_run
 
     detector = None if run_dir is None else find_run(run_dir).detector(device)
-    checks = verify_scores(scores, original, reader=reader, detector=detector)
+    checks = verify_scores(scores, original, detector=detector, options=inputs.options)
     failed = [check for check in checks if check.passed is False]
     if as_json:
         click.echo(json.dumps({"verified": not failed, "checks": [check._asdict() for check in checks]}))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from ..readers import iterate
+from ..readers import ReadOptions, iterate
 from ..readers.base import split_path
 from ..run import file_hash
 from ..scores import Scores, load_scores
@@ -48,7 +48,7 @@ def verify_scores(
     path: str | Path,
     original: str | Path,
     *,
-    reader: str | None = None,
+    options: ReadOptions | None = None,
     detector: TrainedDetector | None = None,
 ) -> list[Check]:
     """Compare a score file with the file of jets it should belong to.
@@ -61,7 +61,7 @@ def verify_scores(
     Arguments:
         path: The score file, or one of its parts.
         original: The file of jets.
-        reader: Name of the reader of ``original``; by content when left out.
+        options: How ``original`` is read, as it was when it was scored.
         detector: Scores up to 1000 jets again.
 
     Raises:
@@ -78,7 +78,7 @@ def verify_scores(
     stop = None if n_read is None else start + int(n_read)
     rows = _Rows(scores, selected=bool(facts.get("selection")))
     again = None if detector is None else _Rescored(detector, len(scores))
-    for jets in iterate(original, reader=reader, step=_STEP, start=start, stop=stop):
+    for jets in iterate(original, step=_STEP, start=start, stop=stop, **(options or {})):
         matched, index = rows.match(jets)
         if again is not None and len(matched):
             again.add(matched, scores.score[index], int(index[0]))
