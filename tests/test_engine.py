@@ -28,6 +28,7 @@ from jetad.models.networks import (
 from jetad.models.networks.dense import DenseConfig
 from jetad.models.networks.parts import Codec, ScaledInput
 from jetad.models.wnae import WassersteinNormalizedAutoencoder
+from jetad.negatives import draw_negatives
 from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents
 from jetad.preprocessing.images import align
 from jetad.presets import preset, presets
@@ -106,6 +107,16 @@ def test_every_method_resumes_bit_for_bit(tmp_path, make_jets, method, after):
     parts = run_of(tmp_path, config, "parts")
     train(parts, jets)
     assert parts.model_hash() == whole.model_hash()
+
+
+def test_negatives_of_mpdr_start_at_background(tmp_path, make_jets):
+    run = run_of(tmp_path, quick("mpdr-s", "image"))
+    train(run, make_jets(160, seed=1))
+    with pytest.raises(ConfigError, match="start at background jets; give some"):
+        draw_negatives(run, n=4)
+    drawn = draw_negatives(run, n=4, background=make_jets(6, seed=2), rounds=1)
+    assert drawn.end.shape == (4, 1, 40, 40)
+    assert np.isfinite(drawn.energy).all()
 
 
 def test_manifolds_stay_frozen_and_the_ensemble_shares_the_batch(tmp_path, make_jets):

@@ -30,4 +30,4 @@ def command(as_json: bool) -> None:
     if published:
         click.echo("\nother settings of them (--preset):")
     for name, summary in published.items():
-        click.echo(f"{name:<15} {summary}")
+        click.echo(f"{name:<17} {summary}")

@@ -145,20 +145,25 @@ def images(files: tuple[str, ...], max_jets: int, sigma: float, difference: bool
 @click.option(
     "--count", type=click.IntRange(min=1, max=64), default=8, show_default=True, help="Negatives drawn."
 )
-def negatives(run_dir: str | None, count: int) -> Figure:
-    """Jets that the density of a normalized autoencoder thinks likely: starts and ends of its chains."""
+@click.option(
+    "--background", metavar="FILE", help="Background jets, for methods whose chains start at them (MPDR, CD)."
+)
+def negatives(run_dir: str | None, count: int, background: str | None) -> Figure:
+    """Jets that the density of an energy-based method thinks likely: starts and ends of its chains."""
     import numpy as np
 
     from jetad.errors import ConfigError
     from jetad.negatives import draw_negatives
     from jetad.plots import plot_image_grid
+    from jetad.readers import read
     from jetad.run import find_run
 
     run = find_run(run_dir)
     members = [name for name, m in run.config().members.items() if m.preprocessing.representation == "image"]
     if not members:
         raise ConfigError(f"{run.path}: has no member trained on images to draw")
-    drawn = draw_negatives(run, members[0], count)
+    jets = None if background is None else read([background], max_jets=10 * count)
+    drawn = draw_negatives(run, members[0], count, background=jets)
     both = np.concatenate([drawn.start, drawn.end])
     # inputs are projections on components and may undershoot zero: floor them, three decades below the peak
     both = np.maximum(both, 1e-3 * both.max())

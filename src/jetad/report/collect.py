@@ -312,7 +312,7 @@ def _figures(
         )  # fmt: skip
     try:
         member = next(m for m, c in run.config().members.items() if c.preprocessing.representation == "image")
-        drawn = draw_negatives(run, member, 8)
+        drawn = draw_negatives(run, member, 8, background=jets[:80])
     except (ConfigError, StopIteration):
         pass
     else:
