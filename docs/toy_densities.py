@@ -30,6 +30,9 @@ CELLS = 160
 NETWORK = DenseConfig(components=None, hidden=(128, 128), latent_dim=3)
 COMMON = ["training.batch_size=256", "training.epochs=30", "training.learning_rate=2e-3",
           "training.validate_every=250"]  # fmt: skip
+# the posterior of moderate perturbations, which chains of a dozen steps reach
+RECOVERY = ["training.contrastive.sampler.max_std=0.5", "training.contrastive.sampler.latent_tether=1",
+            "training.contrastive.sampler.visible_tether=1"]  # fmt: skip
 SETTINGS = {
     "ae": [],
     "nae": ["training.contrastive.steps=3000", "training.contrastive.learning_rate=1e-3",
@@ -37,9 +40,9 @@ SETTINGS = {
     "wnae": ["training.transport.steps=3000", "training.transport.learning_rate=3e-4",
              "training.transport.temperature=0.05", "training.transport.distance=exact"],
     "mpdr-r": ["training.contrastive.steps=3000", "training.contrastive.learning_rate=1e-3",
-               "training.contrastive.temperature=0.05"],
+               "training.contrastive.temperature=0.05", *RECOVERY],
     "mpdr-s": ["training.contrastive.steps=3000", "training.contrastive.learning_rate=1e-3",
-               "training.contrastive.square_penalty=0.001"],
+               "training.contrastive.square_penalty=0.001", *RECOVERY],
     "igebm": ["training.contrastive.steps=3000", "training.contrastive.learning_rate=1e-3",
               "training.contrastive.square_penalty=0.001"],
 }  # fmt: skip
