@@ -146,6 +146,13 @@ def test_sampler_that_a_method_cannot_use_is_refused():
         resolve_config(method="wnae", settings=["members.image.training.contrastive={steps: 3}"])
 
 
+def test_network_that_cannot_take_the_input_is_refused_before_anything_is_written():
+    with pytest.raises(ConfigError, match=r"members\.features: network kind 'convolution' takes images"):
+        resolve_config(representation="features", settings=["network.kind=convolution"])
+    with pytest.raises(ConfigError, match="takes images of 1 x 40 x 40"):
+        resolve_config(preset="heidelberg", settings=["preprocessing.n_eta=30"])
+
+
 def test_published_presets_resolve_and_train(make_jets):
     for name in presets():
         config = resolve_config(preset=name)

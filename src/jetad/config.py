@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from .errors import ConfigError
 from .models import METHODS, MODELS
 from .models.networks import NETWORKS, NetworkConfig
+from .preprocessing import PREPROCESSORS
 from .preprocessing.constituents import ConstituentConfig
 from .preprocessing.features import FeatureConfig
 from .preprocessing.images import ImageConfig
 from .presets import merge
 from .presets import preset as load_preset
-from .registry import resolve
+from .registry import load, resolve
 from .samplers import SAMPLERS, contrastive
 from .samplers.on_manifold import OnManifoldConfig
 from .samplers.persistent import PersistentConfig
@@ -135,6 +136,12 @@ class RunConfig(_Strict):
                 if not given and phase in METHODS[self.method].phases:
                     raise ValueError(f"method '{self.method}' needs {where}")
             self._sampler_fits(name, member)
+            kind = member.preprocessing.representation
+            shape = load(PREPROCESSORS, kind, "representation")(member.preprocessing).shape
+            try:
+                member.network.input_layer(shape)
+            except ConfigError as error:
+                raise ValueError(f"members.{name}: {error}") from error
         return self
 
     def _sampler_fits(self, name: str, member: MemberConfig) -> None:
