@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Inputs",
     "ManyValues",
+    "config_text",
     "device_option",
     "figure_label",
     "force_option",
@@ -70,6 +72,20 @@ def figure_label(options: dict[str, Any]) -> Any:
     from jetad.plots import FigureLabel
 
     return FigureLabel(**{name: options.pop(name) for name in ("experiment", "label", "com", "lumi")})
+
+
+def config_text(path: str | None) -> str | None:
+    """The content of the file of ``--config``.
+
+    Raises:
+        ConfigError: if it cannot be read.
+    """
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path}: cannot be read ({error})") from error
 
 
 class Inputs(NamedTuple):

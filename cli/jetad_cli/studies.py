@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import device_option
+from .options import config_text, device_option
 
 if TYPE_CHECKING:
     from jetad.studies.trainings import TrainingOptions
@@ -52,17 +52,10 @@ def trainings(
 ) -> Iterator[TrainingOptions]:
     """The training options of a command line, with progress shown and signals caught inside."""
     from jetad.config import resolve_config
-    from jetad.errors import ConfigError
 
-    text = None
-    if config_file is not None:
-        try:
-            text = Path(config_file).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--config {config_file}: cannot be read ({error})") from error
     config = resolve_config(
-        method=method, representation=representation, text=text, source=config_file or "configuration",
-        settings=settings, seed=seed,
+        method=method, representation=representation, text=config_text(config_file),
+        source=config_file or "configuration", settings=settings, seed=seed,
     )  # fmt: skip
     import torch
 

@@ -9,7 +9,7 @@ import click
 
 from jetad.errors import ConfigError
 
-from ..options import Inputs, ManyValues, device_option, force_option, input_options
+from ..options import Inputs, ManyValues, config_text, device_option, force_option, input_options
 
 __all__ = ["command"]
 
@@ -92,17 +92,11 @@ def command(
     """
     from jetad.config import resolve_config
 
-    text = None
-    if config_file is not None:
-        try:
-            text = Path(config_file).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--config {config_file}: cannot be read ({error})") from error
     config = resolve_config(
         method=method,
         preset=preset,
         representation=representation,
-        text=text,
+        text=config_text(config_file),
         source=config_file or "configuration",
         settings=settings,
         seed=seed,
