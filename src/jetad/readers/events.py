@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +63,7 @@ class Plan:
         return list(dict.fromkeys([*everything, *([self.weight] if self.weight else [])]))
 
 
-class EventReader(BaseReader):
+class EventReader(BaseReader, abc.ABC):
     """Base of readers of event files; ``entry`` is the event, ``position`` the jet inside it.
 
     A reader says which trees are its own (``recognises``), what to read (``plan``), and how constituents
@@ -74,17 +75,17 @@ class EventReader(BaseReader):
 
     # --- what a reader says ------------------------------------------------------------------------
 
+    @abc.abstractmethod
     def recognises(self, tree: Outline) -> bool:
         """Whether a tree is of this format, from its name and branches."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def needs(self) -> str:
         """What a tree of this format has, for a message."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def plan(self, tree: Tree, path: str | Path) -> Plan:
         """What to read; InputError if something needed is missing."""
-        raise NotImplementedError
 
     def momenta(self, arrays: Any, plan: Plan, path: str | Path) -> tuple[Jagged, NDArray[np.float32]]:
         """Where the jets of each event are, and their (pt, eta, phi, mass), ``(n_jets, 4)``."""
