@@ -21,7 +21,8 @@ from .preprocessing.images import ImageConfig
 from .presets import merge
 from .presets import preset as load_preset
 from .registry import load, resolve
-from .samplers import SAMPLERS, contrastive
+from .samplers import SAMPLERS
+from .samplers.contrastive import ShortChainConfig
 from .samplers.on_manifold import OnManifoldConfig
 from .samplers.persistent import PersistentConfig
 from .samplers.recovery import RecoveryConfig
@@ -73,7 +74,7 @@ class ContrastiveConfig(SecondPhaseConfig):
     square_penalty: float = Field(0.0, ge=0, description="weight of <u+^2> + <u-^2>, u = E / T")
     divergence: float = Field(10.0, gt=1, description="growth of energies that counts as divergence")
     sampler: Annotated[
-        OnManifoldConfig | PersistentConfig | contrastive.DataConfig | RecoveryConfig,
+        OnManifoldConfig | PersistentConfig | ShortChainConfig | RecoveryConfig,
         Field(discriminator="kind"),
     ] = OnManifoldConfig()
 

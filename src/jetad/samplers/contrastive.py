@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .base import ChainConfig, ChainRunner, Negatives, NormalizedModel
 
-__all__ = ["DataConfig", "DataSampler"]
+__all__ = ["ShortChainConfig", "ShortChainSampler"]
 
 
-class DataConfig(BaseModel):
+class ShortChainConfig(BaseModel):
     """Settings of contrastive divergence."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -22,7 +22,7 @@ class DataConfig(BaseModel):
     visible_chain: ChainConfig = ChainConfig(n_steps=10, step_size=0.05)
 
 
-class DataSampler:
+class ShortChainSampler:
     """Chains on ``E(x)`` from the batch itself; what lies far from the background stays unseen.
 
     References:
@@ -30,12 +30,12 @@ class DataSampler:
         (2002) 1771
     """
 
-    def __init__(self, config: DataConfig) -> None:
+    def __init__(self, config: ShortChainConfig) -> None:
         self.config = config
         self.visible = ChainRunner(config.visible_chain)
 
     def __repr__(self) -> str:
-        return f"DataSampler({self.config.visible_chain.n_steps} steps)"
+        return f"ShortChainSampler({self.config.visible_chain.n_steps} steps)"
 
     def negatives(self, model: NormalizedModel, x: Tensor, generator: torch.Generator) -> Negatives:
         chain = self.visible.visible(model, x, generator)
