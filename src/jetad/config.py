@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
+import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 
 from .errors import ConfigError
-from .models import METHODS, MODELS
+from .models import METHODS, MODELS, model_class
+from .models.base import MethodSettings
 from .models.networks import NETWORKS, NetworkConfig
 from .preprocessing import PREPROCESSORS
 from .preprocessing.constituents import ConstituentConfig
@@ -20,7 +23,7 @@ from .preprocessing.features import FeatureConfig
 from .preprocessing.images import ImageConfig
 from .presets import merge
 from .presets import preset as load_preset
-from .registry import load, resolve
+from .registry import closest_first, load, resolve
 from .samplers import SAMPLERS
 from .samplers.contrastive import ShortChainConfig
 from .samplers.on_manifold import OnManifoldConfig
@@ -113,6 +116,7 @@ class MemberConfig(_Strict):
     ]
     network: NetworkConfig
     training: TrainingConfig
+    model: SerializeAsAny[MethodSettings] = MethodSettings()
 
 
 class RunConfig(_Strict):
@@ -137,13 +141,19 @@ class RunConfig(_Strict):
                 if not given and phase in METHODS[self.method].phases:
                     raise ValueError(f"method '{self.method}' needs {where}")
             self._sampler_fits(name, member)
-            kind = member.preprocessing.representation
-            shape = load(PREPROCESSORS, kind, "representation")(member.preprocessing).shape
-            try:
-                member.network.input_layer(shape)
-            except ConfigError as error:
-                raise ValueError(f"members.{name}: {error}") from error
+            self._network_fits(name, member)
         return self
+
+    def _network_fits(self, name: str, member: MemberConfig) -> None:
+        """The method takes this representation, and the network can be built for its shape."""
+        kind = member.preprocessing.representation
+        _takes(self.method, kind)
+        shape = load(PREPROCESSORS, kind, "representation")(member.preprocessing).shape
+        try:
+            with torch.random.fork_rng(devices=[]):
+                model_class(self.method)(shape, member.network, member.model)
+        except ConfigError as error:
+            raise ValueError(f"members.{name}: {error}") from error
 
     def _sampler_fits(self, name: str, member: MemberConfig) -> None:
         """Samplers need parts that not every method has: a decoder, or frozen autoencoders."""
@@ -171,7 +181,16 @@ class RunConfig(_Strict):
 
 
 # sections that may stand at the top of a configuration and then hold for every member
-_SHARED = ("network", "training", "preprocessing")
+_SHARED = ("network", "training", "preprocessing", "model")
+
+
+def _takes(method: str, representation: str) -> None:
+    """Refuse a representation that means nothing to a method."""
+    inputs = METHODS[method].inputs
+    if representation not in inputs:
+        raise ConfigError(
+            f"method '{method}' does not take representation '{representation}', only: {', '.join(inputs)}"
+        )
 
 
 def default_config(preset: str, representations: Iterable[str] = ()) -> dict[str, Any]:
@@ -180,6 +199,8 @@ def default_config(preset: str, representations: Iterable[str] = ()) -> dict[str
     members = config["members"]
     chosen = list(representations) or config.get("default", list(members))
     for name in chosen:
+        if name in PREPROCESSORS:
+            _takes(config["method"], name)
         resolve(dict.fromkeys(members, ""), name, "representation")
     return {"method": config["method"], "members": {name: members[name] for name in chosen}}
 
@@ -246,6 +267,7 @@ def _overlay(config: dict[str, Any], given: Mapping[str, Any], source: str) -> N
                 raise ConfigError(f"{source}: '{key}' must hold settings, found {value!r}")
             taken: set[str] = set()
             for member in config["members"].values():
+                member.setdefault(key, {})
                 fitting = {k: v for k, v in value.items() if _fits(key, k, member)}
                 taken |= set(fitting)
                 merge(member[key], fitting)
@@ -260,6 +282,8 @@ def _overlay(config: dict[str, Any], given: Mapping[str, Any], source: str) -> N
 
 
 def _fits(section: str, key: str, member: Mapping[str, Any]) -> bool:
+    if section == "model":
+        return True
     if section == "preprocessing":
         fields = _REPRESENTATIONS[member["preprocessing"]["representation"]].model_fields
     elif section == "network":
@@ -301,20 +325,45 @@ def _number(value: Any) -> Any:
 
 
 def _checked(values: Mapping[str, Any], source: str) -> RunConfig:
+    mine = copy.deepcopy(dict(values))
     try:
-        return RunConfig(**values)
+        _read_model_sections(mine, source)
+        return RunConfig(**mine)
     except ValidationError as error:
         raise ConfigError(f"{source}: {_explain(error)}") from None
 
 
-def _explain(error: ValidationError) -> str:
+def _read_model_sections(values: dict[str, Any], source: str) -> None:
+    """Turn the section ``model`` of every member into the settings of the method, in place."""
+    method, members = values.get("method"), values.get("members")
+    if method not in MODELS or not isinstance(members, dict):
+        return  # the check of the whole explains it
+    settings = model_class(method).Settings
+    for name, member in members.items():
+        if not isinstance(member, dict) or not isinstance(member.get("model", {}), dict):
+            continue
+        given = member.get("model", {})
+        unknown = [key for key in given if key not in settings.model_fields]
+        if unknown:
+            valid = ", ".join(closest_first(str(unknown[0]), settings.model_fields)) or "none"
+            raise ConfigError(
+                f"{source}: unknown setting 'members.{name}.model.{unknown[0]}'; "
+                f"settings of method '{method}': {valid}"
+            )
+        try:
+            member["model"] = settings(**given)
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {_explain(error, f'members.{name}.model')}") from None
+
+
+def _explain(error: ValidationError, prefix: str = "") -> str:
     """The first problem of a validation error in one sentence."""
     first = error.errors()[0]
     # pydantic names the chosen variant of a union in the path; the user never wrote it
     variants = {
         "preprocessing": tuple(_REPRESENTATIONS), "network": tuple(NETWORKS), "sampler": tuple(SAMPLERS),
     }  # fmt: skip
-    parts = [str(part) for part in first["loc"]]
+    parts = [*filter(None, [prefix]), *(str(part) for part in first["loc"])]
     where = ".".join(
         p for before, p in zip(["", *parts], parts, strict=False) if p not in variants.get(before, ())
     )

@@ -162,7 +162,9 @@ class TrainedDetector:
         for name, member in config.members.items():
             try:
                 preprocessor = preprocessor_from_dict(preprocessing[name])
-                model: EnergyModel = model_class(config.method)(preprocessor.shape, member.network)
+                model: EnergyModel = model_class(config.method)(
+                    preprocessor.shape, member.network, member.model
+                )
                 prefix = f"{name}."
                 model.load_state_dict(
                     {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}

@@ -25,8 +25,10 @@ def command(as_json: bool) -> None:
             table[preset(name)["method"]]["presets"].append(name)
         click.echo(json.dumps(table, indent=1))
         return
+    width = max(map(len, METHODS))
     for name, info in METHODS.items():
-        click.echo(f"{name:<7} {info.kind:<15} {info.summary} [{info.reference}]")
+        click.echo(f"{name:<{width}} {info.kind:<15} {info.summary}")
+        click.echo(f"{'':<{width}} {', '.join(info.inputs)} [{info.reference}]")
     if published:
         click.echo("\nother settings of them (--preset):")
     for name, summary in published.items():

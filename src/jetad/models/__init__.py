@@ -13,7 +13,7 @@ class MethodInfo(NamedTuple):
     """What ``jetad methods`` prints of a method, and the phases of its training."""
 
     kind: str
-    inputs: str
+    inputs: tuple[str, ...]  # representations it takes
     reference: str
     summary: str
     phases: tuple[str, ...]
@@ -28,46 +28,46 @@ MODELS = {
     "ae": "jetad.models.autoencoder:Autoencoder",
 }
 
-_INPUTS = "image, features, constituents"
+_ALL = ("image", "features", "constituents")
 METHODS = {
     "nae": MethodInfo(
         "energy-based",
-        _INPUTS,
+        _ALL,
         "arXiv:2105.05735, arXiv:2206.14225",
         "normalized autoencoder: reconstruction error as the energy of a density",
         ("reconstruction", "contrastive"),
     ),
     "wnae": MethodInfo(
         "energy-based",
-        _INPUTS,
+        _ALL,
         "arXiv:2510.02168",
         "Wasserstein NAE: transport distance between background and the model's samples",
         ("reconstruction", "transport"),
     ),
     "mpdr-s": MethodInfo(
         "energy-based",
-        _INPUTS,
+        _ALL,
         "arXiv:2310.18677",
         "manifold projection-diffusion recovery of a scalar energy",
         ("reconstruction", "contrastive"),
     ),
     "mpdr-r": MethodInfo(
         "energy-based",
-        _INPUTS,
+        _ALL,
         "arXiv:2310.18677",
         "manifold projection-diffusion recovery of a reconstruction error",
         ("reconstruction", "contrastive"),
     ),
     "igebm": MethodInfo(
         "energy-based",
-        _INPUTS,
+        _ALL,
         "arXiv:1903.08689",
         "scalar energy with negatives from persistent Langevin chains",
         ("contrastive",),
     ),
     "ae": MethodInfo(
         "reconstruction",
-        _INPUTS,
+        _ALL,
         "arXiv:1808.08979",
         "autoencoder: reconstruction error; misses simpler outliers",
         ("reconstruction",),

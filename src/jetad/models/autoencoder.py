@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .base import EnergyModel
+from .base import EnergyModel, MethodSettings
 from .networks import Architecture
 
 __all__ = ["Autoencoder"]
@@ -26,8 +26,10 @@ class Autoencoder(EnergyModel):
         torch.Size([5])
     """
 
-    def __init__(self, shape: tuple[int, ...], network: Architecture) -> None:
-        super().__init__(shape, network)
+    def __init__(
+        self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None
+    ) -> None:
+        super().__init__(shape, network, settings)
         self.codec = network.codec(self.input)
 
     def reconstruct(self, x: Tensor) -> Tensor:

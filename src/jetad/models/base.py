@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from .networks import Architecture
 
-__all__ = ["EnergyModel"]
+__all__ = ["EnergyModel", "MethodSettings"]
+
+
+class MethodSettings(BaseModel):
+    """What a method can be told beside its network and training: the section ``model`` of a member."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class EnergyModel(nn.Module, abc.ABC):
@@ -21,10 +29,17 @@ class EnergyModel(nn.Module, abc.ABC):
     Arguments:
         shape: Shape of one row, an image or a vector of features.
         network: Settings of the network family.
+        settings: Of the method, an instance of its ``Settings``; the defaults if left out.
     """
 
-    def __init__(self, shape: tuple[int, ...], network: Architecture) -> None:
+    #: What the section ``model`` of the configuration may hold.
+    Settings: ClassVar[type[MethodSettings]] = MethodSettings
+
+    def __init__(
+        self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None
+    ) -> None:
         super().__init__()
+        self.settings = self.Settings() if settings is None else settings
         self.input = network.input_layer(shape)
 
     def prepare(self, rows: Tensor) -> Tensor:
@@ -44,9 +59,16 @@ class EnergyModel(nn.Module, abc.ABC):
     def energy(self, x: Tensor) -> Tensor:
         """The energy of inputs, ``(n, d) -> (n,)``, differentiable."""
 
+    def start(self, x: Tensor) -> None:
+        """Set what depends on training inputs ``(n, d)`` before the first step; nothing to do here."""
+
     def reconstruction_error(self, x: Tensor) -> Tensor:
-        """What the reconstruction phase minimises, ``(n, d) -> (n,)``."""
+        """What the reconstruction phase minimises the mean of, ``(n, d) -> (n,)``."""
         return self.energy(x)
+
+    def objective(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """What the first phase minimises on a batch ``(n, d)``, a scalar; noise comes from the generator."""
+        return self.reconstruction_error(x).mean()
 
     def energy_parameters(self) -> list[nn.Parameter]:
         """The parameters that the energy depends on; the second phase trains these."""

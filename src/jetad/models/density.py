@@ -7,7 +7,7 @@ import abc
 import torch
 from torch import Tensor
 
-from .base import EnergyModel
+from .base import EnergyModel, MethodSettings
 from .networks import Architecture
 
 __all__ = ["DensityModel"]
@@ -23,8 +23,10 @@ class DensityModel(EnergyModel):
     low: Tensor
     high: Tensor
 
-    def __init__(self, shape: tuple[int, ...], network: Architecture) -> None:
-        super().__init__(shape, network)
+    def __init__(
+        self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None
+    ) -> None:
+        super().__init__(shape, network, settings)
         d = self.input.n_features
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("low", torch.full((d,), -float("inf")))

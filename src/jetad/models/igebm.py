@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .base import MethodSettings
 from .density import DensityModel
 from .networks import Architecture
 
@@ -21,8 +22,10 @@ class ScalarEnergy(DensityModel):
         arXiv:1903.08689
     """
 
-    def __init__(self, shape: tuple[int, ...], network: Architecture) -> None:
-        super().__init__(shape, network)
+    def __init__(
+        self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None
+    ) -> None:
+        super().__init__(shape, network, settings)
         self.network = network.scalar(self.input)
 
     def energy(self, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .base import MethodSettings
 from .igebm import ScalarEnergy
 from .nae import NormalizedAutoencoder
 from .networks import Architecture, InputLayer
@@ -32,8 +33,10 @@ class ManifoldScalar(ScalarEnergy):
         approach", 2023, arXiv:2310.18677
     """
 
-    def __init__(self, shape: tuple[int, ...], network: Architecture) -> None:
-        super().__init__(shape, network)
+    def __init__(
+        self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None
+    ) -> None:
+        super().__init__(shape, network, settings)
         self.manifolds = _manifolds(network, self.input)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
@@ -50,8 +53,10 @@ class ManifoldReconstruction(NormalizedAutoencoder):
         Yoon, Jin, Noh, Park, 2023, arXiv:2310.18677
     """
 
-    def __init__(self, shape: tuple[int, ...], network: Architecture) -> None:
-        super().__init__(shape, network)
+    def __init__(
+        self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None
+    ) -> None:
+        super().__init__(shape, network, settings)
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.manifolds = _manifolds(network, self.input)
 

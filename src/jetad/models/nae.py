@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .base import MethodSettings
 from .density import DensityModel
 from .networks import Architecture
 
@@ -27,8 +28,10 @@ class NormalizedAutoencoder(DensityModel):
         triggers", 2022, arXiv:2206.14225. The temperature rule is ours; the papers set T = 1 by hand.
     """
 
-    def __init__(self, shape: tuple[int, ...], network: Architecture) -> None:
-        super().__init__(shape, network)
+    def __init__(
+        self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None
+    ) -> None:
+        super().__init__(shape, network, settings)
         self.codec = network.codec(self.input)
 
     def reconstruct(self, x: Tensor) -> Tensor:

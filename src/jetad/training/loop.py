@@ -211,7 +211,7 @@ class Trainer:
         self.retries += 1
         if self.retries > self.config.retries:
             self.checkpoint(self.state_dict())
-            where = "training" if phase.name == "reconstruction" else f"training.{phase.name}"
+            where = f"training.{phase.name}" if phase.name in ("contrastive", "transport") else "training"
             raise DivergedError(
                 f"training diverged at step {failed_at} of the {phase.name} phase: {reason}; "
                 f"{self.config.retries} returns to the last good state, each at half the learning rate, did "

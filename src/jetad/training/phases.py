@@ -81,8 +81,8 @@ def make_phases(
 
     phases: list[Phase] = []
     for name in names:
-        if name == "reconstruction":
-            phases.append(Reconstruction(model, config, n_train))
+        if name in ("reconstruction", "likelihood"):
+            phases.append(Reconstruction(model, config, n_train, name))
         elif name == "contrastive":
             assert config.contrastive is not None
             phases.append(Contrastive(model, config.contrastive))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The reconstruction phase: an autoencoder learns the background."""
+"""The first phase of most methods: descent on an objective that only the background enters."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ from .phases import Metrics
 
 __all__ = ["Reconstruction"]
 
+_VALIDATION_BATCH = 2048
+
 
 class Reconstruction:
-    """Minimise the mean reconstruction error of the background; best by held-out background.
+    """Minimise the model's objective, a mean reconstruction error or -ln p; best by held-out background.
 
     One-cycle learning rate (Smith, Topin, 2017, arXiv:1708.07120): up over the first third, then a
     cosine down.
     """
 
-    name = "reconstruction"
-
-    def __init__(self, model: EnergyModel, config: TrainingConfig, n_train: int) -> None:
+    def __init__(
+        self, model: EnergyModel, config: TrainingConfig, n_train: int, name: str = "reconstruction"
+    ) -> None:
+        self.name = name
         self.model = model
         self.peak = config.learning_rate
         self.n_steps = config.epochs * max(1, n_train // config.batch_size)
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
+        self.model.start(x_train)
         return {}
 
     def parameters(self) -> list[nn.Parameter]:
@@ -45,12 +49,15 @@ class Reconstruction:
         return self.peak * (0.02 + 0.98 * shape)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        loss = self.model.reconstruction_error(x).mean()
+        loss = self.model.objective(x, generator)
         return loss, {"energy_pos": loss.detach()}
 
     def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
         with torch.no_grad():
-            error = float(self.model.reconstruction_error(x_val).mean())
+            # the same noise every time, where the objective has any
+            fixed = torch.Generator(x_val.device).manual_seed(0)
+            parts = [(len(x), self.model.objective(x, fixed)) for x in x_val.split(_VALIDATION_BATCH)]
+            error = float(torch.stack([n * value for n, value in parts]).sum()) / len(x_val)
             metrics: Metrics = {"val_energy": error}
             codec = getattr(self.model, "codec", None)
             if codec is not None:

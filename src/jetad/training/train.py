@@ -22,6 +22,7 @@ from ..config import MemberConfig, RunConfig
 from ..errors import ConfigError, InputError, OutputError
 from ..jets import Jets
 from ..models import METHODS, model_class
+from ..models.fitted import FittedModel
 from ..preprocessing import PREPROCESSORS
 from ..registry import load
 from ..run import Run, collect_provenance, unfinished_runs
@@ -36,6 +37,7 @@ logger = logging.getLogger("jetad.training")
 
 _FIT_JETS = 50_000  # enough for 60 principal components; 320 MB of images
 _MONITOR_JETS = 20_000
+_FIT_VALIDATION = 2048  # jets whose energies are computed at once
 
 Progress = Callable[[str, str, int, int, Mapping[str, Any]], None]
 
@@ -206,7 +208,7 @@ def _build_member(
     some = parts.sample("train", _FIT_JETS)
     preprocessor = load(PREPROCESSORS, settings.representation, "representation")(settings).fit(some)
     torch.manual_seed(config.seed)  # the weights' start
-    model = model_class(config.method)(preprocessor.shape, member_config.network)
+    model = model_class(config.method)(preprocessor.shape, member_config.network, member_config.model)
     model.fit_input(_finite(preprocessor.transform(some)))
     model.to(where)
     member = Member(name, preprocessor, model, None)
@@ -286,9 +288,18 @@ def _fit_member(
             {"finished": dict(finished), "member": member.name, "trainer": state, "offset": offset}
         )
 
+    phases = METHODS[method].phases
+    if isinstance(member.model, FittedModel):
+        generator = torch.Generator(where).manual_seed(seed)
+        member.model.fit(x_train, generator)
+        with torch.no_grad():
+            energy = float(torch.cat([member.model.energy(x) for x in x_val.split(_FIT_VALIDATION)]).mean())
+        line = {"step": 0, "phase": "fit", "phase_step": 0, "val_energy": energy}
+        record(line | {f"monitor_{k}": v for k, v in watch().items()})
+        return 0
     trainer = Trainer(
         member.model,
-        make_phases(member.model, member_config.training, METHODS[method].phases, len(x_train)),
+        make_phases(member.model, member_config.training, phases, len(x_train)),
         x_train,
         x_val,
         member_config.training,

@@ -10,17 +10,20 @@ from .base import Architecture
 from .convolution import ConvolutionConfig
 from .deepset import DeepSetConfig
 from .dense import DenseConfig
+from .inputs import InputsConfig
 from .jet40 import Jet40Config
 from .parts import Codec, InputLayer
 
 __all__ = ["NETWORKS", "Architecture", "Codec", "InputLayer", "NetworkConfig"]
 
 NetworkConfig = Annotated[
-    DenseConfig | ConvolutionConfig | Jet40Config | DeepSetConfig, Field(discriminator="kind")
+    DenseConfig | ConvolutionConfig | Jet40Config | DeepSetConfig | InputsConfig,
+    Field(discriminator="kind"),
 ]
 NETWORKS: dict[str, type[Architecture]] = {
     "dense": DenseConfig,
     "convolution": ConvolutionConfig,
     "jet40": Jet40Config,
     "deepset": DeepSetConfig,
+    "inputs": InputsConfig,
 }
