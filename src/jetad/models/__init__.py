@@ -26,6 +26,10 @@ MODELS = {
     "mpdr-r": "jetad.models.mpdr:ManifoldReconstruction",
     "igebm": "jetad.models.igebm:ScalarEnergy",
     "ae": "jetad.models.autoencoder:Autoencoder",
+    "dae": "jetad.models.denoising:DenoisingAutoencoder",
+    "vae": "jetad.models.vae:VariationalAutoencoder",
+    "wae": "jetad.models.wae:WassersteinAutoencoder",
+    "dagmm": "jetad.models.dagmm:MixtureAutoencoder",
 }
 
 _ALL = ("image", "features", "constituents")
@@ -71,6 +75,34 @@ METHODS = {
         "arXiv:1808.08979",
         "autoencoder: reconstruction error; misses simpler outliers",
         ("reconstruction",),
+    ),
+    "dae": MethodInfo(
+        "reconstruction",
+        _ALL,
+        "ICML 2008, doi:10.1145/1390156.1390294",
+        "denoising autoencoder: learns to remove noise; reconstruction error of the clean jet",
+        ("reconstruction",),
+    ),
+    "vae": MethodInfo(
+        "likelihood",
+        _ALL,
+        "arXiv:1312.6114, arXiv:1509.00519",
+        "variational autoencoder: importance-sampled likelihood, or reconstruction",
+        ("likelihood",),
+    ),
+    "wae": MethodInfo(
+        "reconstruction",
+        _ALL,
+        "arXiv:1711.01558",
+        "Wasserstein autoencoder: reconstruction error, codes kept to a prior",
+        ("reconstruction",),
+    ),
+    "dagmm": MethodInfo(
+        "likelihood",
+        _ALL,
+        "ICLR 2018, openreview:BJJLHbb0-",
+        "autoencoder with a Gaussian mixture of its codes and errors",
+        ("likelihood",),
     ),
 }
 

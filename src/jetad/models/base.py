@@ -70,6 +70,16 @@ class EnergyModel(nn.Module, abc.ABC):
         """What the first phase minimises on a batch ``(n, d)``, a scalar; noise comes from the generator."""
         return self.reconstruction_error(x).mean()
 
+    def settle(self, x: Tensor) -> None:
+        """Measure on background inputs ``(n, d)`` what the energy needs and no gradient sets; nothing here.
+
+        Called with held-out inputs at every validation, and with those of the training at its end.
+        """
+
+    def diagnostics(self, x: Tensor) -> dict[str, float]:
+        """Numbers for the history, measured on some held-out inputs ``(n, d)``."""
+        return {}
+
     def energy_parameters(self) -> list[nn.Parameter]:
         """The parameters that the energy depends on; the second phase trains these."""
         return list(self.parameters())

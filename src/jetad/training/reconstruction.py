@@ -56,13 +56,17 @@ class Reconstruction:
         with torch.no_grad():
             # the same noise every time, where the objective has any
             fixed = torch.Generator(x_val.device).manual_seed(0)
-            parts = [(len(x), self.model.objective(x, fixed)) for x in x_val.split(_VALIDATION_BATCH)]
+            # of equal size: an objective may compare the jets of a batch with each other
+            batches = x_val.tensor_split(math.ceil(len(x_val) / _VALIDATION_BATCH))
+            parts = [(len(x), self.model.objective(x, fixed)) for x in batches]
             error = float(torch.stack([n * value for n, value in parts]).sum()) / len(x_val)
             metrics: Metrics = {"val_energy": error}
             codec = getattr(self.model, "codec", None)
             if codec is not None:
                 # directions of the latent space that no jet uses
                 metrics["dead_latents"] = float((codec.encode(x_val).std(dim=0) < 1e-3).sum())
+            self.model.settle(x_val)
+            metrics |= self.model.diagnostics(x_val[:_VALIDATION_BATCH])
         return error, metrics
 
     def trouble(self, metrics: Metrics) -> str | None:

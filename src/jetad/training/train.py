@@ -314,6 +314,7 @@ def _fit_member(
         trainer.load_state_dict(resume)
     with _flushed_denormals():
         trainer.fit(stop)
+        member.model.settle(x_train)
     return trainer.total_step
 
 
