@@ -29,9 +29,11 @@ from jetad.models.networks.dense import DenseConfig
 from jetad.models.networks.parts import Codec, ScaledInput
 from jetad.models.wnae import WassersteinNormalizedAutoencoder
 from jetad.negatives import draw_negatives
+from jetad.preprocessing import PREPROCESSORS
 from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents
 from jetad.preprocessing.images import align
 from jetad.presets import preset, presets
+from jetad.registry import load
 from jetad.samplers.recovery import RecoveryConfig, RecoverySampler, geodesic_square
 from jetad.training.contrastive import Contrastive
 from jetad.training.loop import StopRequest, Trainer
@@ -53,7 +55,7 @@ def rng(seed: int = 0) -> torch.Generator:
 SMALL = {"dense": ["network.hidden=[16]"], "deepset": ["network.hidden=[16]"]}  # settings by kind of network
 
 
-def quick(method: str, representation: str, *more: str):
+def quick(method: str, representation: str, *more: str, seed: int | None = None):
     settings = ["training.epochs=1", "training.validate_every=4", "training.log_every=4",
                 "training.batch_size=32"]  # fmt: skip
     network = preset(method)["members"][representation]["network"]
@@ -62,7 +64,8 @@ def quick(method: str, representation: str, *more: str):
         settings.append("network.components=8")
     if method in SECOND:
         settings.append(f"training.{SECOND[method]}.steps=8")
-    return resolve_config(method=method, representation=representation, settings=[*settings, *more])
+    settings += more
+    return resolve_config(method=method, representation=representation, settings=settings, seed=seed)
 
 
 class StopAt(StopRequest):
@@ -95,11 +98,16 @@ def test_every_method_trains_loads_and_scores_one_by_one(tmp_path, make_jets, me
     np.testing.assert_array_equal(run.detector("cpu").score(fresh), scores)
     alone = np.concatenate([detector.score(fresh[i : i + 1]) for i in range(5)])
     np.testing.assert_allclose(alone, scores[:5], rtol=2e-5)
+    sevens = np.concatenate([detector.score(fresh[i : i + 7]) for i in range(0, 20, 7)])
+    np.testing.assert_allclose(sevens, scores, rtol=1e-5)
     phases = list(dict.fromkeys(record["phase"] for record in run.history()))
     assert phases == list(METHODS[method].phases)
 
 
-@pytest.mark.parametrize(("method", "after"), [("wnae", 7), ("mpdr-s", 8), ("mpdr-r", 3), ("igebm", 5)])
+RESUMED = {"wnae": 7, "mpdr-s": 8, "mpdr-r": 3, "igebm": 5, "dae": 2, "vae": 3, "wae": 3, "dagmm": 3}
+
+
+@pytest.mark.parametrize(("method", "after"), RESUMED.items())
 def test_every_method_resumes_bit_for_bit(tmp_path, make_jets, method, after):
     config, jets = quick(method, "features"), make_jets(160, seed=1)
     whole = run_of(tmp_path, config, "whole")
@@ -109,6 +117,44 @@ def test_every_method_resumes_bit_for_bit(tmp_path, make_jets, method, after):
     parts = run_of(tmp_path, config, "parts")
     train(parts, jets)
     assert parts.model_hash() == whole.model_hash()
+
+
+TRAINED = [(m, r) for m in METHODS for r in METHODS[m].inputs if METHODS[m].phases != ("fit",)]
+
+
+@pytest.mark.parametrize(("method", "representation"), TRAINED)
+def test_gradients_of_every_method_are_finite(method, representation):
+    member = quick(method, representation).members[representation]
+    shape = load(PREPROCESSORS, representation, "representation")(member.preprocessing).shape
+    torch.manual_seed(0)
+    model = model_class(method)(shape, member.network, member.model)
+    rows = torch.rand(40, *shape, generator=rng(1))
+    model.fit_input(rows)
+    x = model.prepare(rows)
+    for phase in make_phases(model, member.training, METHODS[method].phases, len(x)):
+        model.zero_grad()
+        phase.start(x, x)
+        loss, _ = phase.loss(x, rng(2))
+        loss.backward()
+        gradients = [p.grad for p in phase.parameters() if p.requires_grad]
+        assert all(g is None or torch.isfinite(g).all() for g in gradients)
+        assert any(g is not None and g.abs().max() > 0 for g in gradients)
+        # and of the energy with respect to the inputs, far from the background, too
+        far = (100 * x).requires_grad_(True)
+        (slope,) = torch.autograd.grad(model.energy(far).sum(), far)
+        assert torch.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_seed_decides_the_weights(tmp_path, make_jets, method):
+    jets, representation = make_jets(160, seed=1), METHODS[method].inputs[-1]
+    representation = "features" if "features" in METHODS[method].inputs else representation
+    hashes = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run = run_of(tmp_path, quick(method, representation, seed=seed), name)
+        train(run, jets)
+        hashes.append(run.model_hash())
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_negatives_of_mpdr_start_at_background(tmp_path, make_jets):

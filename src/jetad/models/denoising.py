@@ -67,3 +67,6 @@ class DenoisingAutoencoder(Autoencoder):
 
     def objective(self, x: Tensor, generator: torch.Generator) -> Tensor:
         return (x - self.reconstruct(self.corrupted(x, generator))).square().sum(dim=1).mean()
+
+    def diagnostics(self, x: Tensor) -> dict[str, float]:
+        return {"clean_energy": float(self.energy(x).mean())}
