@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import toy_jets
-from test_cli import jetad
+from test_cli import QUICK, jetad
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -130,6 +130,24 @@ def test_images_in(folder, tmp_path):
         export_onnx(Run.open(folder / "run"), tmp_path / "b.onnx", inputs="images")
     with pytest.raises(ConfigError, match="takes constituents"):
         export_onnx(run, tmp_path / "b.onnx", inputs="images", target="cmssw")
+
+
+@pytest.mark.parametrize(
+    ("method", "score"),
+    [("dae", ""), ("vae", "likelihood"), ("vae", "reconstruction"), ("wae", ""), ("dagmm", "")],
+)
+def test_other_autoencoders(tmp_path, monkeypatch, method, score):
+    monkeypatch.chdir(tmp_path)
+    write_jets(toy_jets(200, 1, labels=0), "qcd.h5")
+    words = [*QUICK[:2], *QUICK[4:], *(["--set", f"model.score={score}"] if score else [])]
+    assert jetad("train", "--background", "qcd.h5", "-o", "run", "--method", method, *words) == 0
+    result = export_onnx(Run.open("run"), "a.onnx")
+    assert max(p.score for p in result.parity) < 2e-5
+    jets = toy_jets(300, 9)
+    columns = padded_inputs(jets, mass="mass" in result.inputs)
+    feed = dict(zip(result.inputs, (c.numpy() for c in columns), strict=True))
+    found = onnxruntime.InferenceSession("a.onnx").run(None, feed)[0]
+    np.testing.assert_allclose(found, Run.open("run").detector("cpu").score(jets), rtol=1e-4, atol=1e-4)
 
 
 def test_targets(folder, tmp_path, capsys):

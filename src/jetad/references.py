@@ -104,6 +104,43 @@ _KNOWN = {
             used_for="autoencoder on jet images",
         ),
     ),
+    "dae": (
+        Reference(
+            "Vincent:2008", ("P. Vincent", "H. Larochelle", "Y. Bengio", "P.-A. Manzagol"),
+            "Extracting and composing robust features with denoising autoencoders", 2008, "ICML 2008",
+            used_for="denoising autoencoder",
+        ),
+    ),
+    "vae": (
+        Reference(
+            "Kingma:2013", ("D. P. Kingma", "M. Welling"), "Auto-encoding variational Bayes", 2013,
+            arxiv="1312.6114", used_for="variational autoencoder",
+        ),
+        Reference(
+            "Burda:2015", ("Y. Burda", "R. Grosse", "R. Salakhutdinov"),
+            "Importance weighted autoencoders", 2015, arxiv="1509.00519",
+            used_for="importance-sampled likelihood",
+        ),
+    ),
+    "wae": (
+        Reference(
+            "Tolstikhin:2017", ("I. Tolstikhin", "O. Bousquet", "S. Gelly", "B. Schölkopf"),
+            "Wasserstein auto-encoders", 2017, arxiv="1711.01558", used_for="Wasserstein autoencoder",
+        ),
+        Reference(
+            "Gretton:2012", ("A. Gretton", "K. Borgwardt", "M. Rasch", "B. Schölkopf", "A. Smola"),
+            "A kernel two-sample test", 2012, "JMLR 13 (2012) 723",
+            used_for="maximum mean discrepancy of codes and prior",
+        ),
+    ),
+    "dagmm": (
+        Reference(
+            "Zong:2018",
+            ("B. Zong", "Q. Song", "M. R. Min", "W. Cheng", "C. Lumezanu", "D. Cho", "H. Chen"),
+            "Deep autoencoding Gaussian mixture model for unsupervised anomaly detection", 2018, "ICLR 2018",
+            used_for="autoencoder with a Gaussian mixture",
+        ),
+    ),
 }  # fmt: skip
 _IMAGES = Reference(
     "Heimel:2018mkt", ("T. Heimel", "G. Kasieczka", "T. Plehn", "J. M. Thompson"), "QCD or what?", 2018,

@@ -79,7 +79,7 @@ METHODS = {
     "dae": MethodInfo(
         "reconstruction",
         _ALL,
-        "ICML 2008, doi:10.1145/1390156.1390294",
+        "doi:10.1145/1390156.1390294",
         "denoising autoencoder: learns to remove noise; reconstruction error of the clean jet",
         ("reconstruction",),
     ),
@@ -100,7 +100,7 @@ METHODS = {
     "dagmm": MethodInfo(
         "likelihood",
         _ALL,
-        "ICLR 2018, openreview:BJJLHbb0-",
+        "openreview:BJJLHbb0-",
         "autoencoder with a Gaussian mixture of its codes and errors",
         ("likelihood",),
     ),

@@ -27,14 +27,14 @@ class MixtureSettings(MethodSettings):
     estimation: tuple[int, ...] = Field(
         (16,), min_length=1, description="units of the network of memberships"
     )
-    energy_weight: float = Field(0.1, ge=0, description="of the mixture's mean energy")
-    penalty_weight: float = Field(0.005, ge=0, description="of the inverse variances")
+    energy_weight: float = Field(1e-3, ge=0, description="of the mixture's mean energy")
+    penalty_weight: float = Field(5e-5, ge=0, description="of the inverse variances")
 
 
 class Mixture(NamedTuple):
     """A Gaussian mixture with K components in k dimensions, float64."""
 
-    log_weight: Tensor  # (K,)
+    log_peak: Tensor  # (K,), of weight times density at the mean
     mean: Tensor  # (K, k)
     whitening: Tensor  # (K, k, k), the inverse of the Cholesky factor of the covariance
 
@@ -54,14 +54,14 @@ class Mixture(NamedTuple):
         one = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
         factor = torch.linalg.cholesky(stacked + floor[:, None, None] * one)
         whitening = torch.linalg.solve_triangular(factor, one.expand_as(factor), upper=False)
-        return cls((total / len(points)).log(), mean, whitening), variances + floor[:, None]
+        log_volume = -whitening.diagonal(dim1=1, dim2=2).log().sum(dim=1)
+        log_peak = (total / len(points)).log() - log_volume - 0.5 * points.shape[1] * math.log(2 * math.pi)
+        return cls(log_peak, mean, whitening), variances + floor[:, None]
 
     def energy(self, points: Tensor) -> Tensor:
         """``-ln p`` of points ``(n, k)``, ``(n,)``."""
         whitened = torch.matmul(points - self.mean[:, None], self.whitening.transpose(1, 2))  # (K, n, k)
-        log_volume = self.whitening.diagonal(dim1=1, dim2=2).log().sum(dim=1)
-        constant = self.log_weight + log_volume - 0.5 * points.shape[1] * math.log(2 * math.pi)
-        return -torch.logsumexp(constant[:, None] - 0.5 * whitened.square().sum(dim=2), dim=0)
+        return -torch.logsumexp(self.log_peak[:, None] - 0.5 * whitened.square().sum(dim=2), dim=0)
 
 
 class MixtureAutoencoder(FlatAutoencoder):
@@ -89,7 +89,7 @@ class MixtureAutoencoder(FlatAutoencoder):
         super().__init__(shape, network, settings)
         k, n = self.latent_dim + 2, self.settings.components
         self.membership = mlp([k, *self.settings.estimation, n])
-        empty = Mixture(torch.full((n,), -math.log(n)), torch.zeros(n, k), torch.eye(k).repeat(n, 1, 1))
+        empty = Mixture(torch.zeros(n), torch.zeros(n, k), torch.eye(k).repeat(n, 1, 1))
         for name, value in empty._asdict().items():
             self.register_buffer(name, value.double())
 

@@ -20,7 +20,7 @@ class Architecture(BaseModel, abc.ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    latent_dim: int = Field(8, ge=2, description="dimension of the space that holds the unit sphere")
+    latent_dim: int = Field(8, ge=2, description="dimension of the latent space (of the one around a sphere)")
     manifold_dims: tuple[int, ...] = Field(
         (),
         description="latent dimensions of the frozen autoencoders that propose negatives (MPDR); "
