@@ -13,13 +13,15 @@ from ..config import RunConfig
 from ..errors import InputError
 from ..jets import Jets
 from ..readers import ReadOptions, count, iterate, read
+from ..registry import closest_first
 from ..selection import Selection
 
-__all__ = ["BackgroundParts", "JetStream", "open_background"]
+__all__ = ["BackgroundParts", "JetStream", "class_column", "class_numbers", "open_background"]
 
 logger = logging.getLogger("jetad.training")
 
 _CHUNK = 10_000
+_MAX_CLASSES = 100
 PARTS = ("train", "validation", "calibration")
 
 
@@ -46,6 +48,7 @@ class JetStream:
         self.max_jets = max_jets
         self.options: ReadOptions = options or {}
         self.n_signal = 0  # labelled as signal in the last pass
+        self.n_background = 0  # labelled as background
         self._n: int | None = None
 
     def __repr__(self) -> str:
@@ -61,20 +64,22 @@ class JetStream:
     def __iter__(self) -> Iterator[Jets]:
         selection = None if self.select is None else Selection(self.select)
         left = np.inf if self.max_jets is None else self.max_jets
-        n_signal = 0
+        n_signal = n_background = 0
         for path in self.paths:
             for jets in iterate(path, step=_CHUNK, **self.options):
                 if selection is not None:
                     jets = selection(jets, where=str(path))
                 jets = jets[: int(left)] if len(jets) > left else jets
                 left -= len(jets)
-                n_signal += 0 if jets.labels is None else int((jets.labels == 1).sum())
+                if jets.labels is not None:
+                    n_signal += int((jets.labels == 1).sum())
+                    n_background += int((jets.labels == 0).sum())
                 yield jets
                 if left <= 0:
                     break
             if left <= 0:
                 break
-        self.n_signal = n_signal
+        self.n_signal, self.n_background = n_signal, n_background
         if selection is not None and self._n is None:
             logger.info("%s", selection.flow)
 
@@ -85,20 +90,21 @@ class BackgroundParts:
     Arguments:
         jets: All of it, in memory or as a stream.
         config: Of the training.
+        kind: What the jets are; signal calibrates nothing, and that part of it is empty.
 
     Raises:
         InputError: if a part would be too small to use.
     """
 
-    def __init__(self, jets: Jets | JetStream, config: RunConfig) -> None:
+    def __init__(self, jets: Jets | JetStream, config: RunConfig, kind: str = "background") -> None:
         self.jets = jets
+        self.kind = kind
         n = len(jets) if config.data.max_jets is None else min(len(jets), config.data.max_jets)
         n_val = round(n * config.data.validation_fraction)
-        n_cal = round(n * config.data.calibration_fraction)
-        if n - n_val - n_cal < 50 or n_val < 5 or n_cal < 5:
-            raise InputError(
-                f"{n} background jets are too few to train, validate and calibrate; at least 100 are needed"
-            )
+        n_cal = round(n * config.data.calibration_fraction) if kind == "background" else 0
+        if n - n_val - n_cal < 50 or n_val < 5 or (n_cal < 5 and kind == "background"):
+            uses = "train, validate and calibrate" if kind == "background" else "train and validate"
+            raise InputError(f"{n} {kind} jets are too few to {uses}; at least 100 are needed")
         order = np.random.default_rng(config.seed).permutation(n)
         self.rows = dict(
             zip(
@@ -138,6 +144,38 @@ class BackgroundParts:
             first += len(jets)
             if high == len(rows):
                 return
+
+
+def class_column(jets: Jets, column: str) -> NDArray[np.float64]:
+    """What a column of the file says of the class of each jet, ``(n_jets,)``.
+
+    Raises:
+        InputError: if the file has no such column.
+    """
+    if column not in jets.observables:
+        available = ", ".join(closest_first(column, jets.observables)[:8]) or "none"
+        raise InputError(f"the background has no column '{column}' of classes; closest: {available}")
+    return jets.observables[column].astype(np.float64)
+
+
+def class_numbers(values: NDArray[np.float64], column: str) -> NDArray[np.int64]:
+    """Classes counted from 0 in rising order of the values of their column, ``(n,)``.
+
+    Raises:
+        InputError: if a jet has no class, or there are too many to be classes.
+    """
+    missing = int((~np.isfinite(values)).sum())
+    if missing:
+        raise InputError(f"column '{column}' has no class for {missing} of {len(values)} background jets")
+    found, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if len(found) > _MAX_CLASSES:
+        raise InputError(
+            f"column '{column}' has {len(found)} values in {len(values)} background jets; classes are at "
+            f"most {_MAX_CLASSES}"
+        )
+    shown = ", ".join(f"{value:g}: {count}" for value, count in zip(found, counts, strict=True))
+    logger.info("jets of each class of '%s': %s", column, shown)
+    return numbers.astype(np.int64)
 
 
 def open_background(
