@@ -38,7 +38,8 @@ class FittedModel(EnergyModel):
     def keep(self, device: torch.device, **constants: ArrayLike | Tensor) -> None:
         """Set buffers by name."""
         for name, value in constants.items():
-            setattr(self, name, torch.as_tensor(value).to(device))
+            # as it will be loaded: the order in memory decides over the last digit of a product
+            setattr(self, name, torch.as_tensor(value).to(device).contiguous())
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any

@@ -69,7 +69,7 @@ class PrincipalSubspace(FittedModel):
         if isinstance(wanted, float):
             wanted = int((values.cumsum(0) < wanted * variance).sum()) + 1
         kept = vectors[:, : min(wanted, x.shape[1] - 1)]
-        self.keep(x.device, mean=center[0], basis=kept.contiguous(), variance=variance)
+        self.keep(x.device, mean=center[0], basis=kept, variance=variance)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """The projection on the components kept, ``(n, d)``."""
