@@ -264,6 +264,22 @@ def test_classes_stay_with_their_jets_in_memory_and_in_a_stream(tmp_path, make_j
     assert high - low > 1.4  # in units of the spread; 0 if they were mixed up
 
 
+def test_every_file_can_be_a_class(tmp_path, make_jets, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for k, size in enumerate((20, 60)):
+        write_jets(make_jets(150 + 50 * k, k, mean=size), f"{k}.h5")
+    words = ["train", "-m", "relative-mahalanobis", "-b", "0.h5", "1.h5", "--representation", "features"]
+    assert jetad(*words, "-o", "none") == 2
+    assert "needs classes of the background: --set data.classes=COLUMN" in capsys.readouterr().err
+    words += ["--set", "data.classes=files", "--max-jets", "300"]
+    assert jetad(*words, "-o", "memory") == 0
+    assert "jets of each class of 'files': 0: 1" in capsys.readouterr().err
+    assert jetad(*words, "-o", "stream", "--set", "data.max_in_memory=0") == 0
+    assert Run.open("memory").model_hash() == Run.open("stream").model_hash()
+    model = Run.open("memory").detector("cpu").members[0].model
+    assert model.means[0, 2] < model.means[1, 2] - 1  # multiplicity
+
+
 def test_classes_that_are_none_are_refused(tmp_path, make_jets):
     def trained(method, column, values):
         jets = dataclasses.replace(make_jets(160, seed=1), observables={"kind": values})

@@ -49,7 +49,7 @@ class DataConfig(_Strict):
     calibration_fraction: float = Field(0.1, gt=0, lt=0.5, description="maps scores to background efficiency")
     max_jets: int | None = Field(None, ge=10, description="use only so many jets; null for all")
     classes: str | None = Field(
-        None, description="column of the file that says of which class a background jet is"
+        None, description="column that says of which class a background jet is; files for one class a file"
     )
     max_in_memory: int = Field(
         1_000_000, ge=0, description="files with more jets are read again for every pass instead of kept"

@@ -121,7 +121,7 @@ def command(
 
     from jetad import readers
     from jetad.scoring import select_device
-    from jetad.training.data import open_background
+    from jetad.training.data import BY_FILE, open_background
     from jetad.training.loop import stop_signals
     from jetad.training.train import check_inputs, check_no_overlap, prepare_run, train
 
@@ -140,6 +140,7 @@ def command(
         max_jets=inputs.max_jets,
         options=inputs.options,
         max_in_memory=config.data.max_in_memory,
+        number_files=config.data.classes == BY_FILE,
     )
     jets = opened(paths)
     signal_jets = opened(signal_paths) if signal_paths else None

@@ -88,7 +88,7 @@ class IsolationForestScore(FittedModel):
         for _ in range(math.ceil(math.log2(self.settings.sample))):
             goes_left = x.gather(1, self.feature[trees, node]) <= self.threshold[trees, node]
             node = torch.where(goes_left, self.left[trees, node], self.right[trees, node])
-        return torch.exp2(-self.length[trees, node].mean(dim=1))
+        return 2 ** -self.length[trees, node].mean(dim=1)
 
 
 def _mean_path(n: ArrayLike) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,17 +17,24 @@ from ..readers import ReadOptions, count, iterate, read
 from ..registry import closest_first
 from ..selection import Selection
 
-__all__ = ["BackgroundParts", "JetStream", "class_column", "class_numbers", "open_background"]
+__all__ = [
+    "BY_FILE", "BackgroundParts", "JetStream", "class_column", "class_numbers", "open_background",
+]  # fmt: skip
 
 logger = logging.getLogger("jetad.training")
 
 _CHUNK = 10_000
 _MAX_CLASSES = 100
+
+#: What ``data.classes`` says for one class per file, and the observable with the number of the file.
+BY_FILE = "files"
 PARTS = ("train", "validation", "calibration")
 
 
 class JetStream:
     """Jets of files, read anew each time they are iterated over; only a chunk is in memory at a time.
+
+    Their observable ``files`` is the number of the file, from 0.
 
     Arguments:
         paths: Files, one data set.
@@ -65,7 +73,7 @@ class JetStream:
         selection = None if self.select is None else Selection(self.select)
         left = np.inf if self.max_jets is None else self.max_jets
         n_signal = n_background = 0
-        for path in self.paths:
+        for number, path in enumerate(self.paths):
             for jets in iterate(path, step=_CHUNK, **self.options):
                 if selection is not None:
                     jets = selection(jets, where=str(path))
@@ -74,7 +82,8 @@ class JetStream:
                 if jets.labels is not None:
                     n_signal += int((jets.labels == 1).sum())
                     n_background += int((jets.labels == 0).sum())
-                yield jets
+                files = np.full(len(jets), number)
+                yield dataclasses.replace(jets, observables={**jets.observables, BY_FILE: files})
                 if left <= 0:
                     break
             if left <= 0:
@@ -185,16 +194,22 @@ def open_background(
     max_jets: int | None = None,
     options: ReadOptions | None = None,
     max_in_memory: int,
+    number_files: bool = False,
 ) -> Jets | JetStream:
     """The jets of files: as one collection, or as a stream if the files hold more than ``max_in_memory``.
+
+    With ``number_files`` a collection has the observable ``files``, too.
 
     Raises:
         InputError: if a file cannot be read, or no jet is left.
     """
     options = options or {}
     n = sum(count(path, **options) for path in paths)
+    stream = JetStream(paths, select=select, max_jets=max_jets, options=options)
     if min(n, max_jets or n) > max_in_memory:
-        return JetStream(paths, select=select, max_jets=max_jets, options=options)
+        return stream
+    if number_files:
+        return Jets.concatenate(stream)
     selection = None if select is None else Selection(select)
     jets = read(paths, max_jets=max_jets, select=selection, **options)
     if selection is not None:

@@ -392,9 +392,9 @@ def check_inputs(config: RunConfig, background: Sequence[Path], signal: Sequence
         raise ConfigError(f"--signal {same.pop()}: is given as background, too")
     if info.classes == "required" and config.data.classes is None:
         raise ConfigError(
-            f"method '{config.method}' needs classes of the background, as a column of the files: "
-            "--set data.classes=COLUMN; with a single class its two distances are the same and every score "
-            "is zero"
+            f"method '{config.method}' needs classes of the background: --set data.classes=COLUMN, or "
+            "data.classes=files for one class a file; with a single class its two distances are the same "
+            "and every score is zero"
         )
 
 
