@@ -25,7 +25,10 @@ from jetad.errors import ConfigError, InputError
 from jetad.models import METHODS, model_class
 from jetad.models.fitted import FittedModel, by_blocks, covariance, mean, sample, seed_of
 from jetad.models.networks.inputs import InputsConfig
+from jetad.negatives import draw_negatives
+from jetad.plots import plot_history
 from jetad.readers import read
+from jetad.reconstructions import reconstruct
 from jetad.report.collect import _note_training_files
 from jetad.run import Run
 from jetad.training.classification import Classification, SignalInputs
@@ -229,6 +232,30 @@ def test_limited_fits_say_how_many_jets_they_saw(caplog):
     places = [int((x == row).all(dim=1).nonzero()) for row in chosen]
     assert places == sorted(set(places))
     assert sample(x, 50, rng()) is x
+
+
+@pytest.mark.parametrize("method", [name for name, info in METHODS.items() if info.phases == ("fit",)])
+def test_graphs_and_figures_of_what_is_fitted(method, tmp_path, make_jets):
+    pytest.importorskip("onnxruntime")
+    from jetad.export import export_onnx
+
+    run, jets, _ = started(tmp_path, make_jets, quick(method, "features"))
+    train(run, jets)
+    exported = export_onnx(run, tmp_path / "model.onnx", jets=make_jets(300, seed=4))
+    assert max(result.score for result in exported.parity) < 1e-5
+    figure = plot_history(run.history())
+    assert [axes.get_ylabel() for axes in figure.axes] == ["Val energy"]
+    with pytest.raises(ConfigError, match=f"method '{method}' draws no negatives"):
+        draw_negatives(run)
+
+
+def test_projections_are_drawn_as_reconstructions(tmp_path, make_jets):
+    detector = train(run_of(tmp_path, quick("pca", "image")), make_jets(160, seed=1))
+    pair = reconstruct(detector, make_jets(3, seed=2))
+    assert pair is not None
+    variance = float(detector.members[0].model.variance)
+    lost = np.square(pair.inputs - pair.outputs).sum(axis=(1, 2, 3)) / variance
+    np.testing.assert_allclose(lost, detector.score(make_jets(3, seed=2)), rtol=1e-4)
 
 
 # --- classes of the background -------------------------------------------------------------------

@@ -84,7 +84,7 @@ class IsolationForestScore(FittedModel):
 
     def _energy(self, x: Tensor) -> Tensor:
         trees = torch.arange(len(self.feature), device=x.device)
-        node = torch.zeros(len(x), len(self.feature), dtype=torch.int64, device=x.device)
+        node = torch.zeros_like(x[:, :1], dtype=torch.int64).expand(-1, len(self.feature))
         for _ in range(math.ceil(math.log2(self.settings.sample))):
             goes_left = x.gather(1, self.feature[trees, node]) <= self.threshold[trees, node]
             node = torch.where(goes_left, self.left[trees, node], self.right[trees, node])
