@@ -14,6 +14,7 @@ import pytest
 import uproot
 from conftest import toy_jets
 
+from jetad.models import METHODS
 from jetad.writers import write_jets
 from jetad_cli.main import COMMANDS, main
 
@@ -205,7 +206,7 @@ def test_print_config_is_a_configuration(folder, capsys):
 
 def test_methods_and_readers_list_as_json(capsys):
     assert jetad("methods", "--json") == 0
-    assert list(json.loads(capsys.readouterr().out)) == ["nae", "wnae", "mpdr-s", "mpdr-r", "igebm", "ae"]
+    assert list(json.loads(capsys.readouterr().out)) == list(METHODS)
     assert jetad("readers", "--json") == 0
     assert json.loads(capsys.readouterr().out)
 

@@ -48,6 +48,9 @@ class DataConfig(_Strict):
     )
     calibration_fraction: float = Field(0.1, gt=0, lt=0.5, description="maps scores to background efficiency")
     max_jets: int | None = Field(None, ge=10, description="use only so many jets; null for all")
+    classes: str | None = Field(
+        None, description="column that says of which class a background jet is; files for one class a file"
+    )
     max_in_memory: int = Field(
         1_000_000, ge=0, description="files with more jets are read again for every pass instead of kept"
     )
@@ -115,7 +118,7 @@ class MemberConfig(_Strict):
         ImageConfig | FeatureConfig | ConstituentConfig, Field(discriminator="representation")
     ]
     network: NetworkConfig
-    training: TrainingConfig
+    training: TrainingConfig = TrainingConfig()
     model: SerializeAsAny[MethodSettings] = MethodSettings()
 
 
@@ -130,6 +133,8 @@ class RunConfig(_Strict):
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         resolve(MODELS, self.method, "method")
+        if self.data.classes is not None and METHODS[self.method].classes == "none":
+            raise ValueError(f"method '{self.method}' makes no use of classes; remove data.classes")
         for name, member in self.members.items():
             if not name.isidentifier():
                 raise ValueError(f"member name '{name}' is not a plain word")
@@ -148,6 +153,12 @@ class RunConfig(_Strict):
         """The method takes this representation, and the network can be built for its shape."""
         kind = member.preprocessing.representation
         _takes(self.method, kind)
+        only = model_class(self.method).preprocessing
+        if only is not None and member.preprocessing != only:
+            raise ValueError(
+                f"method '{self.method}' is one observable; remove the settings of "
+                f"members.{name}.preprocessing"
+            )
         shape = load(PREPROCESSORS, kind, "representation")(member.preprocessing).shape
         try:
             with torch.random.fork_rng(devices=[]):

@@ -64,6 +64,26 @@ _MPDR = Reference(
     "Energy-based models for anomaly detection: a manifold diffusion recovery approach", 2023,
     arxiv="2310.18677", used_for="manifold projection-diffusion recovery",
 )  # fmt: skip
+_MAHALANOBIS = (
+    Reference(
+        "Mahalanobis:1936", ("P. C. Mahalanobis",), "On the generalised distance in statistics", 1936,
+        "Proc. Natl. Inst. Sci. India 2 (1936) 49", used_for="distance in units of the covariance",
+    ),
+    Reference(
+        "Lee:2018", ("K. Lee", "K. Lee", "H. Lee", "J. Shin"),
+        "A simple unified framework for detecting out-of-distribution samples and adversarial attacks", 2018,
+        arxiv="1807.03888", used_for="distance to the nearest class",
+    ),
+)  # fmt: skip
+_SUBSTRUCTURE = Reference(
+    "Larkoski:2017jix", ("A. J. Larkoski", "I. Moult", "B. Nachman"),
+    "Jet substructure at the Large Hadron Collider: a review of recent advances in theory and machine "
+    "learning", 2020, "Phys. Rept. 841 (2020) 1", arxiv="1709.04464", used_for="observables of jets",
+)  # fmt: skip
+_SCIKIT_LEARN = Reference(
+    "Pedregosa:2011", ("F. Pedregosa and others",), "Scikit-learn: machine learning in Python", 2011,
+    "J. Mach. Learn. Res. 12 (2011) 2825", used_for="the fit",
+)  # fmt: skip
 _KNOWN = {
     "nae": (
         Reference(
@@ -141,6 +161,66 @@ _KNOWN = {
             used_for="autoencoder with a Gaussian mixture",
         ),
     ),
+    "pca": (
+        Reference(
+            "Pearson:1901", ("K. Pearson",),
+            "On lines and planes of closest fit to systems of points in space", 1901,
+            "Phil. Mag. 2 (1901) 559", used_for="principal components",
+        ),
+        Reference(
+            "Jackson:1979", ("J. E. Jackson", "G. S. Mudholkar"),
+            "Control procedures for residuals associated with principal component analysis", 1979,
+            "Technometrics 21 (1979) 341", used_for="residual outside the principal components",
+        ),
+    ),
+    "gmm": (
+        Reference(
+            "Dempster:1977", ("A. P. Dempster", "N. M. Laird", "D. B. Rubin"),
+            "Maximum likelihood from incomplete data via the EM algorithm", 1977,
+            "J. R. Stat. Soc. B 39 (1977) 1", used_for="mixture of Gaussians",
+        ),
+        _SCIKIT_LEARN,
+    ),
+    "isolation-forest": (
+        Reference(
+            "Liu:2008", ("F. T. Liu", "K. M. Ting", "Z.-H. Zhou"), "Isolation forest", 2008,
+            "ICDM 2008, 413", used_for="isolation forest",
+        ),
+        _SCIKIT_LEARN,
+    ),
+    "knn": (
+        Reference(
+            "Ramaswamy:2000", ("S. Ramaswamy", "R. Rastogi", "K. Shim"),
+            "Efficient algorithms for mining outliers from large data sets", 2000, "SIGMOD 2000, 427",
+            used_for="distance to the k-th neighbour",
+        ),
+    ),
+    "one-class-svm": (
+        Reference(
+            "Schoelkopf:2001",
+            ("B. Schölkopf", "J. C. Platt", "J. Shawe-Taylor", "A. J. Smola", "R. C. Williamson"),
+            "Estimating the support of a high-dimensional distribution", 2001,
+            "Neural Comput. 13 (2001) 1443", used_for="one-class support vector machine",
+        ),
+        _SCIKIT_LEARN,
+    ),
+    "mahalanobis": _MAHALANOBIS,
+    "relative-mahalanobis": (
+        Reference(
+            "Ren:2021", ("J. Ren", "S. Fort", "J. Liu", "A. Guha Roy", "S. Padhy", "B. Lakshminarayanan"),
+            "A simple fix to Mahalanobis distance for improving near-OOD detection", 2021,
+            arxiv="2106.09022", used_for="relative Mahalanobis distance",
+        ),
+        *_MAHALANOBIS,
+    ),
+    "classifier": (
+        Reference(
+            "Kasieczka:2019dbj", ("A. Butter and others",), "The machine learning landscape of top taggers",
+            2019, "SciPost Phys. 7 (2019) 014", arxiv="1902.09914", used_for="supervised taggers of jets",
+        ),
+    ),
+    "mass": (_SUBSTRUCTURE,),
+    "multiplicity": (_SUBSTRUCTURE,),
 }  # fmt: skip
 _IMAGES = Reference(
     "Heimel:2018mkt", ("T. Heimel", "G. Kasieczka", "T. Plehn", "J. M. Thompson"), "QCD or what?", 2018,

@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -247,12 +247,17 @@ def collect_provenance(command: list[str], inputs: list[Path], seed: int, device
         "platform": platform.platform(),
         "packages": {name: importlib.metadata.version(name) for name in packages},
         "command": command,
-        "inputs": [_input(p) for p in inputs],
+        "inputs": collect_inputs(inputs),
         "seed": seed,
         "device": device,
         "git": _git_state(),
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def collect_inputs(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Path, size and hash of each file."""
+    return [_input(p) for p in paths]
 
 
 def _input(path: Path) -> dict[str, Any]:

@@ -7,7 +7,8 @@
 A detector is a method (or preset:NAME), with a label and settings where wanted. The first ``--n-train`` jets
 of a file train, the rest are tested; ``--train-file top=other.h5`` trains on another file of the class.
 One line of JSON per training goes to ``--results``; trainings that are there already are not repeated.
-No signal enters any choice.
+No signal enters any choice. A supervised reference is trained once for each signal, on half of its jets, and
+tested on the other half.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import torch
 from jetad.config import resolve_config
 from jetad.evaluation import roc_curve
 from jetad.jets import Jets
+from jetad.models import METHODS
 from jetad.readers import read
 from jetad.training.train import prepare_run, train
 
@@ -70,7 +72,10 @@ def main() -> None:
                     name: j[args.n_train :] if name == background and not separate else j[: args.max_test]
                     for name, j in jets.items()
                 }
-                row = {**key, "spec": spec, **one(config, training[background], background, tests, paths)}
+                supervised = METHODS[config.method].signal
+                train_and_test = ceiling if supervised else one
+                found = train_and_test(config, training[background], background, tests, paths)
+                row = {**key, "spec": spec, **found}
                 done.append(row)
                 with args.results.open("a") as file:
                     file.write(json.dumps(row) + "\n")
@@ -92,14 +97,38 @@ def parse(spec: str) -> tuple[str, str, list[str]]:
     return label or method, method, settings
 
 
-def one(
+def ceiling(
     config: Any, background: Jets, name: str, tests: dict[str, Jets], paths: dict[str, Path]
 ) -> dict[str, Any]:
+    """Train on background and each of the signals; AUC against that one."""
+    rows = {}
+    for signal in tests:
+        if signal == name:
+            continue
+        half = len(tests[signal]) // 2
+        pair = {name: tests[name], signal: tests[signal][half:]}
+        rows[signal] = one(config, background, name, pair, paths, (signal, tests[signal][:half]))
+    members = next(iter(rows.values()))["auc"]
+    auc = {m: {signal: row["auc"][m][signal] for signal, row in rows.items()} for m in members}
+    return {"auc": auc, "seconds": sum(row["seconds"] for row in rows.values()) / len(rows), "end": {}}
+
+
+def one(
+    config: Any,
+    background: Jets,
+    name: str,
+    tests: dict[str, Jets],
+    paths: dict[str, Path],
+    signal: tuple[str, Jets] | None = None,
+) -> dict[str, Any]:
     """Train once; AUC of the score and of every member against every class."""
+    files, jets = ([], None) if signal is None else ([paths[signal[0]]], signal[1])
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        run = prepare_run(config, [paths[name]], output=Path(folder) / "run", command=[], device="cpu")
-        detector = train(run, background, device="cpu")
+        run = prepare_run(
+            config, [paths[name]], output=Path(folder) / "run", command=[], device="cpu", signal=files
+        )
+        detector = train(run, background, signal=jets, device="cpu")
         seconds = time.monotonic() - started
         history = run.history()
     energies = {k: detector.energies(j) for k, j in tests.items()}

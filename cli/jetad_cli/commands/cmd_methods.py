@@ -25,11 +25,14 @@ def command(as_json: bool) -> None:
             table[preset(name)["method"]]["presets"].append(name)
         click.echo(json.dumps(table, indent=1))
         return
-    width = max(map(len, METHODS))
-    for name, info in METHODS.items():
-        click.echo(f"{name:<{width}} {info.kind:<15} {info.summary}")
-        click.echo(f"{'':<{width}} {', '.join(info.inputs)} [{info.reference}]")
+    width = max(map(len, [*METHODS, *published]))
+    for kind in dict.fromkeys(info.kind for info in METHODS.values()):
+        click.echo(f"{kind}:")
+        for name, info in METHODS.items():
+            if info.kind == kind:
+                click.echo(f"  {name:<{width}}  {info.summary}")
+                click.echo(f"  {'':<{width}}  {', '.join(info.inputs)} [{info.reference}]")
     if published:
-        click.echo("\nother settings of them (--preset):")
+        click.echo("other settings of them (--preset):")
     for name, summary in published.items():
-        click.echo(f"{name:<17} {summary}")
+        click.echo(f"  {name:<{width}}  {summary}")

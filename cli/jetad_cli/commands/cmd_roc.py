@@ -70,10 +70,19 @@ def curves_of(
     else:
         groups = gather_runs(background=background, signal=signal, labelled=labelled, by=by)
     evaluations = [
-        evaluate(s.background, s.signals, min_background=min_background, name=name, **more)
+        evaluate(s.background, s.signals, min_background=min_background, name=_marked(name, s.method), **more)
         for name, s in groups.items()
     ]
     return Curves(evaluations, list(groups.values()))
+
+
+def _marked(name: str, method: str) -> str:
+    """The name of a curve; one of a supervised reference is never taken for an anomaly detector."""
+    from jetad.models import METHODS
+
+    if method in METHODS and METHODS[method].signal:
+        return f"{name or method} (supervised)"
+    return name
 
 
 def check_inputs(labelled: tuple[str, ...], background: tuple[str, ...], signal: tuple[str, ...]) -> None:
@@ -200,7 +209,7 @@ def command(
     if to_stdout:
         click.echo(text)
         return
-    blocks = [_titled(c, table(c) if not _is_spread(c) else spread_table(c), by) for c in curves]  # type: ignore[arg-type]
+    blocks = [_titled(c, table(c) if not _is_spread(c) else spread_table(c)) for c in curves]  # type: ignore[arg-type]
     if paired:
         blocks.append(comparison_table(paired))
     if unpaired:
@@ -223,7 +232,7 @@ def _spreads(evaluations: Sequence[Evaluation], methods: Sequence[str]) -> list[
         by_method.setdefault(method, []).append(evaluation)
     alone = all(len(group) == 1 for group in by_method.values())
     return [
-        group[0] if len(group) == 1 and not alone else spread_of(group, name=method)
+        group[0] if len(group) == 1 and not alone else spread_of(group, name=_marked(method, method))
         for method, group in by_method.items()
     ]
 
@@ -265,8 +274,8 @@ def _as_json(curves: Sequence[Evaluation | Spread], paired: Sequence[PairedCompa
     )
 
 
-def _titled(curve: Evaluation | Spread, text: str, by: str | None) -> str:
-    return text if by is None or not curve.name else f"{curve.name}: {text}"
+def _titled(curve: Evaluation | Spread, text: str) -> str:
+    return text if not curve.name else f"{curve.name}: {text}"
 
 
 def table(evaluation: Evaluation) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     multiple=True,
     metavar="FILE...",
     help="Background jets (files, globs); one data set.",
+)
+@click.option(
+    "--signal",
+    "-s",
+    multiple=True,
+    metavar="FILE...",
+    help="Signal jets, for the supervised reference alone (--method classifier).",
 )
 @click.option("--method", "-m", help="Detector (see 'jetad methods').  [default: nae]")
 @click.option("--preset", help="Published or own settings by name; 'jetad methods' lists them.")
@@ -67,6 +75,7 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
 @force_option
 def command(
     background: tuple[str, ...],
+    signal: tuple[str, ...],
     method: str | None,
     preset: str | None,
     representation: str | None,
@@ -84,7 +93,8 @@ def command(
     """Train a detector on background jets alone.
 
     One training is one run directory; the same command again resumes an unfinished one. Signal files
-    can only be watched (--monitor).
+    can only be watched (--monitor). The one exception is the supervised reference, which is no anomaly
+    detector and trains on --signal, too.
 
     \b
     jetad train --background qcd.h5
@@ -111,9 +121,9 @@ def command(
 
     from jetad import readers
     from jetad.scoring import select_device
-    from jetad.training.data import open_background
+    from jetad.training.data import BY_FILE, open_background
     from jetad.training.loop import stop_signals
-    from jetad.training.train import check_no_overlap, prepare_run, train
+    from jetad.training.train import check_inputs, check_no_overlap, prepare_run, train
 
     from ..progress import TrainingProgress
 
@@ -121,14 +131,19 @@ def command(
     torch.set_num_threads(threads)
     paths = readers.expand(background)
     monitors = {name: readers.expand([path])[0] for name, path in _monitors(monitor).items()}
-    check_no_overlap(paths, monitors)
-    jets = open_background(
-        paths,
+    signal_paths = readers.expand(signal) if signal else []
+    check_inputs(config, paths, signal_paths)
+    check_no_overlap([*paths, *signal_paths], monitors)
+    opened = functools.partial(
+        open_background,
         select=inputs.select,
         max_jets=inputs.max_jets,
         options=inputs.options,
         max_in_memory=config.data.max_in_memory,
+        number_files=config.data.classes == BY_FILE,
     )
+    jets = opened(paths)
+    signal_jets = opened(signal_paths) if signal_paths else None
     watched = {
         name: readers.read([path], select=inputs.selection(), **inputs.options)
         for name, path in monitors.items()
@@ -136,9 +151,10 @@ def command(
     with stop_signals() as stop:
         run = prepare_run(
             config, paths, output=output, command=["jetad", *sys.argv[1:]], device=device, force=force,
-            reading=inputs.to_dict(),
+            reading=inputs.to_dict(), signal=signal_paths,
         )  # fmt: skip
-        click.echo(f"training '{config.method}' on {len(jets)} jets in {run.path}", err=True)
+        what = f"{len(jets)} jets" if signal_jets is None else f"{len(jets)} + {len(signal_jets)} jets"
+        click.echo(f"training '{config.method}' on {what} in {run.path}", err=True)
         with TrainingProgress() as progress:
-            train(run, jets, monitor=watched, device=device, stop=stop, progress=progress)
+            train(run, jets, signal=signal_jets, monitor=watched, device=device, stop=stop, progress=progress)
     click.echo(str(run.path))

@@ -80,7 +80,8 @@ def gather(
         part.weight is not None for part in background_jets
     ):
         _log.warning("warning: some background files have no weights; all background jets count as one each")
-    return Samples(Scores.concatenate(background_jets), signals)
+    together = Scores.concatenate(background_jets)
+    return Samples(together, signals, str(together.metadata.get("method", "")))
 
 
 def gather_runs(
@@ -124,10 +125,9 @@ def gather_runs(
             raise InputError(f"{by} '{group}': has no {missing[0]} scores (found {there})")
     for group, files in groups.items():
         try:
-            gathered = gather(**files)
+            samples[group] = gather(**files)
         except InputError as error:
             raise InputError(f"{by} '{group}': {error}") from error
-        samples[group] = gathered._replace(method=str(gathered.background.metadata.get("method", "")))
     return samples
 
 

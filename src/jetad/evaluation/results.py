@@ -89,6 +89,7 @@ class Evaluation:
             "signals": {name: result.to_dict(max_points=max_points) for name, result in self.signals.items()},
             "interval_level": ONE_SIGMA,
             "max_sic_min_background": self.min_background,
+            **({"name": self.name} if self.name else {}),
         }
 
     def to_json(self, *, max_points: int = 2000) -> str:

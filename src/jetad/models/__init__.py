@@ -17,6 +17,8 @@ class MethodInfo(NamedTuple):
     reference: str
     summary: str
     phases: tuple[str, ...]
+    classes: str = "none"  # of the background (data.classes): none, optional or required
+    signal: bool = False  # trains on signal, too
 
 
 MODELS = {
@@ -30,9 +32,20 @@ MODELS = {
     "vae": "jetad.models.vae:VariationalAutoencoder",
     "wae": "jetad.models.wae:WassersteinAutoencoder",
     "dagmm": "jetad.models.dagmm:MixtureAutoencoder",
+    "pca": "jetad.models.pca:PrincipalSubspace",
+    "gmm": "jetad.models.gmm:GaussianMixtureDensity",
+    "isolation-forest": "jetad.models.isolation_forest:IsolationForestScore",
+    "knn": "jetad.models.knn:NeighbourDistance",
+    "one-class-svm": "jetad.models.one_class_svm:SupportVectors",
+    "mahalanobis": "jetad.models.mahalanobis:Mahalanobis",
+    "relative-mahalanobis": "jetad.models.mahalanobis:RelativeMahalanobis",
+    "classifier": "jetad.models.classifier:Classifier",
+    "mass": "jetad.models.observable:JetMass",
+    "multiplicity": "jetad.models.observable:Multiplicity",
 }
 
 _ALL = ("image", "features", "constituents")
+_VECTORS = ("image", "features")  # a list of constituents is no point of a space with distances
 METHODS = {
     "nae": MethodInfo(
         "energy-based",
@@ -103,6 +116,79 @@ METHODS = {
         "openreview:BJJLHbb0-",
         "autoencoder with a Gaussian mixture of its codes and errors",
         ("likelihood",),
+    ),
+    "pca": MethodInfo(
+        "reconstruction",
+        _VECTORS,
+        "Pearson 1901, Jackson & Mudholkar 1979",
+        "squared distance to the leading principal components of the background",
+        ("fit",),
+    ),
+    "gmm": MethodInfo(
+        "likelihood",
+        _VECTORS,
+        "Dempster, Laird & Rubin 1977",
+        "-ln p of a mixture of Gaussians with full covariances",
+        ("fit",),
+    ),
+    "isolation-forest": MethodInfo(
+        "classical",
+        _VECTORS,
+        "Liu, Ting & Zhou 2008",
+        "random trees: few cuts tell an anomalous jet from all others",
+        ("fit",),
+    ),
+    "knn": MethodInfo(
+        "classical",
+        _VECTORS,
+        "Ramaswamy, Rastogi & Shim 2000",
+        "distance to the k-th nearest jet of the background",
+        ("fit",),
+    ),
+    "one-class-svm": MethodInfo(
+        "classical",
+        _VECTORS,
+        "Schölkopf et al. 2001",
+        "support vector machine with a border around most of the background",
+        ("fit",),
+    ),
+    "mahalanobis": MethodInfo(
+        "classical",
+        _VECTORS,
+        "Mahalanobis 1936, arXiv:1807.03888",
+        "squared distance to the mean, or nearest class, in units of the covariance",
+        ("fit",),
+        classes="optional",
+    ),
+    "relative-mahalanobis": MethodInfo(
+        "classical",
+        _VECTORS,
+        "arXiv:2106.09022",
+        "Mahalanobis distance to the nearest class minus that to all; needs data.classes",
+        ("fit",),
+        classes="required",
+    ),
+    "classifier": MethodInfo(
+        "supervised reference",
+        _ALL,
+        "arXiv:1902.09914",
+        "uses signal (--signal), so no anomaly detector: the ceiling for those",
+        ("classification",),
+        signal=True,
+    ),
+    "mass": MethodInfo(
+        "trivial reference",
+        ("features",),
+        "arXiv:1709.04464",
+        "the jet mass itself: what a detector must beat",
+        ("fit",),
+    ),
+    "multiplicity": MethodInfo(
+        "trivial reference",
+        ("features",),
+        "arXiv:1709.04464",
+        "the number of constituents itself: what a detector must beat",
+        ("fit",),
     ),
 }
 

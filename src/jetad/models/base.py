@@ -34,6 +34,8 @@ class EnergyModel(nn.Module, abc.ABC):
 
     #: What the section ``model`` of the configuration may hold.
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
+    #: The only settings of the representation that the method has a meaning for, if there is but one.
+    preprocessing: ClassVar[BaseModel | None] = None
 
     def __init__(
         self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None

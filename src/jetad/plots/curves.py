@@ -43,7 +43,7 @@ def _each(curves: Curves | Sequence[Curves]) -> Iterator[_Drawn]:
                 # with more signals than colours, the second round is dashed
                 "linestyle": LINE_STYLES[(line + color // len(COLORS)) % len(LINE_STYLES)],
             }
-            shown = f"{name}, {evaluation.name}" if len(several) > 1 and evaluation.name else name
+            shown = f"{name}, {evaluation.name}" if evaluation.name else name
             least = evaluation.min_background if isinstance(evaluation, Evaluation) else 0
             yield _Drawn(name, evaluation.name, shown, result, least, look)
 

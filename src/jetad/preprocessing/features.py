@@ -50,6 +50,7 @@ class FeatureConfig(BaseModel):
         min_length=1,
         description=f"any of {', '.join(OBSERVABLES)}, or file:COLUMN for a column of the file",
     )
+    standardize: bool = Field(True, description="subtract the mean and divide by the spread")
 
     @field_validator("observables")
     @classmethod
@@ -125,6 +126,8 @@ def _one(jets: Jets, name: str) -> NDArray[np.float64]:
 class JetFeatures:
     """The feature representation, float32 ``(n_jets, n_observables)``: observable minus mean, over spread.
 
+    With ``standardize: false`` they are the observables as they are.
+
     The scaling is linear on purpose. A density depends on the coordinates it is a density in: mapping
     each observable to a normal distribution would make the lower tail of a falling spectrum as rare as
     the upper one, and a jet of low mass as anomalous as one of high mass.
@@ -158,12 +161,14 @@ class JetFeatures:
         values = values[np.isfinite(values).all(axis=1)]
         if len(values) < 2:
             raise InputError("fewer than two jets have finite features")
-        self.mean, self.std = values.mean(axis=0), values.std(axis=0)
-        for name, std in zip(self.config.observables, self.std, strict=True):
+        mean, spread = values.mean(axis=0), values.std(axis=0)
+        for name, std in zip(self.config.observables, spread, strict=True):
             if not std > 0:
                 raise InputError(
                     f"observable '{name}' has the same value in every training jet; leave it out"
                 )
+        if self.config.standardize:
+            self.mean, self.std = mean, spread
         return self
 
     def transform(self, jets: Jets) -> NDArray[np.float32]:

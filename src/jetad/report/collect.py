@@ -121,7 +121,7 @@ def collect_report(
     if not runs:
         raise ConfigError("give at least one run to report on")
     notes: list[str] = []
-    _note_training_files(runs, background, notes)
+    _note_training_files(runs, background, signals, notes)
     paths = {background_name: list(background), **{name: list(files) for name, files in signals.items()}}
     samples: dict[str, dict[str, _Sample]] = {}
     for i, (run_name, run) in enumerate(runs.items()):
@@ -169,9 +169,26 @@ def collect_report(
     )
 
 
-def _note_training_files(runs: Mapping[str, Run], background: Sequence[Path], notes: list[str]) -> None:
+def _note_training_files(
+    runs: Mapping[str, Run],
+    background: Sequence[Path],
+    signals: Mapping[str, Sequence[Path]],
+    notes: list[str],
+) -> None:
+    """Say which samples a run was trained on, and which run is no anomaly detector."""
     from ..run import file_hash
 
+    for name, run in runs.items():
+        known = {entry["sha256"]: entry["path"] for entry in run.provenance.get("signal_inputs", [])}
+        if not known:
+            continue
+        notes.append(
+            f"{name}: method '{run.config().method}' is a supervised reference, trained with signal "
+            f"({', '.join(known.values())}); it is no anomaly detector"
+        )
+        for path in (path for files in signals.values() for path in files):
+            if path.is_file() and file_hash(path) in known:
+                notes.append(f"{path.name}: {name} was trained on this file; it looks better than it is")
     trained = {entry["sha256"] for run in runs.values() for entry in run.provenance.get("inputs", [])}
     for path in background:
         if path.is_file() and file_hash(path) in trained:

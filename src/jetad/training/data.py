@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,18 +14,27 @@ from ..config import RunConfig
 from ..errors import InputError
 from ..jets import Jets
 from ..readers import ReadOptions, count, iterate, read
+from ..registry import closest_first
 from ..selection import Selection
 
-__all__ = ["BackgroundParts", "JetStream", "open_background"]
+__all__ = [
+    "BY_FILE", "BackgroundParts", "JetStream", "class_column", "class_numbers", "open_background",
+]  # fmt: skip
 
 logger = logging.getLogger("jetad.training")
 
 _CHUNK = 10_000
+_MAX_CLASSES = 100
+
+#: What ``data.classes`` says for one class per file, and the observable with the number of the file.
+BY_FILE = "files"
 PARTS = ("train", "validation", "calibration")
 
 
 class JetStream:
     """Jets of files, read anew each time they are iterated over; only a chunk is in memory at a time.
+
+    Their observable ``files`` is the number of the file, from 0.
 
     Arguments:
         paths: Files, one data set.
@@ -46,6 +56,7 @@ class JetStream:
         self.max_jets = max_jets
         self.options: ReadOptions = options or {}
         self.n_signal = 0  # labelled as signal in the last pass
+        self.n_background = 0  # labelled as background
         self._n: int | None = None
 
     def __repr__(self) -> str:
@@ -61,20 +72,23 @@ class JetStream:
     def __iter__(self) -> Iterator[Jets]:
         selection = None if self.select is None else Selection(self.select)
         left = np.inf if self.max_jets is None else self.max_jets
-        n_signal = 0
-        for path in self.paths:
+        n_signal = n_background = 0
+        for number, path in enumerate(self.paths):
             for jets in iterate(path, step=_CHUNK, **self.options):
                 if selection is not None:
                     jets = selection(jets, where=str(path))
                 jets = jets[: int(left)] if len(jets) > left else jets
                 left -= len(jets)
-                n_signal += 0 if jets.labels is None else int((jets.labels == 1).sum())
-                yield jets
+                if jets.labels is not None:
+                    n_signal += int((jets.labels == 1).sum())
+                    n_background += int((jets.labels == 0).sum())
+                files = np.full(len(jets), number)
+                yield dataclasses.replace(jets, observables={**jets.observables, BY_FILE: files})
                 if left <= 0:
                     break
             if left <= 0:
                 break
-        self.n_signal = n_signal
+        self.n_signal, self.n_background = n_signal, n_background
         if selection is not None and self._n is None:
             logger.info("%s", selection.flow)
 
@@ -85,20 +99,21 @@ class BackgroundParts:
     Arguments:
         jets: All of it, in memory or as a stream.
         config: Of the training.
+        kind: What the jets are; signal calibrates nothing, and that part of it is empty.
 
     Raises:
         InputError: if a part would be too small to use.
     """
 
-    def __init__(self, jets: Jets | JetStream, config: RunConfig) -> None:
+    def __init__(self, jets: Jets | JetStream, config: RunConfig, kind: str = "background") -> None:
         self.jets = jets
+        self.kind = kind
         n = len(jets) if config.data.max_jets is None else min(len(jets), config.data.max_jets)
         n_val = round(n * config.data.validation_fraction)
-        n_cal = round(n * config.data.calibration_fraction)
-        if n - n_val - n_cal < 50 or n_val < 5 or n_cal < 5:
-            raise InputError(
-                f"{n} background jets are too few to train, validate and calibrate; at least 100 are needed"
-            )
+        n_cal = round(n * config.data.calibration_fraction) if kind == "background" else 0
+        if n - n_val - n_cal < 50 or n_val < 5 or (n_cal < 5 and kind == "background"):
+            uses = "train, validate and calibrate" if kind == "background" else "train and validate"
+            raise InputError(f"{n} {kind} jets are too few to {uses}; at least 100 are needed")
         order = np.random.default_rng(config.seed).permutation(n)
         self.rows = dict(
             zip(
@@ -140,6 +155,38 @@ class BackgroundParts:
                 return
 
 
+def class_column(jets: Jets, column: str) -> NDArray[np.float64]:
+    """What a column of the file says of the class of each jet, ``(n_jets,)``.
+
+    Raises:
+        InputError: if the file has no such column.
+    """
+    if column not in jets.observables:
+        available = ", ".join(closest_first(column, jets.observables)[:8]) or "none"
+        raise InputError(f"the background has no column '{column}' of classes; closest: {available}")
+    return jets.observables[column].astype(np.float64)
+
+
+def class_numbers(values: NDArray[np.float64], column: str) -> NDArray[np.int64]:
+    """Classes counted from 0 in rising order of the values of their column, ``(n,)``.
+
+    Raises:
+        InputError: if a jet has no class, or there are too many to be classes.
+    """
+    missing = int((~np.isfinite(values)).sum())
+    if missing:
+        raise InputError(f"column '{column}' has no class for {missing} of {len(values)} background jets")
+    found, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if len(found) > _MAX_CLASSES:
+        raise InputError(
+            f"column '{column}' has {len(found)} values in {len(values)} background jets; classes are at "
+            f"most {_MAX_CLASSES}"
+        )
+    shown = ", ".join(f"{value:g}: {count}" for value, count in zip(found, counts, strict=True))
+    logger.info("jets of each class of '%s': %s", column, shown)
+    return numbers.astype(np.int64)
+
+
 def open_background(
     paths: Sequence[Path],
     *,
@@ -147,16 +194,22 @@ def open_background(
     max_jets: int | None = None,
     options: ReadOptions | None = None,
     max_in_memory: int,
+    number_files: bool = False,
 ) -> Jets | JetStream:
     """The jets of files: as one collection, or as a stream if the files hold more than ``max_in_memory``.
+
+    With ``number_files`` a collection has the observable ``files``, too.
 
     Raises:
         InputError: if a file cannot be read, or no jet is left.
     """
     options = options or {}
     n = sum(count(path, **options) for path in paths)
+    stream = JetStream(paths, select=select, max_jets=max_jets, options=options)
     if min(n, max_jets or n) > max_in_memory:
-        return JetStream(paths, select=select, max_jets=max_jets, options=options)
+        return stream
+    if number_files:
+        return Jets.concatenate(stream)
     selection = None if select is None else Selection(select)
     jets = read(paths, max_jets=max_jets, select=selection, **options)
     if selection is not None:

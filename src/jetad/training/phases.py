@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..config import TrainingConfig
 from ..models.base import EnergyModel
+
+if TYPE_CHECKING:
+    from .classification import SignalInputs
 
 __all__ = ["Metrics", "Phase", "frozen", "make_phases"]
 
@@ -72,9 +75,17 @@ def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 
 
 def make_phases(
-    model: EnergyModel, config: TrainingConfig, names: Sequence[str], n_train: int
+    model: EnergyModel,
+    config: TrainingConfig,
+    names: Sequence[str],
+    n_train: int,
+    signal: SignalInputs | None = None,
 ) -> list[Phase]:
-    """The phases of a method in order; their sections of the configuration are there."""
+    """The phases of a method in order; their sections of the configuration are there.
+
+    ``signal`` is for a supervised method alone.
+    """
+    from .classification import Classification
     from .contrastive import Contrastive
     from .reconstruction import Reconstruction
     from .transport import Transport
@@ -83,6 +94,9 @@ def make_phases(
     for name in names:
         if name in ("reconstruction", "likelihood"):
             phases.append(Reconstruction(model, config, n_train, name))
+        elif name == "classification":
+            assert signal is not None
+            phases.append(Classification(model, config, n_train, signal))
         elif name == "contrastive":
             assert config.contrastive is not None
             phases.append(Contrastive(model, config.contrastive))  # type: ignore[arg-type]

@@ -12,17 +12,27 @@ from ..config import TrainingConfig
 from ..models.base import EnergyModel
 from .phases import Metrics
 
-__all__ = ["Reconstruction"]
+__all__ = ["Reconstruction", "one_cycle"]
 
 _VALIDATION_BATCH = 2048
 
 
-class Reconstruction:
-    """Minimise the model's objective, a mean reconstruction error or -ln p; best by held-out background.
+def one_cycle(t: float) -> float:
+    """Learning rate over its peak at the time t from 0 to 1: up over the first third, then a cosine down.
 
-    One-cycle learning rate (Smith, Topin, 2017, arXiv:1708.07120): up over the first third, then a
-    cosine down.
+    References:
+        Smith, Topin, "Super-convergence", 2017, arXiv:1708.07120
     """
+    shape = (
+        0.5 * (1 - math.cos(math.pi * t / 0.3))
+        if t < 0.3
+        else 0.5 * (1 + math.cos(math.pi * (t - 0.3) / 0.7))
+    )
+    return 0.02 + 0.98 * shape
+
+
+class Reconstruction:
+    """Minimise the model's objective, a mean reconstruction error or -ln p; best by held-out background."""
 
     def __init__(
         self, model: EnergyModel, config: TrainingConfig, n_train: int, name: str = "reconstruction"
@@ -40,13 +50,7 @@ class Reconstruction:
         return list(self.model.parameters())
 
     def learning_rate(self, step: int) -> float:
-        t = (step + 1) / self.n_steps
-        shape = (
-            0.5 * (1 - math.cos(math.pi * t / 0.3))
-            if t < 0.3
-            else 0.5 * (1 + math.cos(math.pi * (t - 0.3) / 0.7))
-        )
-        return self.peak * (0.02 + 0.98 * shape)
+        return self.peak * one_cycle((step + 1) / self.n_steps)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         loss = self.model.objective(x, generator)

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,13 +25,14 @@ from ..models import METHODS, model_class
 from ..models.fitted import FittedModel
 from ..preprocessing import PREPROCESSORS
 from ..registry import load
-from ..run import Run, collect_provenance, unfinished_runs
+from ..run import Run, collect_inputs, collect_provenance, unfinished_runs
 from ..scoring import Member, TrainedDetector, select_device
-from .data import PARTS, BackgroundParts, JetStream
+from .classification import SignalInputs
+from .data import PARTS, BackgroundParts, JetStream, class_column, class_numbers
 from .loop import StopRequest, Trainer
 from .phases import make_phases
 
-__all__ = ["check_no_overlap", "prepare_run", "train"]
+__all__ = ["check_inputs", "check_no_overlap", "prepare_run", "train"]
 
 logger = logging.getLogger("jetad.training")
 
@@ -51,19 +52,26 @@ def prepare_run(
     device: str,
     force: bool = False,
     reading: Mapping[str, Any] | None = None,
+    signal: Sequence[Path] = (),
 ) -> Run:
     """The run directory of this training: a new one, or the unfinished one that the same command began.
 
-    ``reading`` says how the files were read and which jets selected, where that is not the default.
+    ``reading`` says how the files were read and which jets selected, where that is not the default;
+    ``signal`` are the files of signal of a supervised training.
 
     Raises:
+        ConfigError: as ``check_inputs``.
         OutputError: if ``output`` holds a finished or a different training.
     """
+    check_inputs(config, background, signal)
     provenance = collect_provenance(command, list(background), config.seed, device)
     parts: list[Any] = [config.model_dump(mode="json"), [i["sha256"] for i in provenance["inputs"]]]
     if reading:
         parts.append(reading)
         provenance["reading"] = dict(reading)
+    if signal:
+        provenance["signal_inputs"] = collect_inputs(signal)
+        parts.append([i["sha256"] for i in provenance["signal_inputs"]])
     fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     provenance["fingerprint"] = fingerprint
 
@@ -109,6 +117,7 @@ def train(
     run: Run,
     background: Jets | JetStream,
     *,
+    signal: Jets | JetStream | None = None,
     monitor: Mapping[str, Jets] | None = None,
     device: str = "auto",
     stop: StopRequest | None = None,
@@ -120,6 +129,7 @@ def train(
         run: From ``prepare_run``; goes on from its checkpoint if there is one.
         background: Jets to train on; those that cannot be represented are left out and counted. Of a
             stream only the inputs of the networks are held in memory, not the constituents.
+        signal: For a supervised method alone.
         monitor: Signal jets by name, watched in the history and never used.
         device: ``auto``, ``cpu`` or ``cuda``.
         stop: Set by a signal; training stops after the current step with a checkpoint.
@@ -132,13 +142,21 @@ def train(
     config = run.config()
     where = select_device(device)
     parts = BackgroundParts(background, config)
-    n_signal = background.n_signal if isinstance(background, JetStream) else _n_signal(background)
+    signal_parts = None if signal is None else BackgroundParts(signal, config, "signal")
+    n_signal = background.n_signal if isinstance(background, JetStream) else _n_labelled(background, 1)
     if n_signal:
         logger.warning(
             "%d of the %d training jets are labelled as signal; labels are ignored in training",
             n_signal,
             len(background),
         )
+    if signal is not None:
+        n_background = signal.n_background if isinstance(signal, JetStream) else _n_labelled(signal, 0)
+        if n_background:
+            logger.warning(
+                "%d of the %d signal jets are labelled as background; labels are ignored in training",
+                n_background, len(signal),
+            )  # fmt: skip
 
     checkpoint, problems = run.load_checkpoint()
     for problem in problems:
@@ -155,13 +173,13 @@ def train(
     members: list[Member] = []
     energies_val: dict[str, NDArray[np.float64]] = {}
     for name, member_config in config.members.items():
-        member, x_train, x_val = _build_member(name, config, member_config, parts, where)
+        member, inputs = _build_member(name, config, member_config, parts, signal_parts, where)
         if name in finished:
             member.model.load_state_dict(finished[name]["model"])
         else:
             resume = checkpoint["trainer"] if checkpoint and checkpoint["member"] == name else None
             steps = _fit_member(
-                run, member, member_config, x_train, x_val,
+                run, member, member_config, inputs,
                 seed=config.seed, method=config.method, resume=resume, offset=offset, finished=finished,
                 monitor=monitor or {}, validation=parts.sample("validation", _MONITOR_JETS), stop=stop,
                 progress=progress,
@@ -196,42 +214,76 @@ def train(
     return run.detector(device)
 
 
-def _n_signal(jets: Jets) -> int:
-    return 0 if jets.labels is None else int((jets.labels == 1).sum())
+def _n_labelled(jets: Jets, label: int) -> int:
+    return 0 if jets.labels is None else int((jets.labels == label).sum())
+
+
+class _MemberInputs(NamedTuple):
+    """What a member is trained on."""
+
+    train: torch.Tensor
+    validation: torch.Tensor
+    classes: torch.Tensor | None  # of the training inputs
+    signal: SignalInputs | None
 
 
 def _build_member(
-    name: str, config: RunConfig, member_config: MemberConfig, parts: BackgroundParts, where: torch.device
-) -> tuple[Member, torch.Tensor, torch.Tensor]:
-    """Preprocessor and untrained network of a member, with its training and validation inputs."""
+    name: str,
+    config: RunConfig,
+    member_config: MemberConfig,
+    parts: BackgroundParts,
+    signal: BackgroundParts | None,
+    where: torch.device,
+) -> tuple[Member, _MemberInputs]:
+    """Preprocessor and untrained network of a member, with its inputs."""
     settings = member_config.preprocessing
     some = parts.sample("train", _FIT_JETS)
     preprocessor = load(PREPROCESSORS, settings.representation, "representation")(settings).fit(some)
     torch.manual_seed(config.seed)  # the weights' start
     model = model_class(config.method)(preprocessor.shape, member_config.network, member_config.model)
-    model.fit_input(_finite(preprocessor.transform(some)))
+    rows = preprocessor.transform(some)
+    model.fit_input(torch.from_numpy(rows[_usable(rows)]))
     model.to(where)
     member = Member(name, preprocessor, model, None)
-    return member, _inputs(member, parts, "train", where), _inputs(member, parts, "validation", where)
+    column = config.data.classes
+    x_train, values = _inputs(member, parts, "train", where, column)
+    x_val, _ = _inputs(member, parts, "validation", where)
+    classes = None if column is None else torch.from_numpy(class_numbers(values, column)).to(where)
+    supervised = (
+        None
+        if signal is None
+        else SignalInputs(*(_inputs(member, signal, part, where)[0] for part in ("train", "validation")))
+    )
+    return member, _MemberInputs(x_train, x_val, classes, supervised)
 
 
 @torch.no_grad()
-def _inputs(member: Member, parts: BackgroundParts, part: str, where: torch.device) -> torch.Tensor:
-    """Network inputs of all usable jets; only one chunk of images is in memory at a time."""
-    pieces = []
+def _inputs(
+    member: Member, parts: BackgroundParts, part: str, where: torch.device, column: str | None = None
+) -> tuple[torch.Tensor, NDArray[np.float64]]:
+    """Network inputs of all usable jets, and what a column says of them.
+
+    Only one chunk of images is in memory at a time.
+    """
+    pieces, values = [], [np.zeros(0)]
     for jets in parts.chunks(part):
-        rows = _finite(member.preprocessor.transform(jets))
-        pieces.append(member.model.prepare(rows.to(where)))
+        rows = member.preprocessor.transform(jets)
+        usable = _usable(rows)
+        pieces.append(member.model.prepare(torch.from_numpy(rows[usable]).to(where)))
+        if column is not None:
+            values.append(class_column(jets, column)[usable])
     x, n = torch.cat(pieces), parts.size(part)
     if len(x) < 5:
-        raise InputError("nearly all background jets are empty or non-finite; there is nothing to train on")
+        raise InputError(
+            f"nearly all {parts.kind} jets are empty or non-finite; there is nothing to train on"
+        )
     if len(x) < n:
-        logger.warning("%d of %d background jets have no %s and are left out", n - len(x), n, member.name)
-    return x
+        logger.warning("%d of %d %s jets have no %s and are left out", n - len(x), n, parts.kind, member.name)
+    return x, np.concatenate(values)
 
 
-def _finite(rows: NDArray[np.float32]) -> torch.Tensor:
-    return torch.from_numpy(rows[np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)])
+def _usable(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))
 
 
 @contextlib.contextmanager
@@ -252,8 +304,7 @@ def _fit_member(
     run: Run,
     member: Member,
     member_config: MemberConfig,
-    x_train: torch.Tensor,
-    x_val: torch.Tensor,
+    inputs: _MemberInputs,
     *,
     seed: int,
     method: str,
@@ -266,7 +317,7 @@ def _fit_member(
     progress: Progress | None,
 ) -> int:
     """Train one member; returns the optimiser steps of all its phases."""
-    where = x_train.device
+    where = inputs.train.device
     rows = {
         key: torch.from_numpy(member.preprocessor.transform(jets)).to(where) for key, jets in monitor.items()
     }
@@ -291,17 +342,18 @@ def _fit_member(
     phases = METHODS[method].phases
     if isinstance(member.model, FittedModel):
         generator = torch.Generator(where).manual_seed(seed)
-        member.model.fit(x_train, generator)
+        member.model.fit(inputs.train, generator, inputs.classes)
         with torch.no_grad():
-            energy = float(torch.cat([member.model.energy(x) for x in x_val.split(_FIT_VALIDATION)]).mean())
+            parts = [member.model.energy(x) for x in inputs.validation.split(_FIT_VALIDATION)]
+        energy = float(torch.cat(parts).mean())
         line = {"step": 0, "phase": "fit", "phase_step": 0, "val_energy": energy}
         record(line | {f"monitor_{k}": v for k, v in watch().items()})
         return 0
     trainer = Trainer(
         member.model,
-        make_phases(member.model, member_config.training, phases, len(x_train)),
-        x_train,
-        x_val,
+        make_phases(member.model, member_config.training, phases, len(inputs.train), inputs.signal),
+        inputs.train,
+        inputs.validation,
         member_config.training,
         seed=seed,
         record=record,
@@ -314,8 +366,37 @@ def _fit_member(
         trainer.load_state_dict(resume)
     with _flushed_denormals():
         trainer.fit(stop)
-        member.model.settle(x_train)
+        member.model.settle(inputs.train)
     return trainer.total_step
+
+
+def check_inputs(config: RunConfig, background: Sequence[Path], signal: Sequence[Path]) -> None:
+    """Refuse to train without what the method needs, or with signal that must not enter.
+
+    Raises:
+        ConfigError: if signal or classes of the background are missing or make no sense.
+    """
+    info = METHODS[config.method]
+    if signal and not info.signal:
+        supervised = ", ".join(name for name, other in METHODS.items() if other.signal)
+        raise ConfigError(
+            f"--signal: no signal enters the training of method '{config.method}', only that of the "
+            f"supervised reference ({supervised}); watch signal with --monitor"
+        )
+    if info.signal and not signal:
+        raise ConfigError(
+            f"method '{config.method}' is a supervised reference and trains on signal, too: give it with "
+            "'jetad train --signal FILE'"
+        )
+    same = {os.path.realpath(p) for p in background} & {os.path.realpath(p) for p in signal}
+    if same:
+        raise ConfigError(f"--signal {same.pop()}: is given as background, too")
+    if info.classes == "required" and config.data.classes is None:
+        raise ConfigError(
+            f"method '{config.method}' needs classes of the background: --set data.classes=COLUMN, or "
+            "data.classes=files for one class a file; with a single class its two distances are the same "
+            "and every score is zero"
+        )
 
 
 def check_no_overlap(background: Sequence[Path], monitor: Mapping[str, Path]) -> None:

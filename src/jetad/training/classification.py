@@ -1,0 +1,83 @@
+"""The phase of the supervised reference: telling background from signal."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..config import TrainingConfig
+from ..models.base import EnergyModel
+from .phases import Metrics
+from .reconstruction import one_cycle
+
+__all__ = ["Classification", "SignalInputs"]
+
+_VALIDATION_BATCH = 2048
+
+
+class SignalInputs(NamedTuple):
+    """Signal for a supervised training, each ``(n, d)``; the two share no jet."""
+
+    train: Tensor
+    validation: Tensor
+
+
+class Classification:
+    """Minimise the binary cross-entropy of the energy as the logit of signal; best by held-out jets.
+
+    Every batch of background meets as many signal jets drawn at random: both classes count the same,
+    whatever their numbers.
+    """
+
+    name = "classification"
+
+    def __init__(
+        self, model: EnergyModel, config: TrainingConfig, n_train: int, signal: SignalInputs
+    ) -> None:
+        self.model = model
+        self.signal = signal
+        self.peak = config.learning_rate
+        self.n_steps = config.epochs * max(1, n_train // config.batch_size)
+
+    def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
+        return {}
+
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.model.parameters())
+
+    def learning_rate(self, step: int) -> float:
+        return self.peak * one_cycle((step + 1) / self.n_steps)
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        chosen = torch.randint(len(self.signal.train), (len(x),), generator=generator, device=x.device)
+        background, signal = self.model.energy(x), self.model.energy(self.signal.train[chosen])
+        metrics: Metrics = {
+            "energy_pos": background.mean().detach(), "energy_signal": signal.mean().detach(),
+        }  # fmt: skip
+        return _cross_entropy(background, signal), metrics
+
+    def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
+        with torch.no_grad():
+            background, signal = (
+                torch.cat([self.model.energy(part) for part in x.split(_VALIDATION_BATCH)])
+                for x in (x_val, self.signal.validation)
+            )
+        loss = float(_cross_entropy(background, signal))
+        return loss, {"val_loss": loss, "val_energy": float(background.mean())}
+
+    def trouble(self, metrics: Metrics) -> str | None:
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def _cross_entropy(background: Tensor, signal: Tensor) -> Tensor:
+    """Of logits of signal, each class with half of the weight."""
+    softplus = nn.functional.softplus
+    return 0.5 * (softplus(background).mean() + softplus(-signal).mean())
