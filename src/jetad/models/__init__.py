@@ -26,6 +26,8 @@ MODELS = {
     "mpdr-r": "jetad.models.mpdr:ManifoldReconstruction",
     "igebm": "jetad.models.igebm:ScalarEnergy",
     "ae": "jetad.models.autoencoder:Autoencoder",
+    "glow": "jetad.models.glow:Glow",
+    "pixelcnn": "jetad.models.pixelcnn:PixelCNN",
 }
 
 _ALL = ("image", "features", "constituents")
@@ -71,6 +73,20 @@ METHODS = {
         "arXiv:1808.08979",
         "autoencoder: reconstruction error; misses simpler outliers",
         ("reconstruction",),
+    ),
+    "glow": MethodInfo(
+        "likelihood",
+        ("image", "features"),
+        "arXiv:1807.03039",
+        "normalising flow with invertible 1x1 convolutions: exact -ln p of images or features",
+        ("likelihood",),
+    ),
+    "pixelcnn": MethodInfo(
+        "likelihood",
+        ("image",),
+        "arXiv:1701.05517",
+        "autoregressive mixture of discretised logistics: exact -ln P of the levels of all pixels",
+        ("likelihood",),
     ),
 }
 
