@@ -51,13 +51,17 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 SMALL = {"dense": ["network.hidden=[16]"], "deepset": ["network.hidden=[16]"]}  # settings by kind of network
+SMALL_MODEL = {
+    "glow": ["model.steps=1", "model.hidden=4"],
+    "pixelcnn": ["model.filters=4", "model.blocks=1", "model.mixtures=2"],
+}
 
 
 def quick(method: str, representation: str, *more: str):
     settings = ["training.epochs=1", "training.validate_every=4", "training.log_every=4",
                 "training.batch_size=32"]  # fmt: skip
     network = preset(method)["members"][representation]["network"]
-    settings += SMALL.get(network["kind"], [])
+    settings += SMALL.get(network["kind"], []) + SMALL_MODEL.get(method, [])
     if network.get("components") is not None:
         settings.append("network.components=8")
     if method in SECOND:
@@ -99,9 +103,13 @@ def test_every_method_trains_loads_and_scores_one_by_one(tmp_path, make_jets, me
     assert phases == list(METHODS[method].phases)
 
 
-@pytest.mark.parametrize(("method", "after"), [("wnae", 7), ("mpdr-s", 8), ("mpdr-r", 3), ("igebm", 5)])
+@pytest.mark.parametrize(
+    ("method", "after"),
+    [("wnae", 7), ("mpdr-s", 8), ("mpdr-r", 3), ("igebm", 5), ("glow", 2), ("pixelcnn", 2)],
+)
 def test_every_method_resumes_bit_for_bit(tmp_path, make_jets, method, after):
-    config, jets = quick(method, "features"), make_jets(160, seed=1)
+    representation = "features" if "features" in METHODS[method].inputs else "image"
+    config, jets = quick(method, representation), make_jets(160, seed=1)
     whole = run_of(tmp_path, config, "whole")
     train(whole, jets)
     with pytest.raises(Interrupted):

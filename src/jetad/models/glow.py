@@ -71,7 +71,8 @@ class Glow(LikelihoodModel):
         if d < 2:
             raise ConfigError("method 'glow' needs at least two numbers a jet")
         size = (shape[0], shape[1], shape[2]) if image else (d, 1, 1)
-        self.flow = Flow(size, levels, self.settings.steps, self.settings.hidden)
+        flow = Flow(size, levels, self.settings.steps, self.settings.hidden)
+        self.flow = flow.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.register_buffer("noise", torch.zeros(()))
         self.register_buffer("mean", torch.zeros(d))
         self.register_buffer("std", torch.ones(d))

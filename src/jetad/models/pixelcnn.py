@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, softplus
 
 from ..errors import ConfigError, InputError
 from .base import MethodSettings
@@ -15,7 +17,7 @@ from .networks.causal import CausalNetwork
 
 __all__ = ["PixelCNN", "PixelCNNSettings", "log_mass"]
 
-_SMALLEST_LOG_SCALE = -7.0  # where levels go from -1 to 1
+_LARGEST_LOG_SCALE = 1.0  # where levels go from -1 to 1
 
 
 class PixelCNNSettings(MethodSettings):
@@ -39,7 +41,8 @@ class PixelCNN(LikelihoodModel):
     An intensity v becomes level ``round((L - 1) min(1, v / v_top)^power)``; v_top is exceeded by the
     brightest pixel of a fraction ``saturated`` of the background jets. The level is distributed as a
     mixture of logistic distributions, integrated over the level; the lowest and the highest level take
-    the tails, so exact zeros need no noise.
+    the tails, so exact zeros need no noise. Unlike the published ones, widths are bounded from above, too:
+    one beyond all levels leaves half to each of the outermost two, and does not come back.
 
     References:
         Salimans, Karpathy, Chen, Kingma, "PixelCNN++: improving the PixelCNN with discretized logistic
@@ -64,6 +67,10 @@ class PixelCNN(LikelihoodModel):
         s = self.settings
         self.size = shape[1], shape[2]
         self.network = CausalNetwork(self.size, s.filters, s.blocks, 3 * s.mixtures)
+        bias = self.network.last.bias
+        assert bias is not None
+        with torch.no_grad():  # components that start alike stay alike
+            bias[s.mixtures : 2 * s.mixtures] = torch.linspace(-1, 1, s.mixtures)
         self.register_buffer("top", torch.ones(()))
 
     def fit_input(self, rows: Tensor) -> None:
@@ -84,8 +91,10 @@ class PixelCNN(LikelihoodModel):
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, means and log-scales of levels scaled to -1 ... 1, each ``(n, k, h w)``."""
         image = (2 * x / (self.settings.levels - 1) - 1).view(-1, 1, *self.size)
-        weights, means, log_scales = self.network(image).flatten(2).chunk(3, dim=1)
-        return torch.log_softmax(weights, dim=1), means, log_scales.clamp_min(_SMALLEST_LOG_SCALE)
+        weights, means, widths = self.network(image).flatten(2).chunk(3, dim=1)
+        low = math.log(2 / (self.settings.levels - 1)) - 2  # 256 levels: the published -7
+        log_scales = low + softplus(widths - low) - softplus(widths - _LARGEST_LOG_SCALE)
+        return torch.log_softmax(weights, dim=1), means, log_scales
 
     def energy(self, x: Tensor) -> Tensor:
         log_weights, means, log_scales = self.mixture(x)
