@@ -127,5 +127,6 @@ def log_mass(x: Tensor, means: Tensor, log_scales: Tensor, levels: int) -> Tenso
     upper = ((x + 0.5) * unit - 1 - means) * precision
     lower = ((x - 0.5) * unit - 1 - means) * precision
     below, above = logsigmoid(upper), logsigmoid(-lower)
-    inside = below + above + torch.log(-torch.expm1(-unit * precision))
+    width = unit * precision  # 1 - exp(-w) = tanh(w / 2) (1 + exp(-w))
+    inside = below + above + torch.log(torch.tanh(width / 2)) + softplus(-width)
     return torch.where(x < 0.5, below, torch.where(x > levels - 1.5, above, inside))

@@ -78,12 +78,9 @@ class InvertibleConvolution(FlowLayer):
 
     def weight(self) -> Tensor:
         """W, ``(c, c)``."""
-        lower = self.lower.tril(-1) + torch.eye(
-            len(self.sign), dtype=self.lower.dtype, device=self.sign.device
-        )
-        return (
-            self.permutation @ lower @ (self.upper.triu(1) + torch.diag(self.sign * self.log_diagonal.exp()))
-        )
+        eye = torch.eye(len(self.sign), dtype=self.sign.dtype, device=self.sign.device)
+        diagonal = eye * (self.sign * self.log_diagonal.exp())
+        return self.permutation @ (self.lower.tril(-1) + eye) @ (self.upper.triu(1) + diagonal)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         log_det = self.log_diagonal.sum() * (x.shape[2] * x.shape[3])
