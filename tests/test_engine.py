@@ -54,13 +54,17 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 SMALL = {"dense": ["network.hidden=[16]"], "deepset": ["network.hidden=[16]"]}  # settings by kind of network
+SMALL_MODEL = {
+    "glow": ["model.steps=1", "model.hidden=4"],
+    "pixelcnn": ["model.filters=4", "model.blocks=1", "model.mixtures=2"],
+}
 
 
 def quick(method: str, representation: str, *more: str, seed: int | None = None):
     settings = ["training.epochs=1", "training.validate_every=4", "training.log_every=4",
                 "training.batch_size=32"]  # fmt: skip
     network = preset(method)["members"][representation]["network"]
-    settings += SMALL.get(network["kind"], [])
+    settings += SMALL.get(network["kind"], []) + SMALL_MODEL.get(method, [])
     if network.get("components") is not None:
         settings.append("network.components=8")
     if method in SECOND:
@@ -134,12 +138,14 @@ RESUMED = {
     "wae": 3,
     "dagmm": 3,
     "classifier": 3,
+    "glow": 2,
+    "pixelcnn": 2,
 }
 
 
 @pytest.mark.parametrize(("method", "after"), RESUMED.items())
 def test_every_method_resumes_bit_for_bit(tmp_path, make_jets, method, after):
-    config = quick(method, "features")
+    config = quick(method, "features" if "features" in METHODS[method].inputs else "image")
     whole, jets, signal = started(tmp_path, make_jets, config, "whole")
     train(whole, jets, signal=signal)
     with pytest.raises(Interrupted):

@@ -221,6 +221,32 @@ _KNOWN = {
     ),
     "mass": (_SUBSTRUCTURE,),
     "multiplicity": (_SUBSTRUCTURE,),
+    "glow": (
+        Reference(
+            "Kingma:2018glow", ("D. P. Kingma", "P. Dhariwal"),
+            "Glow: generative flow with invertible 1x1 convolutions", 2018, arxiv="1807.03039",
+            used_for="normalising flow",
+        ),
+        Reference(
+            "Dinh:2016realnvp", ("L. Dinh", "J. Sohl-Dickstein", "S. Bengio"),
+            "Density estimation using Real NVP", 2016, arxiv="1605.08803",
+            used_for="affine couplings and the multi-scale flow",
+        ),
+    ),
+    "pixelcnn": (
+        Reference(
+            "Salimans:2017pixelcnn", ("T. Salimans", "A. Karpathy", "X. Chen", "D. P. Kingma"),
+            "PixelCNN++: improving the PixelCNN with discretized logistic mixture likelihood and other "
+            "modifications", 2017, arxiv="1701.05517", used_for="autoregressive model of pixels",
+        ),
+        Reference(
+            "Oord:2016pixelcnn",
+            ("A. van den Oord", "N. Kalchbrenner", "O. Vinyals", "L. Espeholt", "A. Graves",
+             "K. Kavukcuoglu"),
+            "Conditional image generation with PixelCNN decoders", 2016, arxiv="1606.05328",
+            used_for="gated causal convolutions",
+        ),
+    ),
 }  # fmt: skip
 _IMAGES = Reference(
     "Heimel:2018mkt", ("T. Heimel", "G. Kasieczka", "T. Plehn", "J. M. Thompson"), "QCD or what?", 2018,

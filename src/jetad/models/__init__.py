@@ -42,6 +42,8 @@ MODELS = {
     "classifier": "jetad.models.classifier:Classifier",
     "mass": "jetad.models.observable:JetMass",
     "multiplicity": "jetad.models.observable:Multiplicity",
+    "glow": "jetad.models.glow:Glow",
+    "pixelcnn": "jetad.models.pixelcnn:PixelCNN",
 }
 
 _ALL = ("image", "features", "constituents")
@@ -189,6 +191,20 @@ METHODS = {
         "arXiv:1709.04464",
         "the number of constituents itself: what a detector must beat",
         ("fit",),
+    ),
+    "glow": MethodInfo(
+        "likelihood",
+        ("image", "features"),
+        "arXiv:1807.03039",
+        "normalising flow with invertible 1x1 convolutions: exact -ln p of images or features",
+        ("likelihood",),
+    ),
+    "pixelcnn": MethodInfo(
+        "likelihood",
+        ("image",),
+        "arXiv:1701.05517",
+        "autoregressive mixture of discretised logistics: exact -ln P of the levels of all pixels",
+        ("likelihood",),
     ),
 }
 
