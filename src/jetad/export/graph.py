@@ -20,6 +20,7 @@ from ..errors import ConfigError
 from ..models.base import EnergyModel
 from ..preprocessing.features import OBSERVABLES, JetFeatures
 from ..preprocessing.images import _ON_AXIS, JetImages
+from ..preprocessing.substructure import CLUSTERED, PAIRWISE
 from ..scoring import Member, TrainedDetector
 
 __all__ = ["ConstituentGraph", "ImageGraph"]
@@ -157,6 +158,15 @@ class Observables(nn.Module):
         for name in self.names:
             if name not in OBSERVABLES:
                 raise ConfigError(f"'{name}' is a column of files, which an exported graph does not see")
+            if name in CLUSTERED or name in PAIRWISE:
+                raise ConfigError(
+                    f"the feature '{name}' cannot be exported; a graph computes sums over constituents only: "
+                    + ", ".join(n for n in OBSERVABLES if n not in CLUSTERED and n not in PAIRWISE)
+                )
+        if features.config.scaling != "standard":
+            raise ConfigError(
+                f"features with 'scaling: {features.config.scaling}' cannot be exported, only with 'standard'"
+            )
         self.frame = Frame()
         self.register_buffer("mean", _buffer(features.mean))
         self.register_buffer("std", _buffer(features.std))

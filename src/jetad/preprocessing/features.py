@@ -153,7 +153,8 @@ class JetFeatures:
     ``scaling: quantile-normal`` does that mapping nevertheless, as published for the Wasserstein NAE: linear
     between 1000 quantiles of the training background, then to a normal. What lies beyond the range of the
     training jets is moved to its end, +-5.2: no jet is farther out in one feature than the outermost
-    training jet, and a detector tells such jets apart by the other features only.
+    training jet, and a detector tells such jets apart by the other features only. So is the smallest value
+    itself, however many training jets have it (a soft-drop mass of 0).
 
     Arguments:
         config: Which observables; the two widths of the jet and its multiplicity when left out.

@@ -52,10 +52,11 @@ def _ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _rapidity(jets: Jets) -> NDArray[np.float64]:
-    """Rapidity of each constituent, ``(n_total,)``; the pseudorapidity of one without pT."""
+    """Rapidity of each constituent, ``(n_total,)``; the pseudorapidity of one without pT or mass."""
     pt, eta, mass = (v.astype(np.float64) for v in (jets.pt, jets.eta, jets.mass))
     with np.errstate(all="ignore"):
         y = np.arcsinh(pt / np.hypot(pt, mass) * np.sinh(eta))
+    y[np.isinf(y)] = np.nan  # infinities would warn in every difference
     return np.where((pt > 0) & (mass != 0), y, eta)
 
 
@@ -100,12 +101,11 @@ def pairwise(jets: Jets, valid: NDArray[np.bool_], names: tuple[str, ...]) -> di
     for rows in _batches(jets):
         counts = jets.n_constituents[rows]
         k = np.arange(int(counts.max()))
-        index = np.minimum(jets.offsets[rows][:, None] + k, max(len(pt) - 1, 0))
-        if not len(pt):
-            break
-        values = _graphs(
-            np.where(k < counts[:, None], z[index], 0.0), y[index], phi[index], triangle=triangle
-        )
+        if not len(k):
+            break  # only jets without constituents are left
+        index = np.minimum(jets.offsets[rows][:, None] + k, len(pt) - 1)
+        padded = (np.where(k < counts[:, None], v[index], 0.0) for v in (z, y, phi))
+        values = _graphs(*padded, triangle=triangle)
         for name in names:
             out[name][rows] = values[name]()
     return out
