@@ -55,6 +55,7 @@ def good_jets() -> Jets:
         {"sigma": 0, "normalize": "max", "n_eta": 24},
         {"rotate": False, "pixel_power": 0.5},
         {"flip": False, "normalize": "none"},
+        {"intensity": "log", "pixel_power": 0.5},
     ],
 )
 def test_pixels_are_those_of_the_engine(settings):
@@ -188,3 +189,8 @@ def test_disagreement_is_refused(folder, tmp_path, monkeypatch):
 def test_features_that_no_graph_computes_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         Observables(JetFeatures(FeatureConfig(**settings)))
+
+
+def test_images_that_no_graph_computes_are_refused():
+    with pytest.raises(ConfigError, match="'reference: true' cannot be exported"):
+        Pixels(JetImages(ImageConfig(reference=True)))

@@ -90,6 +90,8 @@ class Pixels(nn.Module):
     def __init__(self, images: JetImages) -> None:
         super().__init__()
         c = images.config
+        if c.reference:
+            raise ConfigError("images with 'reference: true' cannot be exported from constituents")
         self.config = c
         self.frame = Frame(rotate=c.rotate, flip=c.flip)
         filters = images._filters or (np.eye(c.n_eta), np.eye(c.n_phi))
@@ -114,8 +116,10 @@ class Pixels(nn.Module):
         pixels = at_eta.transpose(1, 2) @ at_phi
         kept = pixels.sum((1, 2), keepdim=True)
         valid = kept > 0
-        if c.normalize == "none":
+        if c.normalize == "none" or c.intensity == "log":
             pixels = pixels * total[:, :, None].float()
+        if c.intensity == "log":
+            pixels = torch.log(1 + pixels)
         if c.pixel_power != 1.0:
             pixels = torch.where(pixels > 0, pixels, torch.zeros_like(pixels)) ** c.pixel_power
         if c.normalize == "sum":
