@@ -88,13 +88,17 @@ def align(
     References:
         Heimel, Kasieczka, Plehn, Thompson, "QCD or What?", 2018, arXiv:1808.08979
     """
-    jet, per_jet = jets.jet_index, jets.sum_over_constituents
+    per_jet, counts = jets.sum_over_constituents, jets.n_constituents
+
+    def to_constituents(values: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(values, counts)
+
     # one NaN or infinity in any of the four makes their sum so
     good = np.isfinite(jets.pt + jets.eta + jets.phi + jets.mass) & (jets.pt >= 0)
     pt = np.where(good, jets.pt, 0).astype(np.float64)
     total = per_jet(pt)
     valid = (total > 0) & (per_jet(~good) == 0)
-    ok = valid[jet]
+    ok = to_constituents(valid)
     pt = np.where(ok, pt, 0.0)
     eta = np.where(ok, jets.eta, 0.0).astype(np.float64)
     phi = np.where(ok, jets.phi, 0.0).astype(np.float64)
@@ -103,23 +107,32 @@ def align(
     # phi relative to a constituent of the jet first, so that the mean never crosses the cut at +-pi
     first = np.minimum(jets.offsets[:-1], max(len(phi) - 1, 0))
     if len(phi):
-        phi = delta_phi(phi, phi[first][jet]).astype(np.float64, copy=False)
-    eta -= (per_jet(pt * eta) / norm)[jet]
-    phi -= (per_jet(pt * phi) / norm)[jet]
+        phi = delta_phi(phi, to_constituents(phi[first])).astype(np.float64, copy=False)
+    eta -= to_constituents(per_jet(pt * eta) / norm)
+    phi -= to_constituents(per_jet(pt * phi) / norm)
 
     if rotate:
         ee, ep, pp = per_jet(pt * eta * eta), per_jet(pt * eta * phi), per_jet(pt * phi * phi)
         # major axis at angle alpha from the eta axis: tan(2 alpha) = 2 ep / (ee - pp)
         theta = np.pi / 2 - 0.5 * np.arctan2(2 * ep, ee - pp)
-        c, s = np.cos(theta)[jet], np.sin(theta)[jet]
+        c, s = to_constituents(np.cos(theta)), to_constituents(np.sin(theta))
         eta, phi = eta * c - phi * s, eta * s + phi * c
         # two constituents lie on the axis, which is an edge of pixels: rounding must not choose the side
         eta[np.abs(eta) < _ON_AXIS] = 0.0
         phi[np.abs(phi) < _ON_AXIS] = 0.0
     if flip:
-        eta *= np.where(per_jet(pt * np.sign(eta)) < 0, -1.0, 1.0)[jet]
-        phi *= np.where(per_jet(pt * np.sign(phi)) < 0, -1.0, 1.0)[jet]
+        eta *= to_constituents(np.where(per_jet(pt * np.sign(eta)) < 0, -1.0, 1.0))
+        phi *= to_constituents(np.where(per_jet(pt * np.sign(phi)) < 0, -1.0, 1.0))
     return np.where(ok, eta, 0.0), np.where(ok, phi, 0.0), valid
+
+
+def _some(jets: Jets, rows: slice) -> Jets:
+    """Constituents or images of neighbouring jets, as views."""
+    if jets.images is not None:
+        return Jets.without_constituents(len(jets.images[rows]), images=jets.images[rows])
+    offsets = jets.offsets[rows.start : rows.stop + 1]
+    part = slice(offsets[0], offsets[-1])
+    return Jets(jets.pt[part], jets.eta[part], jets.phi[part], jets.mass[part], offsets - offsets[0])
 
 
 class JetImages:
@@ -193,7 +206,7 @@ class JetImages:
         valid = np.zeros(n_jets, dtype=bool)
         for start in range(0, n_jets, _CHUNK):
             rows = slice(start, min(start + _CHUNK, n_jets))
-            outside[rows], valid[rows] = self._pixelate_chunk(jets[rows], images[rows, 0])
+            outside[rows], valid[rows] = self._pixelate_chunk(_some(jets, rows), images[rows, 0])
         return PixelatedJets(images, outside, valid)
 
     def _check(self, jets: Jets) -> None:
@@ -307,8 +320,8 @@ class JetImages:
             pixels = pixels**c.pixel_power
         if c.intensity == "log" or c.pixel_power != 1.0:
             kept = pixels.sum(axis=1)
-        scale = {"sum": kept, "max": pixels.max(axis=1, initial=0.0), "none": 1.0}[c.normalize]
-        unit = np.where(valid, scale, 1.0)[:, None]
+        scale = pixels.max(axis=1) if c.normalize == "max" else kept
+        unit = np.where(valid & (c.normalize != "none"), scale, 1.0)[:, None]
         filters = self._filters
         blurred = images if filters is None else np.empty_like(images)
         np.divide(pixels, unit, out=blurred.reshape(len(images), -1), casting="same_kind")
