@@ -342,7 +342,7 @@ def test_trivial_scores_are_the_observable(tmp_path, make_jets, method, sign):
 
 
 def test_trivial_scores_cannot_be_made_of_something_else():
-    for settings in (["preprocessing.observables=[pt]"], ["preprocessing.standardize=true"]):
+    for settings in (["preprocessing.observables=[pt]"], ["preprocessing.scaling=standard"]):
         with pytest.raises(ConfigError, match="method 'mass' is one observable"):
             resolve_config(method="mass", settings=settings)
     with pytest.raises(ConfigError, match="the score is the value itself"):

@@ -22,6 +22,7 @@ from jetad.export.onnxfile import check_jets, padded_inputs  # noqa: E402
 from jetad.jets import Jets  # noqa: E402
 from jetad.preprocessing.features import OBSERVABLES, FeatureConfig, JetFeatures  # noqa: E402
 from jetad.preprocessing.images import ImageConfig, JetImages  # noqa: E402
+from jetad.preprocessing.substructure import CLUSTERED, PAIRWISE  # noqa: E402
 from jetad.run import Run  # noqa: E402
 from jetad.writers import write_jets  # noqa: E402
 
@@ -54,6 +55,7 @@ def good_jets() -> Jets:
         {"sigma": 0, "normalize": "max", "n_eta": 24},
         {"rotate": False, "pixel_power": 0.5},
         {"flip": False, "normalize": "none"},
+        {"intensity": "log", "pixel_power": 0.5},
     ],
 )
 def test_pixels_are_those_of_the_engine(settings):
@@ -66,7 +68,8 @@ def test_pixels_are_those_of_the_engine(settings):
 
 
 def test_observables_are_those_of_the_engine():
-    features = JetFeatures(FeatureConfig(observables=tuple(OBSERVABLES)))
+    names = tuple(name for name in OBSERVABLES if name not in CLUSTERED and name not in PAIRWISE)
+    features = JetFeatures(FeatureConfig(observables=names))
     jets = good_jets()
     features.fit(jets)
     found, _ = Observables(features)(*constituents(jets))
@@ -191,3 +194,21 @@ def test_disagreement_is_refused(folder, tmp_path, monkeypatch):
     (tmp_path / "b.onnx").touch()
     with pytest.raises(OutputError, match="exists already"):
         export_onnx(run, tmp_path / "b.onnx")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"observables": ("mass", "tau21")}, "the feature 'tau21' cannot be exported.*girth"),
+        ({"observables": ("efp_d1_0",)}, "the feature 'efp_d1_0' cannot be exported"),
+        ({"scaling": "quantile-normal"}, "'scaling: quantile-normal' cannot be exported"),
+    ],
+)
+def test_features_that_no_graph_computes_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Observables(JetFeatures(FeatureConfig(**settings)))
+
+
+def test_images_that_no_graph_computes_are_refused():
+    with pytest.raises(ConfigError, match="'reference: true' cannot be exported"):
+        Pixels(JetImages(ImageConfig(reference=True)))

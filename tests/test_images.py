@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
@@ -50,6 +51,8 @@ def image_by_loop(jets: Jets, config: ImageConfig) -> np.ndarray:
             b = math.floor(f / config.pixel_phi + config.n_phi / 2)
             if 0 <= a < config.n_eta and 0 <= b < config.n_phi:
                 image[a, b] += p
+        if config.intensity == "log":
+            image = np.log(1 + image)
         image = image**config.pixel_power
         image /= image.sum()
         out[j, 0] = (
@@ -65,6 +68,8 @@ def image_by_loop(jets: Jets, config: ImageConfig) -> np.ndarray:
         ImageConfig(sigma=0),
         ImageConfig(sigma=2, pixel_power=0.5),
         ImageConfig(n_eta=20, n_phi=30),
+        ImageConfig(intensity="log"),
+        ImageConfig(intensity="log", pixel_power=0.5),
     ],
 )
 def test_images_equal_the_plain_loop(make_jets, config):
@@ -201,3 +206,86 @@ def test_two_constituents_lie_in_the_same_pixels_from_everywhere():
     images = JetImages(ImageConfig(sigma=0)).transform(Jets.from_padded(array))
     columns = images.sum(axis=(1, 3)) > 0
     assert (columns == columns[0]).all()
+
+
+def test_images_of_ready_made_ones_take_the_same_intensity(make_jets):
+    jets = make_jets(20)
+    plain = JetImages(ImageConfig(sigma=0, normalize="none")).transform(jets)
+    ready = Jets.without_constituents(20, images=plain)
+    logarithmic = JetImages(ImageConfig(intensity="log"))
+    np.testing.assert_allclose(
+        logarithmic.transform(ready), logarithmic.transform(jets), rtol=1e-5, atol=1e-9
+    )
+
+
+def test_unblurred_images_have_not_moved_by_a_bit():
+    from conftest import toy_jets
+
+    images = JetImages(ImageConfig(sigma=0)).transform(toy_jets(500, 1))
+    assert (
+        hashlib.sha256(images.tobytes()).hexdigest()
+        == "1e7afe3c18872b847de1d12884a800a9bd94d3b2fee68878e89305f87839690d"
+    )
+
+
+def reference_by_loop(jets: Jets, n: int = 40) -> np.ndarray:
+    """The published filling: 200 slots, the last one in a pixel wins, rows phi, columns minus eta."""
+    out = np.zeros((len(jets), n, n))
+    for j in range(len(jets)):
+        rows = range(jets.offsets[j], jets.offsets[j + 1])
+        slots = np.zeros((200, 3))
+        for k, i in enumerate(rows):
+            slots[k] = jets.pt[i], -float(jets.eta[i]), math.remainder(jets.phi[i], 2 * math.pi)
+        pt, x, y = slots.T
+        y = np.array([math.remainder(v - y[0], 2 * math.pi) for v in y])
+        x, y = x - np.average(x, weights=pt), y - np.average(y, weights=pt)
+        _, vectors = np.linalg.eigh(np.cov(x, y, aweights=pt))
+        minor, major = vectors.T
+        x, y = minor[0] * x + minor[1] * y, major[0] * x + major[1] * y
+        x = -x if pt[x < 0].sum() < pt[x > 0].sum() else x
+        y = -y if pt[y < 0].sum() > pt[y > 0].sum() else y
+        grid_x, grid_y = -2.6 + 0.029 * np.arange(180), -np.pi + 0.035 * np.arange(180)
+        canvas = np.zeros((180, 180))
+        for k in range(200):
+            canvas[np.abs(grid_y - y[k]).argmin(), np.abs(grid_x - x[k]).argmin()] = pt[k]
+        out[j] = canvas[90 - n // 2 : 90 + n // 2, 90 - n // 2 : 90 + n // 2]
+        out[j] /= out[j].sum()
+    return out
+
+
+def test_reference_images_are_filled_as_published(make_jets):
+    jets = make_jets(60, 5)
+    # half of them around eta = phi = 0, where empty slots blank a pixel
+    central = np.arange(len(jets)) % 2 == 0
+    eta = np.where(central[jets.jet_index], jets.eta - jets.jet_eta[jets.jet_index], jets.eta)
+    phi = np.where(central[jets.jet_index], jets.phi - jets.jet_phi[jets.jet_index], jets.phi)
+    order = np.lexsort((-jets.pt, jets.jet_index))
+    jets = Jets(jets.pt[order], eta[order], phi[order], jets.mass, jets.offsets)
+    jets = jets[jets.n_constituents > 2]
+    images = JetImages(ImageConfig(sigma=0, reference=True)).transform(jets)
+    same = np.abs(images[:, 0] - reference_by_loop(jets)).max(axis=(1, 2)) < 1e-6
+    assert same.mean() > 0.95  # the border of a pixel
+    ours = JetImages(ImageConfig(sigma=0)).transform(jets)
+    assert np.abs(images - ours).max() > 0.1
+
+
+def test_an_empty_slot_blanks_a_pixel_of_reference_images():
+    hard, soft = [(60.0, 0.0, 0.0, 0.0)], [(30.0, 0.2, 0.1, 0.0), (20.0, -0.1, -0.3, 0.0)]
+    config = ImageConfig(sigma=0, reference=True, rotate=False, flip=False, normalize="none")
+    blanked, kept = (
+        JetImages(config).pixelate(Jets.from_lists([[*hard, *soft, *[(1e-30, 3.0, 3.0, 0.0)] * extra]]))
+        for extra in (0, 197)
+    )
+    assert sorted(blanked.images[blanked.images > 0]) == [20, 30]
+    assert sorted(kept.images[kept.images > 0]) == [20, 30, 60]
+    assert blanked.outside_fraction[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_reference_images_of_bad_jets_and_of_none():
+    imager = JetImages(ImageConfig(reference=True))
+    jets = Jets.from_lists([[], [(math.nan, 0, 0, 0)], [(5.0, 0, 0, 0), (3.0, 0.1, 0, 0)], [(0.0, 0, 0, 0)]])
+    images = imager.transform(jets)
+    assert np.isnan(images).all(axis=(1, 2, 3)).tolist() == [True, True, False, True]
+    assert imager.transform(Jets.from_lists([])).shape == (0, 1, 40, 40)
+    with pytest.raises(ValidationError, match="reference images have square grids"):
+        ImageConfig(reference=True, n_eta=20)

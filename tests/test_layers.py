@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [
     {"errors", "registry"},
-    {"files", "kinematics", "samples", "presets", "distances"},
+    {"extras", "files", "kinematics", "samples", "presets", "distances"},
     {"jets"},
     {"selection"},
     {"scores", "readers", "writers", "preprocessing", "evaluation", "adapters"},

@@ -272,9 +272,10 @@ class Jets:
 
     def sum_over_constituents(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Sum of a flat ``(n_total,)`` array inside each jet, ``(n_jets,)`` float64; 0 for an empty jet."""
-        # without any constituent bincount forgets the type of the weights
-        sums = np.bincount(self.jet_index, weights=values, minlength=len(self))
-        return sums.astype(np.float64, copy=False)
+        sums = np.zeros(len(self))
+        filled = self.n_constituents > 0  # reduceat has no empty sums
+        sums[filled] = np.add.reduceat(values, self.offsets[:-1][filled], dtype=np.float64)
+        return sums
 
     @cached_property
     def _four_momentum(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -10,7 +10,7 @@ import pytest
 from jetad import readers
 from jetad.errors import InputError
 from jetad.inspection import inspect_file
-from jetad.preprocessing.features import FeatureConfig, JetFeatures
+from jetad.preprocessing.features import FeatureConfig, JetFeatures, observable
 from jetad.preprocessing.images import JetImages
 
 FOLDERS = [p / "shared" / "data" / "real" for p in Path(__file__).resolve().parents]
@@ -66,3 +66,19 @@ def test_physlite_is_converted_from_mev_and_has_features_only():
     x = JetFeatures(FeatureConfig(observables=columns)).fit(jets).transform(jets)
     assert x.shape == (97, 3)
     np.testing.assert_allclose(np.nanmean(x, axis=0), 0, atol=1e-6)
+
+
+def test_substructure_of_pfnano_is_what_cms_stored(pfnano):
+    pytest.importorskip("fastjet")
+    jets = readers.read(pfnano)
+    tau = observable(jets, ("tau1", "tau2", "tau3"))
+    stored = np.stack([jets.observables[f"FatJet_tau{n}"] for n in (1, 2, 3)], axis=1)
+    np.testing.assert_allclose(np.median(np.abs(tau / stored - 1), axis=0), 0, atol=3e-3)
+    np.testing.assert_allclose(tau, stored, rtol=0.08)  # constituents have 10 to 12 bits of mantissa
+    # the stored mass is corrected subjet by subjet, nearly as the jet is
+    mass = observable(jets, ("soft_drop_mass",))[:, 0]
+    raw = jets.observables["FatJet_msoftdrop"] * (1 - jets.observables["FatJet_rawFactor"])
+    heavy = raw > 10
+    np.testing.assert_allclose(mass[heavy], raw[heavy], rtol=0.05)
+    assert heavy.sum() > 12
+    assert (mass[~heavy] < 10).all()

@@ -20,6 +20,7 @@ from ..errors import ConfigError
 from ..models.base import EnergyModel
 from ..preprocessing.features import OBSERVABLES, JetFeatures
 from ..preprocessing.images import _ON_AXIS, JetImages
+from ..preprocessing.substructure import CLUSTERED, PAIRWISE
 from ..scoring import Member, TrainedDetector
 
 __all__ = ["ConstituentGraph", "ImageGraph"]
@@ -89,6 +90,8 @@ class Pixels(nn.Module):
     def __init__(self, images: JetImages) -> None:
         super().__init__()
         c = images.config
+        if c.reference:
+            raise ConfigError("images with 'reference: true' cannot be exported from constituents")
         self.config = c
         self.frame = Frame(rotate=c.rotate, flip=c.flip)
         filters = images._filters or (np.eye(c.n_eta), np.eye(c.n_phi))
@@ -113,8 +116,10 @@ class Pixels(nn.Module):
         pixels = at_eta.transpose(1, 2) @ at_phi
         kept = pixels.sum((1, 2), keepdim=True)
         valid = kept > 0
-        if c.normalize == "none":
+        if c.normalize == "none" or c.intensity == "log":
             pixels = pixels * total[:, :, None].float()
+        if c.intensity == "log":
+            pixels = torch.log(1 + pixels)
         if c.pixel_power != 1.0:
             pixels = torch.where(pixels > 0, pixels, torch.zeros_like(pixels)) ** c.pixel_power
         if c.normalize == "sum":
@@ -157,6 +162,15 @@ class Observables(nn.Module):
         for name in self.names:
             if name not in OBSERVABLES:
                 raise ConfigError(f"'{name}' is a column of files, which an exported graph does not see")
+            if name in CLUSTERED or name in PAIRWISE:
+                raise ConfigError(
+                    f"the feature '{name}' cannot be exported; a graph computes sums over constituents only: "
+                    + ", ".join(n for n in OBSERVABLES if n not in CLUSTERED and n not in PAIRWISE)
+                )
+        if features.config.scaling != "standard":
+            raise ConfigError(
+                f"features with 'scaling: {features.config.scaling}' cannot be exported, only with 'standard'"
+            )
         self.frame = Frame()
         self.register_buffer("mean", _buffer(features.mean))
         self.register_buffer("std", _buffer(features.std))

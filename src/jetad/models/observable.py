@@ -43,10 +43,10 @@ class _Observable(FittedModel):
 class JetMass(_Observable):
     """Energy: the mass of the jet [GeV]."""
 
-    preprocessing = FeatureConfig(observables=("mass",), standardize=False)
+    preprocessing = FeatureConfig(observables=("mass",), scaling="none")
 
 
 class Multiplicity(_Observable):
     """Energy: the number of constituents."""
 
-    preprocessing = FeatureConfig(observables=("n_constituents",), standardize=False)
+    preprocessing = FeatureConfig(observables=("n_constituents",), scaling="none")

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import Self
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from ..jets import Jets
 from ..registry import closest_first, resolve
 from .images import align
+from .substructure import CLUSTERED, PAIRWISE, clustered, pairwise
 
 __all__ = ["COLUMN", "OBSERVABLES", "FeatureConfig", "JetFeatures", "observable"]
 
@@ -30,10 +31,15 @@ OBSERVABLES = {
     "leading_fraction": "largest z",
     "pt": "transverse momentum [GeV]",
     "eta": "pseudorapidity",
+    **CLUSTERED,
+    **PAIRWISE,
 }
 
 # observables that are known for jets without constituents, too
 _OF_THE_JET = ("mass", "mass_over_pt", "pt", "eta")
+
+# of the published Wasserstein NAE
+_N_QUANTILES = 1000
 
 #: A column of the file as an observable: ``file:FatJet_tau1``.
 COLUMN = "file:"
@@ -50,7 +56,10 @@ class FeatureConfig(BaseModel):
         min_length=1,
         description=f"any of {', '.join(OBSERVABLES)}, or file:COLUMN for a column of the file",
     )
-    standardize: bool = Field(True, description="subtract the mean and divide by the spread")
+    scaling: Literal["standard", "quantile-normal", "none"] = Field(
+        "standard",
+        description="to zero mean and unit spread, or each to a normal distribution, or as they are",
+    )
 
     @field_validator("observables")
     @classmethod
@@ -69,8 +78,17 @@ def observable(jets: Jets, names: tuple[str, ...]) -> NDArray[np.float64]:
         InputError: for a column that the file does not have, or an observable that needs constituents
             where there are none.
     """
-    if any(name not in OBSERVABLES or not jets.has_constituents for name in names):
-        return np.stack([_one(jets, name) for name in names], axis=1)
+    own = tuple(name for name in names if name in OBSERVABLES)
+    computed: dict[str, NDArray[np.float64]] = {}
+    if own and jets.has_constituents:
+        computed = dict(zip(own, _from_constituents(jets, own).T, strict=True))
+    return np.stack(
+        [computed[name] if name in computed else _of_the_file(jets, name) for name in names], axis=1
+    )
+
+
+def _from_constituents(jets: Jets, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Observables of jets with constituents, ``(n_jets, len(names))``."""
     eta, phi, valid = align(jets)
     jet, summed = jets.jet_index, jets.sum_over_constituents
     pt = np.where(valid[jet], jets.pt, 0).astype(np.float64)
@@ -96,13 +114,18 @@ def observable(jets: Jets, names: tuple[str, ...]) -> NDArray[np.float64]:
         "pt": lambda: jets.jet_pt.astype(np.float64),
         "eta": lambda: jets.jet_eta.astype(np.float64),
     }
-    columns = np.stack([compute[name]() for name in names], axis=1)
+    found = {name: compute[name]() for name in names if name in compute}
+    for table, function in ((CLUSTERED, clustered), (PAIRWISE, pairwise)):
+        asked = tuple(name for name in names if name in table)
+        if asked:
+            found |= function(jets, valid, asked)
+    columns = np.stack([found[name] for name in names], axis=1)
     columns[~valid] = np.nan
     return columns
 
 
-def _one(jets: Jets, name: str) -> NDArray[np.float64]:
-    """One observable, of the file or of jets without constituents."""
+def _of_the_file(jets: Jets, name: str) -> NDArray[np.float64]:
+    """One observable that is a column of the file or the momentum of jets without constituents."""
     if name.startswith(COLUMN):
         column = name.removeprefix(COLUMN)
         if column not in jets.observables:
@@ -111,8 +134,6 @@ def _one(jets: Jets, name: str) -> NDArray[np.float64]:
                 f"the file has no column '{column}' for the feature '{name}'; closest: {available}"
             )
         return jets.observables[column].astype(np.float64)
-    if jets.has_constituents:
-        return observable(jets, (name,))[:, 0]
     if name not in _OF_THE_JET or jets.jet_momenta is None:
         raise InputError(
             f"the jets have no constituents to compute '{name}' from; "
@@ -126,27 +147,36 @@ def _one(jets: Jets, name: str) -> NDArray[np.float64]:
 class JetFeatures:
     """The feature representation, float32 ``(n_jets, n_observables)``: observable minus mean, over spread.
 
-    With ``standardize: false`` they are the observables as they are.
+    With ``scaling: none`` they are the observables as they are.
 
     The scaling is linear on purpose. A density depends on the coordinates it is a density in: mapping
     each observable to a normal distribution would make the lower tail of a falling spectrum as rare as
     the upper one, and a jet of low mass as anomalous as one of high mass.
 
+    ``scaling: quantile-normal`` does that mapping nevertheless, as published for the Wasserstein NAE: linear
+    between 1000 quantiles of the training background, then to a normal. What lies beyond the range of the
+    training jets is moved to its end, +-5.2: no jet is farther out in one feature than the outermost
+    training jet, and a detector tells such jets apart by the other features only. So is the smallest value
+    itself, however many training jets have it (a soft-drop mass of 0).
+
     Arguments:
         config: Which observables; the two widths of the jet and its multiplicity when left out.
-        mean, std: The constants, ``(n_observables,)``, measured by ``fit``.
+        mean, std: The constants of the linear scaling, ``(n_observables,)``, measured by ``fit``.
+        quantiles: The constants of the other, ``(n_quantiles, n_observables)``, rising.
     """
 
     def __init__(
         self,
         config: FeatureConfig | None = None,
-        mean: NDArray[np.float64] | None = None,
-        std: NDArray[np.float64] | None = None,
+        mean: ArrayLike | None = None,
+        std: ArrayLike | None = None,
+        quantiles: ArrayLike | None = None,
     ) -> None:
         self.config = config or FeatureConfig()
         n = len(self.config.observables)
         self.mean = np.zeros(n) if mean is None else np.asarray(mean, dtype=np.float64)
         self.std = np.ones(n) if std is None else np.asarray(std, dtype=np.float64)
+        self.quantiles = None if quantiles is None else np.asarray(quantiles, dtype=np.float64)
 
     def __repr__(self) -> str:
         return f"JetFeatures({', '.join(self.config.observables)})"
@@ -161,24 +191,47 @@ class JetFeatures:
         values = values[np.isfinite(values).all(axis=1)]
         if len(values) < 2:
             raise InputError("fewer than two jets have finite features")
-        mean, spread = values.mean(axis=0), values.std(axis=0)
-        for name, std in zip(self.config.observables, spread, strict=True):
-            if not std > 0:
+        for name, column in zip(self.config.observables, values.T, strict=True):
+            if not column.std() > 0:
                 raise InputError(
                     f"observable '{name}' has the same value in every training jet; leave it out"
                 )
-        if self.config.standardize:
-            self.mean, self.std = mean, spread
+        if self.config.scaling == "standard":
+            self.mean, self.std = values.mean(axis=0), values.std(axis=0)
+        elif self.config.scaling == "quantile-normal":
+            self.quantiles = _to_normal(min(_N_QUANTILES, len(values))).fit(values).quantiles_
         return self
 
     def transform(self, jets: Jets) -> NDArray[np.float32]:
-        values = (observable(jets, self.config.observables) - self.mean) / self.std
-        return values.astype(np.float32)
+        values = observable(jets, self.config.observables)
+        if self.config.scaling != "quantile-normal":
+            return ((values - self.mean) / self.std).astype(np.float32)
+        if self.quantiles is None:
+            raise ConfigError("features scaled by quantiles must be fitted before they transform jets")
+        fitted = _to_normal(len(self.quantiles))
+        fitted.quantiles_, fitted.n_features_in_ = self.quantiles, self.quantiles.shape[1]
+        fitted.n_quantiles_ = len(self.quantiles)
+        fitted.references_ = np.linspace(0, 1, fitted.n_quantiles_)
+        rows: NDArray[np.float32] = np.full(values.shape, np.nan, dtype=np.float32)
+        finite = np.isfinite(values).all(axis=1)
+        if finite.any():
+            rows[finite] = fitted.transform(values[finite])
+        return rows
 
     def to_dict(self) -> dict[str, Any]:
-        return {**self.config.model_dump(mode="json"), "mean": self.mean.tolist(), "std": self.std.tolist()}
+        settings = self.config.model_dump(mode="json")
+        if self.quantiles is not None:
+            return {**settings, "quantiles": self.quantiles.tolist()}
+        return {**settings, "mean": self.mean.tolist(), "std": self.std.tolist()}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
-        settings = {k: v for k, v in state.items() if k not in ("mean", "std")}
-        return cls(FeatureConfig(**settings), state["mean"], state["std"])
+        constants = {k: state[k] for k in ("mean", "std", "quantiles") if k in state}
+        settings = {k: v for k, v in state.items() if k not in constants}
+        return cls(FeatureConfig(**settings), **constants)
+
+
+def _to_normal(n_quantiles: int) -> Any:
+    from sklearn.preprocessing import QuantileTransformer
+
+    return QuantileTransformer(n_quantiles=n_quantiles, output_distribution="normal", subsample=None)

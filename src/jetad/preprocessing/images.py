@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.ndimage import gaussian_filter1d
 from typing_extensions import Self
 
@@ -24,6 +24,10 @@ _CHUNK = 512
 _ON_AXIS = 1e-9
 
 
+# slots of a jet and points of a side of the grid in the program behind the published images
+_REFERENCE_SLOTS, _REFERENCE_POINTS = 200, 180
+
+
 class ImageConfig(BaseModel):
     """Settings of the jet image; the defaults are the published ones of 1808.08979 and 2206.14225."""
 
@@ -36,9 +40,28 @@ class ImageConfig(BaseModel):
     pixel_phi: float = Field(0.035, gt=0, description="pixel size in phi' [rad]")
     rotate: bool = Field(True, description="principal axis vertical")
     flip: bool = Field(True, description="more pT at eta' > 0 and at phi' > 0")
-    pixel_power: float = Field(1.0, gt=0, le=4, description="pixel -> pixel^n before the normalisation")
+    intensity: Literal["linear", "log"] = Field(
+        "linear", description="pixel, or log(1 + pixel / GeV), in the place of the pixel"
+    )
+    pixel_power: float = Field(
+        1.0, gt=0, le=4, description="pixel -> pixel^n before the normalisation; 0.5 for the square root"
+    )
     normalize: Literal["sum", "max", "none"] = Field("sum", description="what of each image is set to one")
     sigma: float = Field(1.0, ge=0, le=10, description="width of the Gaussian filter [pixels]; 0 for none")
+    reference: bool = Field(
+        False, description="pixels as the program behind the published images fills them, its faults included"
+    )
+
+    @model_validator(mode="after")
+    def _one_grid(self) -> Self:
+        if self.reference and (
+            self.n_eta != self.n_phi or (self.pixel_eta, self.pixel_phi) != (0.029, 0.035) or self.n_eta > 178
+        ):
+            raise ValueError(
+                "reference images have square grids of up to 178 x 178 pixels of 0.029 x 0.035; "
+                "leave n_eta, n_phi, pixel_eta and pixel_phi as they are, or leave out 'reference'"
+            )
+        return self
 
 
 class PixelatedJets(NamedTuple):
@@ -65,13 +88,17 @@ def align(
     References:
         Heimel, Kasieczka, Plehn, Thompson, "QCD or What?", 2018, arXiv:1808.08979
     """
-    jet, per_jet = jets.jet_index, jets.sum_over_constituents
+    per_jet, counts = jets.sum_over_constituents, jets.n_constituents
+
+    def to_constituents(values: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(values, counts)
+
     # one NaN or infinity in any of the four makes their sum so
     good = np.isfinite(jets.pt + jets.eta + jets.phi + jets.mass) & (jets.pt >= 0)
     pt = np.where(good, jets.pt, 0).astype(np.float64)
     total = per_jet(pt)
     valid = (total > 0) & (per_jet(~good) == 0)
-    ok = valid[jet]
+    ok = to_constituents(valid)
     pt = np.where(ok, pt, 0.0)
     eta = np.where(ok, jets.eta, 0.0).astype(np.float64)
     phi = np.where(ok, jets.phi, 0.0).astype(np.float64)
@@ -80,23 +107,32 @@ def align(
     # phi relative to a constituent of the jet first, so that the mean never crosses the cut at +-pi
     first = np.minimum(jets.offsets[:-1], max(len(phi) - 1, 0))
     if len(phi):
-        phi = delta_phi(phi, phi[first][jet]).astype(np.float64, copy=False)
-    eta -= (per_jet(pt * eta) / norm)[jet]
-    phi -= (per_jet(pt * phi) / norm)[jet]
+        phi = delta_phi(phi, to_constituents(phi[first])).astype(np.float64, copy=False)
+    eta -= to_constituents(per_jet(pt * eta) / norm)
+    phi -= to_constituents(per_jet(pt * phi) / norm)
 
     if rotate:
         ee, ep, pp = per_jet(pt * eta * eta), per_jet(pt * eta * phi), per_jet(pt * phi * phi)
         # major axis at angle alpha from the eta axis: tan(2 alpha) = 2 ep / (ee - pp)
         theta = np.pi / 2 - 0.5 * np.arctan2(2 * ep, ee - pp)
-        c, s = np.cos(theta)[jet], np.sin(theta)[jet]
+        c, s = to_constituents(np.cos(theta)), to_constituents(np.sin(theta))
         eta, phi = eta * c - phi * s, eta * s + phi * c
         # two constituents lie on the axis, which is an edge of pixels: rounding must not choose the side
         eta[np.abs(eta) < _ON_AXIS] = 0.0
         phi[np.abs(phi) < _ON_AXIS] = 0.0
     if flip:
-        eta *= np.where(per_jet(pt * np.sign(eta)) < 0, -1.0, 1.0)[jet]
-        phi *= np.where(per_jet(pt * np.sign(phi)) < 0, -1.0, 1.0)[jet]
+        eta *= to_constituents(np.where(per_jet(pt * np.sign(eta)) < 0, -1.0, 1.0))
+        phi *= to_constituents(np.where(per_jet(pt * np.sign(phi)) < 0, -1.0, 1.0))
     return np.where(ok, eta, 0.0), np.where(ok, phi, 0.0), valid
+
+
+def _some(jets: Jets, rows: slice) -> Jets:
+    """Constituents or images of neighbouring jets, as views."""
+    if jets.images is not None:
+        return Jets.without_constituents(len(jets.images[rows]), images=jets.images[rows])
+    offsets = jets.offsets[rows.start : rows.stop + 1]
+    part = slice(offsets[0], offsets[-1])
+    return Jets(jets.pt[part], jets.eta[part], jets.phi[part], jets.mass[part], offsets - offsets[0])
 
 
 class JetImages:
@@ -170,7 +206,7 @@ class JetImages:
         valid = np.zeros(n_jets, dtype=bool)
         for start in range(0, n_jets, _CHUNK):
             rows = slice(start, min(start + _CHUNK, n_jets))
-            images[rows], outside[rows], valid[rows] = self._pixelate_chunk(jets[rows])
+            outside[rows], valid[rows] = self._pixelate_chunk(_some(jets, rows), images[rows, 0])
         return PixelatedJets(images, outside, valid)
 
     def _check(self, jets: Jets) -> None:
@@ -188,13 +224,24 @@ class JetImages:
                 "train on them with the settings n_eta and n_phi of the image"
             )
 
-    def _pixelate_chunk(self, jets: Jets) -> PixelatedJets:
+    def _pixelate_chunk(
+        self, jets: Jets, images: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Write ``images``, ``(n_jets, n_eta, n_phi)``; returns ``outside_fraction`` and ``valid``."""
         if jets.images is not None:
             pixels: NDArray[Any] = jets.images.reshape(len(jets), -1).astype(np.float64)
             valid = np.isfinite(pixels).all(axis=1) & (pixels >= 0).all(axis=1)
             pixels[~valid] = 0.0
-            valid &= pixels.sum(axis=1) > 0
-            return self._finish(pixels, np.zeros(len(jets)), valid)
+            kept = pixels.sum(axis=1)
+            valid &= kept > 0
+            self._finish(pixels, kept, valid, images)
+            return np.zeros(len(jets)), valid
+        if self.config.reference:
+            pixels, outside, valid = self._reference_pixels(jets)
+            kept = pixels.sum(axis=1)
+            valid &= kept > 0
+            self._finish(pixels, kept, valid, images)
+            return outside, valid
         c = self.config
         n_jets, n_pixels = len(jets), c.n_eta * c.n_phi
         eta, phi, valid = align(jets, rotate=c.rotate, flip=c.flip)
@@ -212,21 +259,73 @@ class JetImages:
         total = jets.sum_over_constituents(pt)
         kept = pixels.sum(axis=1)
         outside = np.where(valid, 1.0 - kept / np.where(total > 0, total, 1.0), np.nan)
-        return self._finish(pixels, outside, valid & (kept > 0))
+        valid &= kept > 0
+        self._finish(pixels, kept, valid, images)
+        return outside, valid
+
+    def _reference_pixels(
+        self, jets: Jets
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Pixels ``(n_jets, n_pixels)``, fraction outside and validity as the published program has them.
+
+        It differs from ours in that (1) pixels are assigned, not summed: the last constituent in a pixel, as
+        a rule the softest, overwrites the others; (2) the slots up to 200 that are filled with zeros lie at
+        eta = phi = 0 and take part, and blank a pixel of jets near there; (3) eta has the opposite sign, rows
+        are phi and columns eta; (4) a constituent goes to the nearest point of a grid of 0.029 from -2.6 and
+        of 0.035 from -pi, whose middle is not at zero.
+        """
+        c = self.config
+        n, jet, padded = c.n_eta, jets.jet_index, np.flatnonzero(jets.n_constituents < _REFERENCE_SLOTS)
+        # one padded slot does what all of them do; without pT it moves nothing else
+        order = np.argsort(np.concatenate([jet, padded]), kind="stable")
+        pt, eta, phi, mass = (
+            np.concatenate([v, np.zeros(len(padded))])[order]
+            for v in (jets.pt, jets.eta, jets.phi, jets.mass)
+        )
+        jet = np.concatenate([jet, padded])[order]
+        offsets = np.searchsorted(jet, np.arange(len(jets) + 1))
+        eta, phi, valid = align(Jets(pt, eta, phi, mass, offsets), rotate=c.rotate, flip=c.flip)
+        # nearest points of the grids, counted from the first of the middle 40 x 40 (or n x n) of 180 x 180
+        first = int(_REFERENCE_POINTS / 2 - n / 2)
+        column = np.ceil((-eta + 2.6) / c.pixel_eta - 0.5).astype(np.int64) - first
+        row = np.ceil((phi + np.pi) / c.pixel_phi - 0.5).astype(np.int64) - first
+        inside = valid[jet] & (column >= 0) & (column < n) & (row >= 0) & (row < n)
+        flat = jet * n * n + row * n + column
+        pixels = np.zeros(len(jets) * n * n)
+        # the last of equal indices wins
+        last = np.full(len(pixels), -1)
+        np.maximum.at(last, flat[inside], np.flatnonzero(inside))
+        filled = last >= 0
+        pixels[filled] = pt[last[filled]]
+
+        def summed(values: NDArray[Any]) -> NDArray[np.float64]:
+            return np.bincount(jet, weights=values, minlength=len(jets)).astype(np.float64)
+
+        total = summed(np.where(valid[jet], pt, 0))
+        outside = 1.0 - summed(np.where(inside, pt, 0)) / np.where(total > 0, total, 1.0)
+        return pixels.reshape(len(jets), n * n), np.where(valid, outside, np.nan), valid
 
     def _finish(
-        self, pixels: NDArray[np.float64], outside: NDArray[np.float64], valid: NDArray[np.bool_]
-    ) -> PixelatedJets:
-        """Pixel power, normalisation and filter of ``(n_jets, n_pixels)`` sums of pT."""
+        self,
+        pixels: NDArray[np.float64],
+        kept: NDArray[np.float64],
+        valid: NDArray[np.bool_],
+        images: NDArray[np.float32],
+    ) -> None:
+        """Pixel power, normalisation and filter of ``(n_jets, n_pixels)`` sums of pT, ``kept`` in all."""
         c = self.config
+        if c.intensity == "log":
+            pixels = np.log1p(pixels)
         if c.pixel_power != 1.0:
             pixels = pixels**c.pixel_power
-        if c.normalize != "none":
-            scale = pixels.sum(axis=1) if c.normalize == "sum" else pixels.max(axis=1)
-            pixels /= np.where(valid, scale, 1.0)[:, None]
-        images: NDArray[Any] = pixels.astype(np.float32).reshape(-1, c.n_eta, c.n_phi)
-        if self._filters is not None:
-            g_eta, g_phi = self._filters
-            images = g_eta @ images @ g_phi.T
+        if c.intensity == "log" or c.pixel_power != 1.0:
+            kept = pixels.sum(axis=1)
+        scale = pixels.max(axis=1) if c.normalize == "max" else kept
+        unit = np.where(valid & (c.normalize != "none"), scale, 1.0)[:, None]
+        filters = self._filters
+        blurred = images if filters is None else np.empty_like(images)
+        np.divide(pixels, unit, out=blurred.reshape(len(images), -1), casting="same_kind")
+        if filters is not None:
+            g_eta, g_phi = filters
+            np.matmul(np.matmul(g_eta, blurred), g_phi.T, out=images)
         images[~valid] = np.nan
-        return PixelatedJets(images[:, None], outside.astype(np.float32), valid)

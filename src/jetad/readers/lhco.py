@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, MissingPackageError
+from ..errors import InputError
+from ..extras import import_fastjet
 from ..jets import Jets
 from .base import BaseReader, FileSummary, nearest, reading, require_container
 from .hdf5file import Frame, check_frame, choose_frame, find_frames, open_hdf5
@@ -146,14 +147,7 @@ def _cluster(
     """
     import awkward as ak
 
-    try:
-        import fastjet
-        from fastjet import _swig
-    except ImportError as error:
-        raise MissingPackageError(
-            f"FastJet is needed to cluster events ({error}); install it with: pip install 'jetad[simulate]'"
-        ) from error
-    _swig.ClusterSequence.set_fastjet_banner_stream(None)
+    fastjet = import_fastjet("cluster events")
     event = np.repeat(np.arange(len(counts)), counts)
     bad = ~(
         np.isfinite(pt) & np.isfinite(eta) & np.isfinite(phi) & (pt > 0) & (pt < 1e9) & (np.abs(eta) < 50)

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingPackageError
+from ..extras import import_fastjet
 from ..kinematics import cartesian, cylindrical
 from .detector import Particles
 
-__all__ = ["HardestJets", "hardest_jets", "import_fastjet"]
-
-
-def import_fastjet() -> Any:
-    """The ``fastjet`` module, its banner kept off stdout.
-
-    Raises:
-        MissingPackageError: if it is not installed.
-    """
-    try:
-        import fastjet
-        from fastjet import _swig
-    except ImportError as error:
-        raise MissingPackageError(
-            f"FastJet is needed to simulate jets ({error}); install it with: pip install 'jetad[simulate]'"
-        ) from error
-    # the banner goes to stdout at the first clustering; we name and cite FastJet in the file and the docs
-    _swig.ClusterSequence.set_fastjet_banner_stream(None)
-    return fastjet
+__all__ = ["HardestJets", "hardest_jets"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +41,7 @@ def hardest_jets(
     """Cluster each event; keep its hardest jet if pt is in [low, high) GeV and |eta| < ``eta_max``."""
     import awkward as ak
 
-    fastjet = import_fastjet()
+    fastjet = import_fastjet("simulate jets")
     counts = np.bincount(objects.event, minlength=n_events)
     energy_gev, px, py, pz = cartesian(objects.pt, objects.eta, objects.phi, objects.mass)
     events = ak.unflatten(ak.zip({"px": px, "py": py, "pz": pz, "E": energy_gev}), counts)

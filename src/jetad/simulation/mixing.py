@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, JetadError
+from ..extras import import_fastjet
 from ..jets import Jets
 from .chunks import Chunk, ChunkResult, JetSelection, run_chunk
-from .clustering import import_fastjet
 from .generator import import_pythia
 from .processes import Process, find_process, with_dark_options
 
@@ -129,7 +129,7 @@ def simulate(
     _check(n_jets, seed, jobs, selection, pt_hat_min)
     targets = None if match_pt_to is None else _pt_bins(np.asarray(match_pt_to, dtype=np.float64), selection)
     import_pythia()
-    import_fastjet()
+    import_fastjet("simulate jets")
 
     slices = _slices(process, selection, pt_hat_min)
     chunk_events = [_events_per_chunk(n_jets, pt_hat, selection) for pt_hat in slices]
