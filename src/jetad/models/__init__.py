@@ -30,6 +30,7 @@ MODELS = {
     "vae": "jetad.models.vae:VariationalAutoencoder",
     "wae": "jetad.models.wae:WassersteinAutoencoder",
     "dagmm": "jetad.models.dagmm:MixtureAutoencoder",
+    "clr": "jetad.models.clr:ContrastiveEncoder",
 }
 
 _ALL = ("image", "features", "constituents")
@@ -103,6 +104,13 @@ METHODS = {
         "ICLR 2018, openreview:BJJLHbb0-",
         "autoencoder with a Gaussian mixture of its codes and errors",
         ("likelihood",),
+    ),
+    "clr": MethodInfo(
+        "representation",
+        ("constituents",),
+        "arXiv:2312.03067, arXiv:2108.04253",
+        "contrastive encoder; distance in its embedding, or --encoder of other detectors",
+        ("embedding",),
     ),
 }
 

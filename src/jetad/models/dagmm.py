@@ -24,7 +24,9 @@ class MixtureSettings(MethodSettings):
     """The mixture and its weights in the loss."""
 
     components: int = Field(4, ge=1, description="Gaussians of the mixture")
-    estimation: tuple[int, ...] = Field((16,), min_length=1, description="units of the network of memberships")
+    estimation: tuple[int, ...] = Field(
+        (16,), min_length=1, description="units of the network of memberships"
+    )
     energy_weight: float = Field(0.1, ge=0, description="of the mixture's mean energy")
     penalty_weight: float = Field(0.005, ge=0, description="of the inverse variances")
 
