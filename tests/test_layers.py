@@ -20,7 +20,7 @@ ORDER = [
     {"models"},
     {"config"},
     {"run"},
-    {"scoring", "negatives", "references", "reconstructions"},
+    {"scoring", "negatives", "references", "encoders", "reconstructions"},
     {"report"},
     {"training"},
     {"production", "export"},

@@ -152,7 +152,7 @@ class RunConfig(_Strict):
     def _network_fits(self, name: str, member: MemberConfig) -> None:
         """The method takes this representation, and the network can be built for its shape."""
         kind = member.preprocessing.representation
-        _takes(self.method, kind)
+        _takes(self.method, "features" if member.network.kind == "embedding" else kind)
         only = model_class(self.method).preprocessing
         if only is not None and member.preprocessing != only:
             raise ValueError(
@@ -216,11 +216,24 @@ def default_config(preset: str, representations: Iterable[str] = ()) -> dict[str
     return {"method": config["method"], "members": {name: members[name] for name in chosen}}
 
 
+def _on_embedding(preset: str, encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a preset for one member on the embedding of an encoder."""
+    config = load_preset(preset)
+    _takes(config["method"], "features")
+    members = config["members"]
+    like = members.get("image", members["features"])  # many correlated inputs, as an image has
+    network = {"kind": "embedding", "source": dict(encoder["source"])}
+    network |= {k: like["network"][k] for k in ("latent_dim", "manifold_dims") if k in like["network"]}
+    member = {**like, "preprocessing": dict(encoder["preprocessing"]), "network": network}
+    return {"method": config["method"], "members": {"embedding": member}}
+
+
 def resolve_config(
     *,
     method: str | None = None,
     preset: str | None = None,
     representation: str | None = None,
+    encoder: Mapping[str, Any] | None = None,
     text: str | None = None,
     source: str = "configuration",
     settings: Iterable[str] = (),
@@ -229,7 +242,8 @@ def resolve_config(
     """The preset (of the method's name if none is given), the YAML ``text``, the settings, the seed.
 
     ``training``, ``network`` and ``preprocessing`` at the top hold for every member that has such a
-    setting; ``members.NAME.training...`` holds for one.
+    setting; ``members.NAME.training...`` holds for one. With an ``encoder`` (of
+    :func:`jetad.encoders.describe_encoder`) the only member is one on its embedding.
 
     Raises:
         ConfigError: naming the key, the nearest valid one, and what was expected.
@@ -244,10 +258,16 @@ def resolve_config(
         resolve(MODELS, method, "method")
     name = preset or method or "nae"
     chosen = [] if representation is None else [representation]
+    if encoder is None and representation == "embedding":
+        raise ConfigError(
+            "--representation embedding needs --encoder RUN, a run of 'jetad train --method clr'"
+        )
+    if encoder is not None and representation not in (None, "embedding"):
+        raise ConfigError(f"--encoder: the representation is its embedding; leave out '{representation}'")
     if not chosen and isinstance(given.get("members"), dict):
         known = load_preset(name)["members"]
         chosen = [member for member in given["members"] if member in known]
-    config = default_config(name, chosen)
+    config = default_config(name, chosen) if encoder is None else _on_embedding(name, encoder)
     if method is not None and config["method"] != method:
         raise ConfigError(f"preset '{preset}' is one of method '{config['method']}', not of '{method}'")
     _overlay(config, given, source)

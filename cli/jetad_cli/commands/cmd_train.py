@@ -48,6 +48,12 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     "--representation",
     help="Train on one representation only: image, features or constituents.  [default: image and features]",
 )
+@click.option(
+    "--encoder",
+    type=click.Path(file_okay=False),
+    metavar="RUN",
+    help="Train on what the encoder of this run (--method clr, ae, vae, ...) makes of a jet.",
+)
 @click.option("--config", "config_file", type=click.Path(dir_okay=False), help="YAML file of settings.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one setting; repeatable."
@@ -79,6 +85,7 @@ def command(
     method: str | None,
     preset: str | None,
     representation: str | None,
+    encoder: str | None,
     config_file: str | None,
     settings: tuple[str, ...],
     output: Path | None,
@@ -101,11 +108,13 @@ def command(
     jetad train --background qcd*.root --set training.epochs=5 --output runs/short
     """
     from jetad.config import resolve_config
+    from jetad.encoders import describe_encoder
 
     config = resolve_config(
         method=method,
         preset=preset,
         representation=representation,
+        encoder=None if encoder is None else describe_encoder(encoder),
         text=config_text(config_file),
         source=config_file or "configuration",
         settings=settings,

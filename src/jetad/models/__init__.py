@@ -44,6 +44,7 @@ MODELS = {
     "multiplicity": "jetad.models.observable:Multiplicity",
     "glow": "jetad.models.glow:Glow",
     "pixelcnn": "jetad.models.pixelcnn:PixelCNN",
+    "clr": "jetad.models.clr:ContrastiveEncoder",
 }
 
 _ALL = ("image", "features", "constituents")
@@ -205,6 +206,12 @@ METHODS = {
         "arXiv:1701.05517",
         "autoregressive mixture of discretised logistics: exact -ln P of the levels of all pixels",
         ("likelihood",),
+    "clr": MethodInfo(
+        "representation",
+        ("constituents",),
+        "arXiv:2312.03067, arXiv:2108.04253",
+        "contrastive encoder; distance in its embedding, or --encoder of other detectors",
+        ("embedding",),
     ),
 }
 

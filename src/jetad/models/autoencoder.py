@@ -37,5 +37,8 @@ class Autoencoder(EnergyModel):
         y: Tensor = self.codec(x)
         return y
 
+    def embedding(self, x: Tensor) -> Tensor:
+        return self.codec.encode(x)
+
     def energy(self, x: Tensor) -> Tensor:
         return self.codec.error(x)

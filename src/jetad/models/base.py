@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from .networks import Architecture
 
 __all__ = ["EnergyModel", "MethodSettings"]
@@ -71,6 +72,14 @@ class EnergyModel(nn.Module, abc.ABC):
     def objective(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """What the first phase minimises on a batch ``(n, d)``, a scalar; noise comes from the generator."""
         return self.reconstruction_error(x).mean()
+
+    def embedding(self, x: Tensor) -> Tensor:
+        """What the encoder makes of inputs, ``(n, d) -> (n, k)``: features for other detectors.
+
+        Raises:
+            ConfigError: if the method has no encoder.
+        """
+        raise ConfigError("the method of this run has no encoder; train one with --method clr")
 
     def settle(self, x: Tensor) -> None:
         """Measure on background inputs ``(n, d)`` what the energy needs and no gradient sets; nothing here.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
 from .base import EnergyModel, MethodSettings
 from .networks import Architecture
 
 __all__ = ["Classifier"]
+
+
+class ClassifierSettings(MethodSettings):
+    embedding_dim: int = Field(64, ge=1, description="units of the last layer but one")
 
 
 class Classifier(EnergyModel):
@@ -20,12 +25,20 @@ class Classifier(EnergyModel):
         Butter et al., "The machine learning landscape of top taggers", 2019, arXiv:1902.09914
     """
 
+    Settings = ClassifierSettings
+    settings: ClassifierSettings
+
     def __init__(
         self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None
     ) -> None:
         super().__init__(shape, network, settings)
-        self.network = network.scalar(self.input)
+        self.encoder = network.encoder(self.input, self.settings.embedding_dim)
+        self.head = nn.Sequential(nn.LeakyReLU(0.2), nn.Linear(self.settings.embedding_dim, 1))
+
+    def embedding(self, x: Tensor) -> Tensor:
+        h: Tensor = self.encoder(x)
+        return h
 
     def energy(self, x: Tensor) -> Tensor:
-        e: Tensor = self.network(x)
+        e: Tensor = self.head(self.embedding(x))
         return e[:, 0]

@@ -47,6 +47,9 @@ class FlatAutoencoder(EnergyModel):
         """``f_d(f_e(x))``, same shape."""
         return self.decode(self.encode(x))
 
+    def embedding(self, x: Tensor) -> Tensor:
+        return self.encode(x)[:, : self.latent_dim]
+
     def error(self, x: Tensor) -> Tensor:
         """Squared reconstruction error, ``(n, d) -> (n,)``."""
         return (x - self.reconstruct(x)).square().sum(dim=1)

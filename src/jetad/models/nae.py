@@ -39,6 +39,9 @@ class NormalizedAutoencoder(DensityModel):
         y: Tensor = self.codec(x)
         return y
 
+    def embedding(self, x: Tensor) -> Tensor:
+        return self.codec.encode(x)
+
     def energy(self, x: Tensor) -> Tensor:
         return self.codec.error(x)
 

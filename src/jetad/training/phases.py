@@ -92,7 +92,7 @@ def make_phases(
 
     phases: list[Phase] = []
     for name in names:
-        if name in ("reconstruction", "likelihood"):
+        if name in ("reconstruction", "likelihood", "embedding"):
             phases.append(Reconstruction(model, config, n_train, name))
         elif name == "classification":
             assert signal is not None

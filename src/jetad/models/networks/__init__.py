@@ -10,6 +10,7 @@ from .base import Architecture
 from .convolution import ConvolutionConfig
 from .deepset import DeepSetConfig
 from .dense import DenseConfig
+from .embedding import EmbeddingConfig
 from .inputs import InputsConfig
 from .jet40 import Jet40Config
 from .parts import Codec, InputLayer
@@ -17,7 +18,7 @@ from .parts import Codec, InputLayer
 __all__ = ["NETWORKS", "Architecture", "Codec", "InputLayer", "NetworkConfig"]
 
 NetworkConfig = Annotated[
-    DenseConfig | ConvolutionConfig | Jet40Config | DeepSetConfig | InputsConfig,
+    DenseConfig | ConvolutionConfig | Jet40Config | DeepSetConfig | InputsConfig | EmbeddingConfig,
     Field(discriminator="kind"),
 ]
 NETWORKS: dict[str, type[Architecture]] = {
@@ -26,4 +27,5 @@ NETWORKS: dict[str, type[Architecture]] = {
     "jet40": Jet40Config,
     "deepset": DeepSetConfig,
     "inputs": InputsConfig,
+    "embedding": EmbeddingConfig,
 }
