@@ -206,6 +206,7 @@ METHODS = {
         "arXiv:1701.05517",
         "autoregressive mixture of discretised logistics: exact -ln P of the levels of all pixels",
         ("likelihood",),
+    ),
     "clr": MethodInfo(
         "representation",
         ("constituents",),
