@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jetad.errors import ConfigError, JetadError
 
-from ..options import Inputs, device_option, force_option, input_options, json_option
+from ..options import (
+    Inputs,
+    check_option,
+    device_option,
+    force_option,
+    input_options,
+    json_option,
+    show_check,
+)
+
+if TYPE_CHECKING:
+    from jetad.batch.tasks import Footprint
 
 __all__ = ["command"]
 
@@ -104,6 +116,7 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @device_option
 @force_option
+@check_option
 @json_option("Print the account of all files as JSON.")
 def command(
     files: tuple[str, ...],
@@ -120,8 +133,9 @@ def command(
     output_format: str | None,
     device: str,
     force: bool,
+    check: bool,
     as_json: bool,
-) -> None:
+) -> Footprint | None:
     """Score every jet of every file; higher is more anomalous.
 
     signal.root gives signal.scores.root in the current folder, and signal.scores.root.ledger.json with
@@ -147,7 +161,7 @@ def command(
 
     import torch
 
-    from jetad.production import Account, Request, score_files
+    from jetad.production import Account, Request, check_files, score_files
     from jetad.training.loop import stop_signals
 
     from ..progress import ScoringProgress
@@ -163,6 +177,12 @@ def command(
         rntuple=output_format == "rntuple",
         chunk=chunk,
     )
+    if check:
+        if broken:
+            raise next(iter(broken.values()))
+        check_files(runs, outputs, request, share=share, force=force)
+        read = [*paths, *(run.path for run in runs), *inputs.files]
+        return show_check(read, list(outputs.values()), jobs * threads)
 
     def report(account: Account) -> None:
         if as_json:
@@ -194,3 +214,4 @@ def command(
         )
     if failures:
         raise JetadError(f"{len(failures)} of {len(outputs)} files could not be scored")
+    return None

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jetad.errors import ConfigError
 
-from ..options import Inputs, ManyValues, config_text, device_option, force_option, input_options
+from ..options import (
+    Inputs,
+    ManyValues,
+    check_option,
+    config_text,
+    device_option,
+    force_option,
+    input_options,
+    show_check,
+)
+
+if TYPE_CHECKING:
+    from jetad.batch.tasks import Footprint
 
 __all__ = ["command"]
 
@@ -63,6 +76,7 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
 )
 @input_options
 @click.option("--print-config", is_flag=True, help="Print the resolved configuration and stop.")
+@check_option
 @device_option
 @force_option
 def command(
@@ -77,10 +91,11 @@ def command(
     monitor: tuple[str, ...],
     threads: int,
     print_config: bool,
+    check: bool,
     inputs: Inputs,
     device: str,
     force: bool,
-) -> None:
+) -> Footprint | None:
     """Train a detector on background jets alone.
 
     One training is one run directory; the same command again resumes an unfinished one. Signal files
@@ -103,7 +118,7 @@ def command(
     )
     if print_config:
         click.echo(config.to_yaml(), nl=False)
-        return
+        return None
     if not background:
         raise click.UsageError("give the background jets: --background FILE...")
 
@@ -113,15 +128,22 @@ def command(
     from jetad.scoring import select_device
     from jetad.training.data import open_background
     from jetad.training.loop import stop_signals
-    from jetad.training.train import check_no_overlap, prepare_run, train
+    from jetad.training.train import check_no_overlap, check_run_folder, prepare_run, train
 
     from ..progress import TrainingProgress
 
-    select_device(device)
-    torch.set_num_threads(threads)
     paths = readers.expand(background)
     monitors = {name: readers.expand([path])[0] for name, path in _monitors(monitor).items()}
     check_no_overlap(paths, monitors)
+    if check:
+        for path in [*paths, *monitors.values()]:
+            readers.read([path], max_jets=10, **inputs.options)
+        if output is not None:
+            check_run_folder(output, force=force)
+        files = [*paths, *monitors.values(), *inputs.files, *([Path(config_file)] if config_file else [])]
+        return show_check(files, [] if output is None else [output], threads)
+    select_device(device)
+    torch.set_num_threads(threads)
     jets = open_background(
         paths,
         select=inputs.select,
@@ -142,3 +164,4 @@ def command(
         with TrainingProgress() as progress:
             train(run, jets, monitor=watched, device=device, stop=stop, progress=progress)
     click.echo(str(run.path))
+    return None
