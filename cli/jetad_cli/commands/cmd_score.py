@@ -28,7 +28,9 @@ __all__ = ["command"]
 _SUFFIXES = (".root", ".h5", ".hdf5", ".parquet", ".csv")
 
 
-def _outputs(inputs: list[Path], output: Path | None, share: tuple[int, int]) -> dict[Path, Path]:
+def _outputs(
+    inputs: list[Path], output: Path | None, share: tuple[int, int], make_folder: bool
+) -> dict[Path, Path]:
     """One score file per input: beside the user, the kind of the input, unless -o says otherwise."""
     part = "" if share == (0, 1) else f".part-{share[0] + 1}-of-{share[1]}"
 
@@ -49,7 +51,8 @@ def _outputs(inputs: list[Path], output: Path | None, share: tuple[int, int]) ->
             raise ConfigError(
                 f"-o {output}: unknown kind '{output.suffix}'; choose one of {', '.join(_SUFFIXES)}"
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            folder.mkdir(parents=True, exist_ok=True)
     outputs = {path: folder / name(path) for path in inputs}
     if len(set(outputs.values())) < len(outputs):
         raise ConfigError(
@@ -155,7 +158,7 @@ def command(
     paths = expand(files, broken=broken)
     if len(broken) == 1 and not paths:
         raise next(iter(broken.values()))
-    outputs = _outputs([*paths, *broken], output, share)
+    outputs = _outputs([*paths, *broken], output, share, not check)
     if not run_dirs:
         click.echo(f"using {runs[0].path}", err=True)
 

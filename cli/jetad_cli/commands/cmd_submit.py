@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +136,7 @@ def _job_folder(jobs_dir: Path, name: str | None, kind: str) -> Path:
         return jobs_dir / name
     base = f"{datetime.date.today():%Y%m%d}-{kind}"
     name, k = base, 1
-    while (jobs_dir / name).exists():
+    while (jobs_dir / name).exists() or (kind == "train" and Path("runs", name).exists()):
         k += 1
         name = f"{base}-{k}"
     return jobs_dir / name
@@ -208,7 +209,10 @@ def _scorings(
     values, footprint = _check("score", [*share, *words])
     if parts > 1 and not all(f".part-1-of-{parts}" in path.name for path in footprint.outputs):
         raise ConfigError(f"-o {values['output']}: is one file for {parts} parts; give a folder")
-    run = None if values["run_dirs"] else find_run(None).path.resolve()
+    run = None
+    if not values["run_dirs"]:  # the latest one may change meanwhile
+        run = Path(os.path.relpath(find_run(None).path.resolve()))
+        run = run.resolve() if ".." in run.parts else run
     files = None
     if files_per_task is not None:
         words = _without_arguments(_command("score"), words)
@@ -217,8 +221,9 @@ def _scorings(
         ["score", *words], footprint, files=files, parts=parts, files_per_task=files_per_task, run=run
     )
     merging = merges(footprint.outputs, parts)
-    for path in [output for task in tasks for output in task.outputs if parts > 1] + list(merging):
-        check_output(Path(path), force=values["force"])
+    for path in [*(output for task in tasks for output in task.outputs if parts > 1), *merging]:
+        if Path(path).parent.is_dir():
+            check_output(Path(path), force=values["force"])
     return tasks, footprint, merging
 
 

@@ -105,11 +105,11 @@ class Job:
                 "kind": kind,
                 "created": now(),
                 "folder": str(Path.cwd()),
-                "command": ["jetad", *words],
+                "command": shlex.join(["jetad", *words]),
                 "prefix": list(prefix),
                 "site": site,
                 "options": options.model_dump(mode="json", exclude_defaults=True),
-                "tasks": [dataclasses.asdict(task) for task in tasks],
+                "tasks": [_to_record(task) for task in tasks],
                 "merges": {key: list(parts) for key, parts in (merges or {}).items()},
                 "submissions": [],
             },
@@ -169,7 +169,7 @@ class Job:
 
     @property
     def tasks(self) -> list[Task]:
-        return [Task(**values) for values in self.record["tasks"]]
+        return [_from_record(values) for values in self.record["tasks"]]
 
     @property
     def submissions(self) -> list[Submission]:
@@ -200,6 +200,17 @@ class Job:
     def write(self, name: str, text: str) -> None:
         with atomic_output(self.path / name, force=True) as temporary:
             temporary.write_text(text)
+
+
+def _to_record(task: Task) -> dict[str, Any]:
+    """The words as one line that can be typed."""
+    values = dataclasses.asdict(task)
+    return {"number": values["number"], "command": shlex.join(["jetad", *values.pop("words")]), **values}
+
+
+def _from_record(values: Mapping[str, Any]) -> Task:
+    others = {key: value for key, value in values.items() if key != "command"}
+    return Task(words=shlex.split(values["command"])[1:], **others)
 
 
 def _readable(record: Mapping[str, Any]) -> str:

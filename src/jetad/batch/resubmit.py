@@ -55,9 +55,7 @@ def repairs(
         if not (FAILURES[status.failure][1] or force):
             refused.append(status)
             continue
-        last = job.last_submission(status.task)
-        assert last is not None
-        more = _more(status, last, options, factor, given)
+        more = _more(status, job.last_submission(status.task), options, factor, given)
         tasks, failures = groups.setdefault(options.model_copy(update={**more, **given}), ([], []))
         tasks.append(status.task)
         failures.append(status.failure)
@@ -65,9 +63,11 @@ def repairs(
 
 
 def _more(
-    status: TaskStatus, last: Submission, options: Options, factor: float, given: Mapping[str, Any]
+    status: TaskStatus, last: Submission | None, options: Options, factor: float, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Memory and time as last asked for, times ``factor`` where they were short."""
+    if last is None:
+        return {}
     values: dict[str, Any] = {"memory": last.memory, "time": last.time}
     what = status.failure
     if what not in ("memory", "time") or what in given:

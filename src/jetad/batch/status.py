@@ -23,6 +23,7 @@ FAILURES: dict[str, tuple[str, bool]] = {
     "killed": ("was killed", True),
     "cancelled": ("was cancelled", True),
     "lost": ("the scheduler does not know it and it never started", True),
+    "unsubmitted": ("was not submitted", True),
     "failed": ("failed", False),
     "usage": ("usage or configuration", False),
     "setup": ("jetad was not found; see 'setup' and 'command' of the site settings", False),
@@ -42,7 +43,7 @@ _OF_SCHEDULER = {
 }
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|MemoryError|cannot allocate memory|can't allocate memory|unable to allocate|bad_alloc|"
-    r"oom.?kill|memory (limit|exceeded)|exceeded.{0,40}memory|more memory",
+    r"oom.?kill|memory allocation (still )?failed|failed to map segment|memory (limit|exceeded)|exceeded.{0,40}memory|more memory",
     re.IGNORECASE,
 )
 _OUT_OF_TIME = re.compile(r"time limit|wall.?clock|MaxRuntime|JobFlavour|run ?time", re.IGNORECASE)
@@ -94,7 +95,7 @@ def _status(
     code = int(events[-1].detail or -1) if events and events[-1].kind == "end" else None
     state, failure, reason = "pending", None, ""
     if submission is None:
-        reason = "not submitted"
+        state, failure, reason = "failed", "unsubmitted", FAILURES["unsubmitted"][0]
     elif queued is not None and queued.state in scheduler.waiting:
         state, reason = ("preempted" if starts else "pending"), queued.reason
     elif queued is not None and queued.state in scheduler.running:

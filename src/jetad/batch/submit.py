@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..errors import JetadError
 from .base import Scheduler, Work
 from .job import Job, Submission, now
 from .sites import Options
@@ -39,7 +41,13 @@ def submit(job: Job, scheduler: Scheduler, tasks: Sequence[int], options: Option
             if name.endswith(".sh"):
                 (job.path / name).chmod(0o755)
         begun, (script, *_) = now(), files
-        job_id = scheduler.submit(job, Path(job.absolute) / script, options)
+        try:
+            job_id = scheduler.submit(job, Path(job.absolute) / script, options)
+        except JetadError as error:
+            if not job.submissions:
+                shutil.rmtree(job.path)
+                raise
+            raise type(error)(f"{error}; 'jetad resubmit {job.path}' submits what is left") from error
         submission = Submission(script, job_id, work.tasks, options.memory, options.time, begun)
         job.add(submission)
         made.append(submission)

@@ -5,7 +5,7 @@ note() {
 }
 
 # asked to stop, jetad saves a checkpoint and exits with 85; the same command goes on from there
-child= stopped=
+child='' stopped=''
 stop() {
     stopped=$1
     note "signal $1"
@@ -29,7 +29,7 @@ if [ -z "$stopped" ]; then
     while kill -0 "$child" 2>/dev/null; do wait "$child"; done # a signal ends 'wait' early
     wait "$child"
     code=$?
-    # stopped before jetad was ready to catch the signal: nothing is lost
-    if [ -n "$stopped" ] && [ "$code" -eq $((128 + $(kill -l USR1))) ]; then code=85; fi
+    # stopped before jetad was ready to catch the signal (138 USR1, 143 TERM): nothing is lost
+    if [ -n "$stopped" ]; then case $code in 138 | 143) code=85 ;; esac fi
 fi
 note "end $code"

@@ -294,7 +294,8 @@ def check_files(
     for source, output in outputs.items():
         _rows_of_share(source, request, share)
         done = len(outputs) > 1 and output.exists() and read_ledger(output) is not None
-        check_output(output, force=force or done)
+        if output.parent.is_dir():  # or it will be made
+            check_output(output, force=force or done)
         _check_kind(source, output, request, share)
     first = next(iter(outputs))
     jets = next(iterate(first, **request.options, step=10))

@@ -191,7 +191,8 @@ def checked(kind: type[OptionsT], values: Mapping[str, Any], source: str) -> Opt
             raise ConfigError(f"{source}: unknown setting '{name}'; did you mean '{near}'?") from None
         message = str(first["msg"]).removeprefix("Value error, ")
         found = f"{message[0].lower()}{message[1:]}, found {first['input']!r}"
-        raise ConfigError(f"{source}: {name}: {found}") from None
+        where = source if source.startswith("--") else f"{source}: {name}"
+        raise ConfigError(f"{where}: {found}") from None
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
