@@ -36,6 +36,7 @@ MpiDefault=none
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
+DefMemPerCPU=2000
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0
 MessageTimeout=5
 JobRequeue=1
@@ -81,13 +82,21 @@ class Cluster:
         self.conf.write_text(_CONF.format(host=host, folder=self.folder, ports=ports))
         key = f"{self.folder}/munge.key"
         subprocess.run([_which("mungekey"), "--create", f"--keyfile={key}"], check=True)
-        munge = [f"--{k}={self.folder}/munge.{v}" for k, v in
-                 {"socket": "sock", "key-file": "key", "pid-file": "pid", "seed-file": "seed", "log-file": "log"}.items()]
+        munge = [
+            f"--{k}={self.folder}/munge.{v}"
+            for k, v in {
+                "socket": "sock",
+                "key-file": "key",
+                "pid-file": "pid",
+                "seed-file": "seed",
+                "log-file": "log",
+            }.items()
+        ]
         self._run("munged", "--foreground", "--force", *munge)
         self._until(lambda: (self.folder / "munge.sock").exists(), "munged")
         self.start_controller()
         self._run("slurmd", "-D", "-f", self.conf, "-N", host)
-        self._until(lambda: "idle" in self.ask("sinfo", "--noheader", "--format=%T"), "slurmd")
+        self._until(lambda: "idle" in self.ask("sinfo", "--noheader", "--format=%T", check=False), "slurmd")
 
     def start_controller(self) -> None:
         self._run("slurmctld", "-D", "-f", self.conf)
@@ -105,7 +114,8 @@ class Cluster:
     def ask(self, *command: str, check: bool = True) -> str:
         environment = {**os.environ, "SLURM_CONF": str(self.conf)}
         result = subprocess.run(command, capture_output=True, text=True, env=environment)
-        return result.stdout if result.returncode == 0 or not check else ""
+        assert result.returncode == 0 or not check, result.stderr
+        return result.stdout
 
     def _run(self, name: str, *words: object) -> None:
         with (self.folder / f"{name}.out").open("ab") as log:

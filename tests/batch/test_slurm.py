@@ -58,10 +58,12 @@ def wait(ready, seconds: float = 120) -> None:
 
 def settled(cluster, job: str) -> bool:  # noqa: F811
     """Whether the queue holds nothing of a job; what was requeued may start at once."""
-    for line in cluster.ask("squeue", "--noheader", "--format=%i %T %r %j").splitlines():
-        job_id, state, reason, name = line.split(" ", 3)
+    for line in cluster.ask("squeue", "--noheader", "--format=%i|%T|%r|%j").splitlines():
+        job_id, state, reason, name = line.split("|", 3)
         if name.startswith(f"jetad-{job}-"):
-            if state == "PENDING" and reason == "BeginTime":  # after a requeue SLURM waits for two minutes
+            # after a requeue SLURM waits for two minutes; the node needs two seconds
+            if state == "PENDING" and reason == "BeginTime":
+                time.sleep(2)
                 cluster.ask("scontrol", "update", f"jobid={job_id}", "StartTime=now")
             return False
     return True
@@ -179,14 +181,19 @@ def test_a_refusal_is_one_sentence(folder, capsys):
 
 def test_submission_waits_for_a_controller_that_is_down(cluster, folder, capsys, monkeypatch):  # noqa: F811
     monkeypatch.setattr(base, "FIRST_WAIT", 0.5)
+    impatient = Path("slurm.conf")
+    impatient.write_text(cluster.conf.read_text().replace("MessageTimeout=5", "MessageTimeout=1"))
+    monkeypatch.setenv("SLURM_CONF", str(impatient.absolute()))
     cluster.stop("slurmctld")
-    again = threading.Timer(1, cluster.start_controller)
+    again = threading.Timer(3, cluster.start_controller)
     again.start()
     words = ["--name", "late", "--", "score", "qcd.h5", "--run", "run", "-o", "late"]
     try:
         assert jetad("submit", "slurm", *words) == 0
+        assert "trying again in 0.5 s" in capsys.readouterr().err
     finally:
         again.join()
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
     wait(lambda: settled(cluster, "late"))
     assert status("late", capsys)[1]["state"] == "done"
 

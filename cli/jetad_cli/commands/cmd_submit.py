@@ -110,8 +110,9 @@ def command(
         prefix=_prefix(options), merges=merging,
     )  # fmt: skip
     numbers = [task.number for task in tasks]
+    rendered = render(job, system, numbers, options)
     if dry_run:
-        _show(job, render(job, system, numbers, options))
+        _show(job, rendered)
         return
     job.create()
     submit(job, system, numbers, options)

@@ -199,7 +199,7 @@ class HTCondor:
             if match:
                 number, cluster, process, when, text = match.groups()
                 rest = " ".join(block.lstrip().split("\n", 1)[1].split()) if "\n" in block.lstrip() else ""
-                events.append((cluster, int(process), int(number), when, f"{text} {rest}".strip()))
+                events.append((str(int(cluster)), int(process), int(number), when, f"{text} {rest}".strip()))
         return events
 
     def _by_task(self, job: Job) -> dict[int, list[tuple[int, str, str]]]:

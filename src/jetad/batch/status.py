@@ -43,7 +43,8 @@ _OF_SCHEDULER = {
 }
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|MemoryError|cannot allocate memory|can't allocate memory|unable to allocate|bad_alloc|"
-    r"oom.?kill|memory allocation (still )?failed|failed to map segment|memory (limit|exceeded)|exceeded.{0,40}memory|more memory",
+    r"oom.?kill|memory allocation (still )?failed|failed to map segment|memory (limit|exceeded)|"
+    r"memory usage exceeded|exceeded.{0,40}memory",
     re.IGNORECASE,
 )
 _OUT_OF_TIME = re.compile(r"time limit|wall.?clock|MaxRuntime|JobFlavour|run ?time", re.IGNORECASE)
