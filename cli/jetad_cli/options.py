@@ -12,12 +12,14 @@ import click
 from jetad.errors import ConfigError
 
 if TYPE_CHECKING:
+    from jetad.batch.tasks import Footprint
     from jetad.readers import ReadOptions
     from jetad.selection import Selection
 
 __all__ = [
     "Inputs",
     "ManyValues",
+    "check_option",
     "config_text",
     "device_option",
     "figure_label",
@@ -26,7 +28,9 @@ __all__ = [
     "json_option",
     "label_options",
     "reading_options",
+    "resource_options",
     "seed_option",
+    "show_check",
 ]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -37,6 +41,9 @@ def json_option(help: str = "Print JSON instead of a table.") -> Decorator:
 
 
 force_option: Decorator = click.option("--force", is_flag=True, help="Replace outputs that exist.")
+check_option: Decorator = click.option(
+    "--check", is_flag=True, help="Check the command and its files, say what it would write, and stop."
+)
 seed_option: Decorator = click.option(
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Random seed."
 )
@@ -74,6 +81,15 @@ def figure_label(options: dict[str, Any]) -> Any:
     return FigureLabel(**{name: options.pop(name) for name in ("experiment", "label", "com", "lumi")})
 
 
+def show_check(inputs: list[Path], outputs: list[Path], cpus: int) -> Footprint:
+    """Print what a command with ``--check`` would write, and give it to 'jetad submit'."""
+    from jetad.batch.tasks import Footprint
+
+    for path in outputs:
+        click.echo(f"would write {path}")
+    return Footprint(inputs, outputs, cpus)
+
+
 def config_text(path: str | None) -> str | None:
     """The content of the file of ``--config``.
 
@@ -94,6 +110,11 @@ class Inputs(NamedTuple):
     options: ReadOptions  # for the functions of jetad.readers
     select: str | None
     max_jets: int | None
+
+    @property
+    def files(self) -> list[Path]:
+        """Those that say how to read, besides the jets themselves."""
+        return [Path(self.options["mapping"])] if "mapping" in self.options else []
 
     def selection(self) -> Selection | None:
         """A fresh selection, whose cut flow begins at zero."""
@@ -187,6 +208,40 @@ def _collecting(command: Callable[..., Any], decorators: tuple[Decorator, ...]) 
 
     decorated: Callable[..., Any] = collected
     for option in reversed(decorators):
+        decorated = option(decorated)
+    return decorated
+
+
+_RESOURCES: tuple[Decorator, ...] = (
+    click.option("--partition", help="SLURM partition."),
+    click.option("--account", help="SLURM account or HTCondor accounting group."),
+    click.option("--cpus", type=click.IntRange(min=1), help="CPU cores of a task."),
+    click.option("--gpus", type=click.IntRange(min=0), help="GPUs of a task."),
+    click.option("--memory", metavar="4G", help="Memory of a task."),
+    click.option("--time", metavar="8h", help="Time limit of a task: 90m, 8h, 2d, 8:00:00."),
+    click.option("--container", metavar="IMAGE", help="Run in this image with apptainer."),
+    click.option(
+        "--option",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Any other of the site settings (docs/batch.md); repeatable.",
+    ),
+)
+
+
+def resource_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a batch job asks for; the command gets what was given as ``resources``."""
+
+    @functools.wraps(command)
+    def collected(*args: Any, **values: Any) -> Any:
+        names = ("partition", "account", "cpus", "gpus", "memory", "time", "container")
+        resources = {name: values.pop(name) for name in names}
+        given = {name: value for name, value in resources.items() if value is not None}
+        return command(*args, resources={**given, "settings": values.pop("settings")}, **values)
+
+    decorated: Callable[..., Any] = collected
+    for option in reversed(_RESOURCES):
         decorated = option(decorated)
     return decorated
 

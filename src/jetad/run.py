@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -84,7 +85,8 @@ class Run:
         self.write_json("provenance.json", {**self.provenance, **more, "status": "finished"})
         (self.path / "checkpoint.previous.pt").unlink(missing_ok=True)
         latest = self.path.parent / "latest"
-        temporary = latest.with_name(f".latest.{os.getpid()}")
+        # tasks of one job finish beside each other, in containers even with the same process id
+        temporary = latest.with_name(f".latest.{uuid.uuid4().hex}")
         if latest.exists() and not latest.is_symlink():
             return  # somebody's own file or folder
         temporary.symlink_to(self.path.name, target_is_directory=True)

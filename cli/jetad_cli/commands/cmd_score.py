@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jetad.errors import ConfigError, JetadError
 
-from ..options import Inputs, device_option, force_option, input_options, json_option
+from ..options import (
+    Inputs,
+    check_option,
+    device_option,
+    force_option,
+    input_options,
+    json_option,
+    show_check,
+)
+
+if TYPE_CHECKING:
+    from jetad.batch.tasks import Footprint
 
 __all__ = ["command"]
 
 _SUFFIXES = (".root", ".h5", ".hdf5", ".parquet", ".csv")
 
 
-def _outputs(inputs: list[Path], output: Path | None, share: tuple[int, int]) -> dict[Path, Path]:
+def _outputs(
+    inputs: list[Path], output: Path | None, share: tuple[int, int], make_folder: bool
+) -> dict[Path, Path]:
     """One score file per input: beside the user, the kind of the input, unless -o says otherwise."""
     part = "" if share == (0, 1) else f".part-{share[0] + 1}-of-{share[1]}"
 
@@ -37,7 +51,8 @@ def _outputs(inputs: list[Path], output: Path | None, share: tuple[int, int]) ->
             raise ConfigError(
                 f"-o {output}: unknown kind '{output.suffix}'; choose one of {', '.join(_SUFFIXES)}"
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            folder.mkdir(parents=True, exist_ok=True)
     outputs = {path: folder / name(path) for path in inputs}
     if len(set(outputs.values())) < len(outputs):
         raise ConfigError(
@@ -104,6 +119,7 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @device_option
 @force_option
+@check_option
 @json_option("Print the account of all files as JSON.")
 def command(
     files: tuple[str, ...],
@@ -120,8 +136,9 @@ def command(
     output_format: str | None,
     device: str,
     force: bool,
+    check: bool,
     as_json: bool,
-) -> None:
+) -> Footprint | None:
     """Score every jet of every file; higher is more anomalous.
 
     signal.root gives signal.scores.root in the current folder, and signal.scores.root.ledger.json with
@@ -141,13 +158,13 @@ def command(
     paths = expand(files, broken=broken)
     if len(broken) == 1 and not paths:
         raise next(iter(broken.values()))
-    outputs = _outputs([*paths, *broken], output, share)
+    outputs = _outputs([*paths, *broken], output, share, not check)
     if not run_dirs:
         click.echo(f"using {runs[0].path}", err=True)
 
     import torch
 
-    from jetad.production import Account, Request, score_files
+    from jetad.production import Account, Request, check_files, score_files
     from jetad.training.loop import stop_signals
 
     from ..progress import ScoringProgress
@@ -163,6 +180,12 @@ def command(
         rntuple=output_format == "rntuple",
         chunk=chunk,
     )
+    if check:
+        if broken:
+            raise next(iter(broken.values()))
+        check_files(runs, outputs, request, share=share, force=force)
+        read = [*paths, *(run.path for run in runs), *inputs.files]
+        return show_check(read, list(outputs.values()), jobs * threads)
 
     def report(account: Account) -> None:
         if as_json:
@@ -194,3 +217,4 @@ def command(
         )
     if failures:
         raise JetadError(f"{len(failures)} of {len(outputs)} files could not be scored")
+    return None

@@ -5,12 +5,25 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jetad.errors import ConfigError
 
-from ..options import Inputs, ManyValues, config_text, device_option, force_option, input_options
+from ..options import (
+    Inputs,
+    ManyValues,
+    check_option,
+    config_text,
+    device_option,
+    force_option,
+    input_options,
+    show_check,
+)
+
+if TYPE_CHECKING:
+    from jetad.batch.tasks import Footprint
 
 __all__ = ["command"]
 
@@ -77,6 +90,7 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
 )
 @input_options
 @click.option("--print-config", is_flag=True, help="Print the resolved configuration and stop.")
+@check_option
 @device_option
 @force_option
 def command(
@@ -93,10 +107,11 @@ def command(
     monitor: tuple[str, ...],
     threads: int,
     print_config: bool,
+    check: bool,
     inputs: Inputs,
     device: str,
     force: bool,
-) -> None:
+) -> Footprint | None:
     """Train a detector on background jets alone.
 
     One training is one run directory; the same command again resumes an unfinished one. Signal files
@@ -122,7 +137,7 @@ def command(
     )
     if print_config:
         click.echo(config.to_yaml(), nl=False)
-        return
+        return None
     if not background:
         raise click.UsageError("give the background jets: --background FILE...")
 
@@ -132,17 +147,31 @@ def command(
     from jetad.scoring import select_device
     from jetad.training.data import BY_FILE, open_background
     from jetad.training.loop import stop_signals
-    from jetad.training.train import check_inputs, check_no_overlap, prepare_run, train
+    from jetad.training.train import (
+        check_inputs,
+        check_no_overlap,
+        check_run_folder,
+        prepare_run,
+        train,
+    )
 
     from ..progress import TrainingProgress
 
-    select_device(device)
-    torch.set_num_threads(threads)
     paths = readers.expand(background)
     monitors = {name: readers.expand([path])[0] for name, path in _monitors(monitor).items()}
     signal_paths = readers.expand(signal) if signal else []
     check_inputs(config, paths, signal_paths)
     check_no_overlap([*paths, *signal_paths], monitors)
+    if check:
+        jet_files = [*paths, *signal_paths, *monitors.values()]
+        for path in jet_files:
+            readers.read([path], max_jets=10, **inputs.options)
+        if output is not None:
+            check_run_folder(output, force=force)
+        files = [*jet_files, *inputs.files, *([Path(config_file)] if config_file else [])]
+        return show_check(files, [] if output is None else [output], threads)
+    select_device(device)
+    torch.set_num_threads(threads)
     opened = functools.partial(
         open_background,
         select=inputs.select,
@@ -167,3 +196,4 @@ def command(
         with TrainingProgress() as progress:
             train(run, jets, signal=signal_jets, monitor=watched, device=device, stop=stop, progress=progress)
     click.echo(str(run.path))
+    return None

@@ -7,7 +7,7 @@ where it was, and its result does not depend on where that was, nor on the numbe
 
 from .ledger import Account, ledger_path, read_ledger
 from .merging import merge_scores
-from .produce import score_file, score_files
+from .produce import check_files, score_file, score_files
 from .request import Request
 from .verify import Check, verify_scores
 
@@ -15,6 +15,7 @@ __all__ = [
     "Account",
     "Check",
     "Request",
+    "check_files",
     "ledger_path",
     "merge_scores",
     "read_ledger",

@@ -29,7 +29,7 @@ from .ledger import Account, Digest, read_ledger, write_ledger
 from .request import Request, run_names, score_jets
 from .workspace import PartRange, Workspace, gaps
 
-__all__ = ["Job", "prepare", "score_file", "score_files", "score_range"]
+__all__ = ["Job", "check_files", "prepare", "score_file", "score_files", "score_range"]
 
 logger = logging.getLogger("jetad.scoring")
 
@@ -203,16 +203,7 @@ def prepare(
         InputError: if the file cannot be read or holds no jets.
         OutputError: if the output exists and is not the complete result of the same call.
     """
-    k, n_shares = share
-    if not 0 <= k < n_shares:
-        raise ConfigError(f"share {k} of {n_shares} does not exist")
-    n_rows = count(source, **request.options)
-    if n_rows == 0:
-        raise InputError(f"{source}: holds zero jets, there is nothing to score")
-    n_wanted = n_rows if request.max_jets is None else min(n_rows, request.max_jets)
-    first_row, last_row = k * n_wanted // n_shares, (k + 1) * n_wanted // n_shares
-    if first_row == last_row:
-        raise InputError(f"{source}: has only {n_rows} jets, share {k + 1} of {n_shares} is empty")
+    n_rows, n_wanted, first_row, last_row = _rows_of_share(source, request, share)
     ledger = read_ledger(output) if output.exists() else None
     stat = split_path(source)[0].stat()
     unchanged = ledger is not None and [ledger.get("input_size"), ledger.get("input_mtime_ns")] == [
@@ -262,17 +253,63 @@ def prepare(
                 f"{output}: exists already and is complete; nothing is left to do (--force scores it again)"
             )
     check_output(output, force=force)
+    _check_kind(source, output, request, share)
+    if workspace.open(fingerprint):
+        logger.info("%s: going on with %d parts that are there already", output, len(workspace.done()))
+    return Job(
+        source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stat.st_mtime_ns, facts
+    )
+
+
+def _rows_of_share(source: Path, request: Request, share: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Rows in the file, rows asked for, and the first and (exclusive) last of the share."""
+    k, n_shares = share
+    if not 0 <= k < n_shares:
+        raise ConfigError(f"share {k} of {n_shares} does not exist")
+    n_rows = count(source, **request.options)
+    if n_rows == 0:
+        raise InputError(f"{source}: holds zero jets, there is nothing to score")
+    n_wanted = n_rows if request.max_jets is None else min(n_rows, request.max_jets)
+    first_row, last_row = k * n_wanted // n_shares, (k + 1) * n_wanted // n_shares
+    if first_row == last_row:
+        raise InputError(f"{source}: has only {n_rows} jets, share {k + 1} of {n_shares} is empty")
+    return n_rows, n_wanted, first_row, last_row
+
+
+def check_files(
+    runs: Sequence[Run],
+    outputs: Mapping[Path, Path],
+    request: Request,
+    *,
+    share: tuple[int, int] = (0, 1),
+    force: bool = False,
+) -> None:
+    """Find what would go wrong in ``score_files``, but for jets: the first ten of the first file are scored.
+
+    Raises:
+        JetadError: the same as there.
+    """
+    names = run_names([run.path.resolve().name for run in runs])
+    detectors = {name: run.detector("cpu") for name, run in zip(names, runs, strict=True)}
+    for source, output in outputs.items():
+        _rows_of_share(source, request, share)
+        done = len(outputs) > 1 and output.exists() and read_ledger(output) is not None
+        if output.parent.is_dir():  # or it will be made
+            check_output(output, force=force or done)
+        _check_kind(source, output, request, share)
+    first = next(iter(outputs))
+    jets = next(iterate(first, **request.options, step=10))
+    score_jets(detectors, jets, request, first)
+
+
+def _check_kind(source: Path, output: Path, request: Request, share: tuple[int, int]) -> None:
+    """Refuse what the kind of a file does not allow."""
     if request.copy:
         check_copy(source, output)
         if share != (0, 1):
             raise ConfigError("--copy copies whole files: leave out --part")
     if request.rntuple and output.suffix != ".root":
         raise ConfigError(f"{output}: an RNTuple needs a ROOT file as output")
-    if workspace.open(fingerprint):
-        logger.info("%s: going on with %d parts that are there already", output, len(workspace.done()))
-    return Job(
-        source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stat.st_mtime_ns, facts
-    )
 
 
 def score_range(

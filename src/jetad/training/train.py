@@ -32,7 +32,7 @@ from .data import PARTS, BackgroundParts, JetStream, class_column, class_numbers
 from .loop import StopRequest, Trainer
 from .phases import make_phases
 
-__all__ = ["check_inputs", "check_no_overlap", "prepare_run", "train"]
+__all__ = ["check_inputs", "check_no_overlap", "check_run_folder", "prepare_run", "train"]
 
 logger = logging.getLogger("jetad.training")
 
@@ -90,27 +90,38 @@ def prepare_run(
             output = folder / f"{base}-{k}"
         return Run.create(output, config, provenance)
     if output.exists():
-        if not output.is_dir():
-            raise OutputError(f"{output}: exists and is not a folder")
-        if (output / "provenance.json").is_file():
-            run = Run.open(output)
-            if not run.finished and same(run):
-                return run
-            if not force:
-                state = (
-                    "a finished training"
-                    if run.finished
-                    else "an unfinished training with other settings or inputs"
-                )
-                raise OutputError(
-                    f"{output}: holds {state}; choose another --output or pass --force to replace it"
-                )
-            shutil.rmtree(output)
-        elif any(output.iterdir()):
-            raise OutputError(f"{output}: is a folder with other files in it; choose another --output")
-        else:
-            output.rmdir()
+        if check_run_folder(output, force=force, same=same):
+            return Run.open(output)
+        shutil.rmtree(output)
     return Run.create(output, config, provenance)
+
+
+def check_run_folder(output: Path, *, force: bool, same: Callable[[Run], bool] = lambda run: True) -> bool:
+    """Whether a folder holds an unfinished training to go on with; otherwise it may be replaced.
+
+    Raises:
+        OutputError: if it holds something that must be kept.
+    """
+    if not output.exists():
+        return False
+    if not output.is_dir():
+        raise OutputError(f"{output}: exists and is not a folder")
+    if (output / "provenance.json").is_file():
+        run = Run.open(output)
+        if not run.finished and same(run):
+            return True
+        if not force:
+            state = (
+                "a finished training"
+                if run.finished
+                else "an unfinished training with other settings or inputs"
+            )
+            raise OutputError(
+                f"{output}: holds {state}; choose another --output or pass --force to replace it"
+            )
+    elif any(output.iterdir()):
+        raise OutputError(f"{output}: is a folder with other files in it; choose another --output")
+    return False
 
 
 def train(

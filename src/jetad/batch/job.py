@@ -1,0 +1,238 @@
+"""The folder of a job: its record, and what its tasks leave there."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import InputError, OutputError
+from ..files import atomic_output
+from .sites import Options
+
+__all__ = ["Job", "Submission", "Task", "now", "open_jobs"]
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One command of a job.
+
+    Arguments:
+        number: From 1, the line of ``commands.txt``.
+        words: After ``jetad``.
+        settings: What is different from the other tasks, such as the seed.
+        inputs: Files and folders that it reads.
+        outputs: Files that are there when it is done; of a training, its run directory.
+        folder: Where it writes, relative to the folder that the job was submitted from.
+    """
+
+    number: int
+    words: list[str]
+    settings: dict[str, str]
+    inputs: list[str]
+    outputs: list[str]
+    folder: str
+
+
+class Submission(NamedTuple):
+    """Tasks that were given to the scheduler in one go; ``None`` where a limit was not asked for."""
+
+    script: str
+    job_id: str
+    tasks: list[int]
+    memory: int | None  # MB
+    time: int | None  # minutes
+    submitted: str
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Job:
+    """A job on disk.
+
+    Files: ``job.json``, ``commands.txt``, the submitted ``job-N.sh`` (and ``job-N.sub``), ``logs/``,
+    ``state/``.
+    """
+
+    def __init__(self, path: str | Path, record: dict[str, Any]) -> None:
+        self.path = Path(path)
+        self.record = record
+
+    def __repr__(self) -> str:
+        return f"Job('{self.path}', {len(self.tasks)} tasks)"
+
+    @classmethod
+    def new(
+        cls,
+        path: Path,
+        *,
+        scheduler: str,
+        kind: str,
+        words: Sequence[str],
+        tasks: Sequence[Task],
+        options: Options,
+        site: str,
+        prefix: Sequence[str],
+        merges: Mapping[str, Sequence[str]] | None = None,
+    ) -> Job:
+        """A job that is in memory only, until ``create``.
+
+        Arguments:
+            path: Its folder.
+            scheduler: Name in ``SCHEDULERS``.
+            kind: ``train`` or ``score``.
+            words: The command as the user gave it.
+            tasks: What it became.
+            options: What each task asks for.
+            site: Where the options come from.
+            prefix: Words that start jetad on a node.
+            merges: Score file and the parts that it is to be merged from.
+        """
+        return cls(
+            path,
+            {
+                "format": _FORMAT,
+                "scheduler": scheduler,
+                "kind": kind,
+                "created": now(),
+                "folder": str(Path.cwd()),
+                "command": shlex.join(["jetad", *words]),
+                "prefix": list(prefix),
+                "site": site,
+                "options": options.model_dump(mode="json", exclude_defaults=True),
+                "tasks": [_to_record(task) for task in tasks],
+                "merges": {key: list(parts) for key, parts in (merges or {}).items()},
+                "submissions": [],
+            },
+        )
+
+    @classmethod
+    def open(cls, path: str | Path) -> Job:
+        """A job that was created before.
+
+        Raises:
+            InputError: if the folder is not one.
+        """
+        file = Path(path) / "job.json"
+        if not file.is_file():
+            raise InputError(
+                f"{path}: is not the folder of a job (job.json is missing); 'jetad submit' makes one"
+            )
+        try:
+            record = json.loads(file.read_text())
+            job = cls(path, record)
+            _ = job.tasks, job.submissions, job.record["folder"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{file}: cannot be read ({error})") from error
+        return job
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            OutputError: if it exists.
+        """
+        try:
+            for folder in ("logs", "state"):
+                (self.path / folder).mkdir(parents=True)
+        except FileExistsError:
+            raise OutputError(f"{self.path}: exists already; choose another --name") from None
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be created ({error.strerror})") from error
+        self.write("commands.txt", self.commands())
+        self.save()
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def absolute(self) -> Path:
+        """The path as a node must see it."""
+        return Path(self.path).absolute()
+
+    @property
+    def folder(self) -> Path:
+        """Where the job was submitted from and its commands run."""
+        return Path(self.record["folder"])
+
+    @property
+    def tasks(self) -> list[Task]:
+        return [_from_record(values) for values in self.record["tasks"]]
+
+    @property
+    def submissions(self) -> list[Submission]:
+        return [Submission(**values) for values in self.record["submissions"]]
+
+    def last_submission(self, number: int) -> Submission | None:
+        """The latest one with this task."""
+        return next((s for s in reversed(self.submissions) if number in s.tasks), None)
+
+    def commands(self) -> str:
+        """One line a task."""
+        prefix = list(self.record["prefix"])
+        return "".join(shlex.join([*prefix, *task.words]) + "\n" for task in self.tasks)
+
+    def next_name(self) -> str:
+        """Of the script of the next submission, without suffix."""
+        return f"job-{len(self.record['submissions']) + 1}"
+
+    # --- files -----------------------------------------------------------------------------------
+
+    def add(self, submission: Submission) -> None:
+        self.record["submissions"].append(submission._asdict())
+        self.save()
+
+    def save(self) -> None:
+        self.write("job.json", _readable(self.record) + "\n")
+
+    def write(self, name: str, text: str) -> None:
+        with atomic_output(self.path / name, force=True) as temporary:
+            temporary.write_text(text)
+
+
+def _to_record(task: Task) -> dict[str, Any]:
+    """The words as one line that can be typed."""
+    values = dataclasses.asdict(task)
+    return {"number": values["number"], "command": shlex.join(["jetad", *values.pop("words")]), **values}
+
+
+def _from_record(values: Mapping[str, Any]) -> Task:
+    others = {key: value for key, value in values.items() if key != "command"}
+    return Task(words=shlex.split(values["command"])[1:], **others)
+
+
+def _readable(record: Mapping[str, Any]) -> str:
+    """JSON with each innermost list on one line."""
+
+    def one_line(match: re.Match[str]) -> str:
+        return "[" + re.sub(r",\n\s+", ", ", match[1]) + "]"
+
+    return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s*\]", one_line, json.dumps(record, indent=1))
+
+
+def open_jobs(path: str | Path) -> Iterator[Job]:
+    """The job in a folder, or all those in a folder of jobs, oldest first.
+
+    Raises:
+        InputError: if there is none.
+    """
+    path = Path(path)
+    if (path / "job.json").is_file():
+        yield Job.open(path)
+        return
+    jobs = [Job.open(file.parent) for file in sorted(path.glob("*/job.json"))]
+    if not jobs:
+        raise InputError(f"{path}: holds no jobs; 'jetad submit' makes them")
+    yield from sorted(jobs, key=lambda job: str(job.record["created"]))
