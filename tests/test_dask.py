@@ -216,13 +216,15 @@ def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
     thread = threading.Thread(target=kill)
     thread.start()
     words = ["score", folder / "signal.h5", "--run", run.path, "-o", output, "--chunk", 3]
+    command = [sys.executable, "-m", "jetad", *map(str, words), "--dask", str(file)]
     try:
-        assert jetad(*words, "--dask", file) == 1
+        result = subprocess.run(command, capture_output=True, text=True)
     finally:
         worker.kill()
         worker.wait()
         thread.join()
-    error = capsys.readouterr().err
+    assert result.returncode == 1
+    error = result.stderr
     assert "the connection to the scheduler was lost; finished parts are kept" in error
     assert "Traceback" not in error
     assert len(Workspace(output).done()) >= 3

@@ -23,6 +23,8 @@ COMMANDS = {
     "score": "cmd_score",
     "verify": "cmd_verify",
     "merge": "cmd_merge",
+    "plan": "cmd_plan",
+    "doctor": "cmd_doctor",
     "calibrate": "cmd_calibrate",
     "export": "cmd_export",
     "roc": "cmd_roc",

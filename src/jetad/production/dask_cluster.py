@@ -168,7 +168,9 @@ class DaskCluster:
             from distributed import Client
         except ImportError as error:
             raise MissingPackageError("--dask needs dask.distributed: pip install 'jetad[dask]'") from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its news are told here
+        log = logging.getLogger("distributed.client")
+        self._restore_log = functools.partial(log.setLevel, log.level)
+        log.setLevel(logging.CRITICAL)  # its news are told here
         self._where = where
         address: dict[str, Any] = {"address": where}
         if "://" not in where and (where.endswith(".json") or Path(where).exists()):
@@ -180,6 +182,7 @@ class DaskCluster:
         try:
             self._client: Client = Client(**address, timeout=_CONNECT, name="jetad")
         except Exception as error:  # of any type, where something else answers
+            self._restore_log()
             raise JetadError(
                 f"--dask {where}: no dask scheduler answers there within {_CONNECT} s "
                 f"({str(error).splitlines()[0]})"
@@ -187,7 +190,7 @@ class DaskCluster:
         try:
             self._check_workers()
         except BaseException:
-            self._client.close()
+            self.close()
             raise
         paths = tuple(str(run.path.resolve()) for run in runs)
         self._make = functools.partial(
@@ -288,6 +291,7 @@ class DaskCluster:
         """Go; what runs ends after its part, see ``Workspace.wanted``."""
         with contextlib.suppress(Exception):
             self._client.close(timeout=_CONNECT)
+        self._restore_log()
 
 
 def _absolute(job: Job) -> Job:
