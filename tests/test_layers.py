@@ -24,7 +24,7 @@ ORDER = [
     {"report"},
     {"training"},
     {"production", "export"},
-    {"demo", "studies", "batch"},
+    {"batch", "demo", "doctor", "studies"},
 ]
 RANK = {name: i for i, names in enumerate(ORDER) for name in names}
 MODULES = sorted((ROOT / "src" / "jetad").rglob("*.py"))

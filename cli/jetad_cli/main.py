@@ -26,6 +26,8 @@ COMMANDS = {
     "submit": "cmd_submit",
     "status": "cmd_status",
     "resubmit": "cmd_resubmit",
+    "plan": "cmd_plan",
+    "doctor": "cmd_doctor",
     "calibrate": "cmd_calibrate",
     "export": "cmd_export",
     "roc": "cmd_roc",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def atomic_output(path: str | Path, *, force: bool = False) -> Iterator[Path]:
         OutputError: if ``path`` exists and not ``force``, or the disk refuses the write.
     """
     path = check_output(path, force=force)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    # process ids are not enough: other machines may write here, too
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -95,6 +95,12 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option(
+    "--dask",
+    "cluster",
+    metavar="ADDRESS",
+    help="Let the workers of a dask.distributed cluster do it: tcp://host:port, or its scheduler file.",
+)
+@click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads of each process."
 )
 @click.option(
@@ -129,6 +135,7 @@ def command(
     inputs: Inputs,
     working_points: tuple[float, ...],
     jobs: int,
+    cluster: str | None,
     threads: int,
     share: tuple[int, int],
     chunk: int,
@@ -148,6 +155,7 @@ def command(
     \b
     jetad score signal.root
     jetad score *.h5 --run runs/latest -o scores/ --jobs 8
+    jetad score *.h5 -o scores/ --dask tcp://scheduler:8786
     """
     from jetad.errors import InputError
     from jetad.readers import expand
@@ -200,8 +208,8 @@ def command(
 
     with stop_signals() as stop, ScoringProgress() as progress:
         accounts = score_files(
-            runs, outputs, request, jobs=jobs, threads=threads, device=device, share=share, force=force,
-            stop=stop, progress=progress, report=report,
+            runs, outputs, request, jobs=jobs, cluster=cluster, threads=threads, device=device, share=share,
+            force=force, stop=stop, progress=progress, report=report,
         )  # fmt: skip
     failures = [account.error for account in accounts if account.status == "failed"]
     if as_json:

@@ -62,6 +62,7 @@ def score_files(
     request: Request | None = None,
     *,
     jobs: int = 1,
+    cluster: str | None = None,
     threads: int = 1,
     device: str = "auto",
     share: tuple[int, int] = (0, 1),
@@ -81,7 +82,8 @@ def score_files(
         outputs: Score file of each input file.
         request: Columns, cuts, working points.
         jobs: Processes; scores do not depend on their number.
-        threads: CPU threads of each.
+        cluster: Address or scheduler file of a dask.distributed cluster that does the work instead.
+        threads: CPU threads of each process.
         device: ``auto``, ``cpu`` or ``cuda``.
         share: ``(k, n)``: only the k-th of n equal shares of the rows of each file, from 0.
         force: Replace outputs that exist.
@@ -92,19 +94,32 @@ def score_files(
     Raises:
         InputError: if the only file cannot be read.
         OutputError: if an output exists and is not the result of the same call, or cannot be written.
+        JetadError: if processes were killed, or the cluster cannot be reached or used.
         Interrupted: after a stop signal.
     """
+    if cluster is not None and jobs > 1:
+        raise ConfigError("--dask brings its own workers: leave out --jobs")
     request = request or Request()
     names = run_names([run.path.resolve().name for run in runs])
-    detectors = {name: run.detector(device) for name, run in zip(names, runs, strict=True)}
-    if jobs == 1:
+    here = device if cluster is None else "cpu"  # the workers may have what this machine has not
+    detectors = {name: run.detector(here) for name, run in zip(names, runs, strict=True)}
+    if jobs == 1 and cluster is None:
         return _score_here(detectors, outputs, request, share, force, stop, progress, report)
-    from .pool import score_in_pool
+    from .crew import Crew
+    from .pool import score_by_crew
 
-    return score_in_pool(
-        detectors, runs, outputs, request,
-        jobs=jobs, threads=threads, device=device, share=share, force=force, stop=stop,
-        progress=progress, report=report,
+    crew: Crew
+    if cluster is not None:
+        from .dask_cluster import DaskCluster
+
+        crew = DaskCluster(cluster, runs, threads=threads, device=device)
+    else:
+        from .processes import Processes
+
+        crew = Processes(runs, jobs, threads=threads, device=device)
+    return score_by_crew(
+        crew, detectors, outputs, request,
+        share=share, force=force, stop=stop, progress=progress, report=report,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -26,12 +27,19 @@ class Workspace:
     """The folder ``.NAME.parts`` beside the output ``NAME``; each part in it is whole or not there.
 
     The folder belongs to one plan (inputs, runs, options). Parts of another plan are thrown away. A lock
-    keeps a second process from making the same output at the same time; it ends with its process.
+    keeps a second process from making the same output at the same time; it ends with its process. The lock
+    names the session of its holder, so that workers that have outlived theirs, perhaps on other machines,
+    can tell.
+
+    Arguments:
+        output: The score file to be made.
+        session: Of the holder of the lock, for a worker; ``open`` begins a new one.
     """
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, session: str = "") -> None:
         self.output = output
         self.path = output.with_name(f".{output.name}.parts")
+        self.session = session
         self._lock: io.TextIOWrapper | None = None
 
     def __repr__(self) -> str:
@@ -67,7 +75,7 @@ class Workspace:
     def _take_lock(self) -> None:
         import fcntl
 
-        self._lock = (self.path / "lock").open("w")
+        self._lock = (self.path / "lock").open("a")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -78,9 +86,30 @@ class Workspace:
             ) from None
         except OSError:  # a network file system without locks
             pass
+        self.session = secrets.token_hex(8)
+        self._lock.truncate(0)
+        self._lock.write(self.session)
+        self._lock.flush()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the holder of the lock still waits for parts of this session."""
+        return self._holder() == self.session
+
+    def _holder(self) -> str:
+        try:
+            return (self.path / "lock").read_text()
+        except OSError:
+            return ""
+
+    def dismiss(self) -> None:
+        """Tell the workers to stop after the part that they are at."""
+        if self._lock is not None:
+            self._lock.truncate(0)
 
     def close(self) -> None:
         """Let go of the lock and keep the parts."""
+        self.dismiss()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -105,8 +134,10 @@ class Workspace:
         """Keep a part; it appears when it is complete.
 
         Raises:
-            OutputError: if the disk refuses it.
+            OutputError: if the disk refuses it, or another process has taken the folder meanwhile.
         """
+        if self._holder() not in ("", self.session):
+            raise OutputError(f"{self.output}: another process is making this file now")
         account = json.dumps([part.n_read, part.n_selected_out, part.n_failed])
         with atomic_output(self._part(number), force=True) as temporary, temporary.open("wb") as file:
             # prefixed: a column may have the name of an argument of savez
