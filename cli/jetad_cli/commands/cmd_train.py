@@ -110,6 +110,7 @@ def command(
     import torch
 
     from jetad import readers
+    from jetad.ranks import join
     from jetad.scoring import select_device
     from jetad.training.data import open_background
     from jetad.training.loop import stop_signals
@@ -117,28 +118,39 @@ def command(
 
     from ..progress import TrainingProgress
 
-    select_device(device)
     torch.set_num_threads(threads)
     paths = readers.expand(background)
     monitors = {name: readers.expand([path])[0] for name, path in _monitors(monitor).items()}
     check_no_overlap(paths, monitors)
-    jets = open_background(
-        paths,
-        select=inputs.select,
-        max_jets=inputs.max_jets,
-        options=inputs.options,
-        max_in_memory=config.data.max_in_memory,
-    )
-    watched = {
-        name: readers.read([path], select=inputs.selection(), **inputs.options)
-        for name, path in monitors.items()
-    }
-    with stop_signals() as stop:
-        run = prepare_run(
-            config, paths, output=output, command=["jetad", *sys.argv[1:]], device=device, force=force,
-            reading=inputs.to_dict(),
-        )  # fmt: skip
-        click.echo(f"training '{config.method}' on {len(jets)} jets in {run.path}", err=True)
-        with TrainingProgress() as progress:
-            train(run, jets, monitor=watched, device=device, stop=stop, progress=progress)
-    click.echo(str(run.path))
+    with join(select_device(device)) as ranks:
+        jets = open_background(
+            paths,
+            select=inputs.select,
+            max_jets=inputs.max_jets,
+            options=inputs.options,
+            max_in_memory=config.data.max_in_memory,
+        )
+        watched = {
+            name: readers.read([path], select=inputs.selection(), **inputs.options)
+            for name, path in monitors.items()
+            if ranks.first
+        }
+        with stop_signals() as stop:
+            run = ranks.first_does(
+                lambda: prepare_run(
+                    config, paths, output=output, command=["jetad", *sys.argv[1:]], device=device,
+                    force=force, reading=inputs.to_dict(),
+                )
+            )  # fmt: skip
+            if ranks.first:
+                together = f" with {ranks.size} processes" if ranks.size > 1 else ""
+                click.echo(
+                    f"training '{config.method}' on {len(jets)} jets in {run.path}{together}", err=True
+                )
+            with TrainingProgress() as progress:
+                train(
+                    run, jets, monitor=watched, device=device, stop=stop,
+                    progress=progress if ranks.first else None, ranks=ranks,
+                )  # fmt: skip
+    if ranks.first:
+        click.echo(str(run.path))
