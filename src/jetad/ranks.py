@@ -148,7 +148,7 @@ class Ranks:
     def gather(self, x: Tensor) -> Tensor:
         """``x`` of all ranks, of one shape, ``(size, *shape)``."""
         out = x.new_empty((self.size, *x.shape))
-        self._call(dist.all_gather_into_tensor, out, x.contiguous())
+        self._call(dist.all_gather, list(out), x.contiguous())
         return out
 
     def mean_gradients(self, parameters: Sequence[nn.Parameter], weight: float) -> None:
