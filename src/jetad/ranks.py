@@ -164,12 +164,17 @@ class Ranks:
         try:
             collective(*args, **kwargs)
         except RuntimeError as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RankError(
                 f"another of the {self.size} processes of this training has ended or does not answer "
-                f"({reason}); what it said may stand above; the last checkpoint stands, run the same "
-                "command again, with any number of processes, to go on"
+                f"({_reason(error)}); the last checkpoint stands: run the same command again, with any "
+                "number of processes, to go on"
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence, without the place in somebody's source."""
+    text = re.sub(r"^\[\S*\.\w+:\d+\] ", "", str(error))
+    return re.split(r"\.\s|\n", text)[0] or type(error).__name__
 
 
 @contextmanager
@@ -199,7 +204,7 @@ def join(device: torch.device) -> Iterator[Ranks]:
     except (RuntimeError, ValueError) as error:
         raise RankError(
             f"rank {ranks.rank} of {ranks.size} did not meet the others at {launch.meeting_point} "
-            f"({str(error).splitlines()[0]})"
+            f"({_reason(error)})"
         ) from error
     if not ranks.first:
         logging.getLogger("jetad").setLevel(logging.ERROR)
