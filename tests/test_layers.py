@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [
     {"errors", "registry"},
-    {"extras", "files", "kinematics", "samples", "presets", "distances"},
+    {"extras", "files", "kinematics", "samples", "presets", "distances", "ranks"},
+    {"batches"},
     {"jets"},
     {"selection"},
     {"scores", "readers", "writers", "preprocessing", "evaluation", "adapters"},

@@ -8,6 +8,7 @@ __all__ = [
     "MissingPackageError",
     "OutputError",
     "Interrupted",
+    "RankError",
 ]
 
 
@@ -33,6 +34,10 @@ class ConfigError(JetadError):
 
 class DivergedError(JetadError):
     """Training stopped on non-finite or run-away energies."""
+
+
+class RankError(JetadError):
+    """The processes of one training do not find each other, or one of them has ended."""
 
 
 class MissingPackageError(JetadError):

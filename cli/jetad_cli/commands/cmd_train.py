@@ -144,6 +144,7 @@ def command(
     import torch
 
     from jetad import readers
+    from jetad.ranks import join
     from jetad.scoring import select_device
     from jetad.training.data import BY_FILE, open_background
     from jetad.training.loop import stop_signals
@@ -170,7 +171,6 @@ def command(
             check_run_folder(output, force=force)
         files = [*jet_files, *inputs.files, *([Path(config_file)] if config_file else [])]
         return show_check(files, [] if output is None else [output], threads)
-    select_device(device)
     torch.set_num_threads(threads)
     opened = functools.partial(
         open_background,
@@ -180,20 +180,32 @@ def command(
         max_in_memory=config.data.max_in_memory,
         number_files=config.data.classes == BY_FILE,
     )
-    jets = opened(paths)
-    signal_jets = opened(signal_paths) if signal_paths else None
-    watched = {
-        name: readers.read([path], select=inputs.selection(), **inputs.options)
-        for name, path in monitors.items()
-    }
-    with stop_signals() as stop:
-        run = prepare_run(
-            config, paths, output=output, command=["jetad", *sys.argv[1:]], device=device, force=force,
-            reading=inputs.to_dict(), signal=signal_paths,
-        )  # fmt: skip
-        what = f"{len(jets)} jets" if signal_jets is None else f"{len(jets)} + {len(signal_jets)} jets"
-        click.echo(f"training '{config.method}' on {what} in {run.path}", err=True)
-        with TrainingProgress() as progress:
-            train(run, jets, signal=signal_jets, monitor=watched, device=device, stop=stop, progress=progress)
-    click.echo(str(run.path))
+    with join(select_device(device)) as ranks:
+        jets = opened(paths)
+        signal_jets = opened(signal_paths) if signal_paths else None
+        watched = {
+            name: readers.read([path], select=inputs.selection(), **inputs.options)
+            for name, path in monitors.items()
+            if ranks.first
+        }
+        with stop_signals() as stop:
+            run = ranks.first_does(
+                lambda: prepare_run(
+                    config, paths, output=output, command=["jetad", *sys.argv[1:]], device=device,
+                    force=force, reading=inputs.to_dict(), signal=signal_paths,
+                )
+            )  # fmt: skip
+            if ranks.first:
+                what = (
+                    f"{len(jets)} jets" if signal_jets is None else f"{len(jets)} + {len(signal_jets)} jets"
+                )
+                together = f" with {ranks.size} processes" if ranks.size > 1 else ""
+                click.echo(f"training '{config.method}' on {what} in {run.path}{together}", err=True)
+            with TrainingProgress() as progress:
+                train(
+                    run, jets, signal=signal_jets, monitor=watched, device=device, stop=stop,
+                    progress=progress if ranks.first else None, ranks=ranks,
+                )  # fmt: skip
+    if ranks.first:
+        click.echo(str(run.path))
     return None

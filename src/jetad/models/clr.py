@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ..batches import normal, uniform, whole
 from ..errors import ConfigError
 from .base import EnergyModel, MethodSettings
 from .networks import Architecture
@@ -81,7 +82,7 @@ class ContrastiveEncoder(EnergyModel):
         h = nn.functional.normalize(
             self.projection(self.encoder(torch.cat([self.prepare(v) for v in views])))
         )
-        first, second, *missing = h.split(len(x))
+        first, second, *missing = (whole(view, generator) for view in h.split(len(x)))
         similarity = first @ second.T / s.temperature
         logits = [similarity] if s.other_jets else [similarity.diagonal()[:, None]]
         if s.anomalous:
@@ -121,26 +122,26 @@ def equivalent(rows: Tensor, settings: ContrastiveEncoderSettings, generator: to
     """
     n, k, _ = rows.shape
 
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, device=rows.device, dtype=rows.dtype)
+    def random(*shape: int) -> Tensor:
+        return uniform(shape, generator, device=rows.device, dtype=rows.dtype)
 
     w, eta, phi = rows.unbind(dim=2)
-    angle = 2 * math.pi * uniform(n, 1)
-    mirror = torch.where(uniform(n, 1) < 0.5, -1.0, 1.0)
+    angle = 2 * math.pi * random(n, 1)
+    mirror = torch.where(random(n, 1) < 0.5, -1.0, 1.0)
     c, s = angle.cos(), angle.sin()
     eta, phi = (c * eta - s * phi) * mirror, s * eta + c * phi
     present = w > 0
     if settings.smear:
         # w times an angle of smear / z, z = w^2; never more than the jet is wide
         width = torch.where(present, settings.smear / w.clamp_min(1e-4), torch.zeros_like(w)).clamp_max(0.1)
-        noise = torch.randn(2, n, k, generator=generator, device=rows.device, dtype=rows.dtype)
-        eta, phi = eta + width * noise[0], phi + width * noise[1]
+        noise = normal((n, k, 2), generator, device=rows.device, dtype=rows.dtype)
+        eta, phi = eta + width * noise[..., 0], phi + width * noise[..., 1]
     rows = torch.stack([w, eta, phi], dim=2)
     if settings.split:
         jet = torch.arange(n, device=rows.device)
-        chosen = (uniform(n, k) * present).argmax(dim=1)
-        fraction = uniform(n).clamp(0.05, 0.95)[:, None]
-        does = ((uniform(n) < settings.split) & ~present[:, -1])[:, None]
+        chosen = (random(n, k) * present).argmax(dim=1)
+        fraction = random(n).clamp(0.05, 0.95)[:, None]
+        does = ((random(n) < settings.split) & ~present[:, -1])[:, None]
         parent = rows[jet, chosen]
         rows = rows.clone()
         rows[jet, chosen] = torch.where(does, parent * fraction.sqrt(), parent)
@@ -155,8 +156,8 @@ def drop(rows: Tensor, largest: float, generator: torch.Generator) -> Tensor:
     for the power 1/2 of the representation, w = sqrt(z).
     """
     n, k, _ = rows.shape
-    probability = largest * torch.rand(n, 1, generator=generator, device=rows.device, dtype=rows.dtype)
-    stays = torch.rand(n, k, generator=generator, device=rows.device, dtype=rows.dtype) >= probability
+    probability = largest * uniform((n, 1), generator, device=rows.device, dtype=rows.dtype)
+    stays = uniform((n, k), generator, device=rows.device, dtype=rows.dtype) >= probability
     w, eta, phi = (rows * stays[:, :, None]).unbind(dim=2)
     before, after = rows[:, :, 0].square().sum(dim=1), w.square().sum(dim=1)
     gone = after <= 0

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..batches import whole
 from .base import MethodSettings
 from .flat import FlatAutoencoder
 from .networks import Architecture
@@ -108,7 +109,7 @@ class MixtureAutoencoder(FlatAutoencoder):
     def objective(self, x: Tensor, generator: torch.Generator) -> Tensor:
         z = self.encode(x)
         y = self.decode(z)
-        points = self.points(x, z, y)
+        points = whole(self.points(x, z, y), generator)
         mixture, variances = Mixture.of(points.double(), self._membership(points))
         error = (x - y).square().sum(dim=1).mean() / self.variance
         s = self.settings

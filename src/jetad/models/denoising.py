@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..batches import normal, uniform
 from .autoencoder import Autoencoder
 from .base import MethodSettings
 from .networks import Architecture
@@ -60,9 +61,9 @@ class DenoisingAutoencoder(Autoencoder):
         """Inputs ``(n, d)`` with noise."""
         level = self.settings.level
         if self.settings.noise == "gaussian":
-            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            noise = normal(x.shape, generator, device=x.device, dtype=x.dtype)
             return x + level * self.spread * noise
-        u = torch.rand(x.shape, generator=generator, device=x.device)
+        u = uniform(x.shape, generator, device=x.device)
         return torch.where(u < level, torch.where(u < level / 2, self.low, self.high), x)
 
     def objective(self, x: Tensor, generator: torch.Generator) -> Tensor:

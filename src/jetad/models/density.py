@@ -7,6 +7,7 @@ import abc
 import torch
 from torch import Tensor
 
+from ..batches import uniform
 from .base import EnergyModel, MethodSettings
 from .networks import Architecture
 
@@ -54,5 +55,5 @@ class DensityModel(EnergyModel):
 
     def random_input(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Uniform points of the box, ``(n, d)``."""
-        u = torch.rand(n, len(self.low), generator=generator, device=self.low.device)
+        u = uniform((n, len(self.low)), generator, device=self.low.device)
         return self.low + u * (self.high - self.low)

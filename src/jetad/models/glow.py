@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..batches import normal
 from ..errors import ConfigError
 from .base import MethodSettings
 from .likelihood import LikelihoodModel
@@ -88,7 +89,7 @@ class Glow(LikelihoodModel):
         self.flow.start(self._scaled(self.noisy(x[:: max(1, len(x) // _START)][:_START], generator)))
 
     def noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        return x + self.noise * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        return x + self.noise * normal(x.shape, generator, device=x.device, dtype=x.dtype)
 
     def energy(self, x: Tensor) -> Tensor:
         return self.std.log().sum() - self.flow.log_prob(self._scaled(x))

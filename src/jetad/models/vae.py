@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ..batches import normal
 from .base import MethodSettings
 from .flat import FlatAutoencoder
 from .networks import Architecture
@@ -78,7 +79,7 @@ class VariationalAutoencoder(FlatAutoencoder):
 
     def objective(self, x: Tensor, generator: torch.Generator) -> Tensor:
         mean, log_std = self.posterior(x)
-        noise = torch.randn(mean.shape, generator=generator, device=x.device, dtype=x.dtype)
+        noise = normal(mean.shape, generator, device=x.device, dtype=x.dtype)
         y = self.decode(mean + log_std.exp() * noise)
         return (_divergence(mean, log_std) - self._log_likelihood(x, y)).mean()
 

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..batches import normal, uniform, whole
 from ..distances import mean_discrepancy
 from .base import MethodSettings
 from .flat import FlatAutoencoder
@@ -44,7 +45,8 @@ class WassersteinAutoencoder(FlatAutoencoder):
     def objective(self, x: Tensor, generator: torch.Generator) -> Tensor:
         z = self.encode(x)
         error = (x - self.decode(z)).square().sum(dim=1).mean()
-        return error / self.variance + self.settings.weight * mean_discrepancy(z, self._prior(z, generator))
+        codes, prior = (whole(points, generator) for points in (z, self._prior(z, generator)))
+        return error / self.variance + self.settings.weight * mean_discrepancy(codes, prior)
 
     def diagnostics(self, x: Tensor) -> dict[str, float]:
         z = self.encode(x)
@@ -54,5 +56,5 @@ class WassersteinAutoencoder(FlatAutoencoder):
     def _prior(self, z: Tensor, generator: torch.Generator) -> Tensor:
         """As many points of the prior, ``(n, latent_dim)``."""
         if self.settings.prior == "uniform":
-            return 2 * torch.rand(z.shape, generator=generator, device=z.device, dtype=z.dtype) - 1
-        return torch.randn(z.shape, generator=generator, device=z.device, dtype=z.dtype)
+            return 2 * uniform(z.shape, generator, device=z.device, dtype=z.dtype) - 1
+        return normal(z.shape, generator, device=z.device, dtype=z.dtype)

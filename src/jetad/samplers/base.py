@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from ..batches import mean, uniform
 from .geometry import EUCLIDEAN, Geometry
 from .langevin import Chain, Energy, langevin
 
@@ -69,7 +70,8 @@ class Sampler(Protocol):
     def negatives(self, model: Any, x: Tensor, generator: torch.Generator) -> Negatives:
         """As many negatives as there are background inputs ``x``, ``(n, d)``.
 
-        The model's parameters should not require gradients meanwhile.
+        Numbers for them are drawn by :mod:`jetad.batches`, which knows whose they are where several
+        processes share the batch. The model's parameters should not require gradients meanwhile.
         """
         ...
 
@@ -115,6 +117,8 @@ class ChainRunner:
                 energy, x0, n_steps=n, step_size=self.step_size * scale, temperature=temperature,
                 geometry=geometry, metropolis=True, generator=generator,
             )  # fmt: skip
+            # of all chains of the batch: the step size stays the same on all ranks
+            chain = chain._replace(acceptance_rate=mean(chain.acceptance_rate, generator))
             if n:
                 # one stochastic-approximation step of log(step size) towards the wanted acceptance rate
                 up = math.exp(0.1 * (float(chain.acceptance_rate) - c.acceptance))
@@ -161,7 +165,7 @@ def independence(
     k, n = proposals.shape[:2]
     e = energy(x)
     e_new = energy(proposals.flatten(0, 1)).view(k, n)
-    log_u = torch.rand(k, n, generator=generator, device=x.device).log()
+    log_u = uniform((k * n,), generator, device=x.device).view(k, n).log()
     rate = x.new_zeros(())
     for j in range(k):
         take = log_u[j] < e - e_new[j]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..batches import integers, uniform, whole
+
 __all__ = ["ReplayBuffer"]
 
 
 class ReplayBuffer:
-    """Chain ends kept on the device; overwritten in a ring.
+    """Chain ends kept on the device; overwritten in a ring. Ranks that share a batch all keep the same.
 
     Arguments:
         capacity: Number of points kept.
@@ -33,14 +35,15 @@ class ReplayBuffer:
         """Starts for ``len(fresh)`` chains: kept points with ``replay_fraction``, else ``fresh`` rows."""
         if self._points is None or self._filled == 0:
             return fresh
-        n = len(fresh)
-        where = torch.randint(self._filled, (n,), generator=generator, device=fresh.device)
-        replay = torch.rand(n, generator=generator, device=fresh.device) < self.replay_fraction
+        shape, device = fresh.shape[:1], fresh.device
+        where = integers(self._filled, shape, generator, device=device)
+        replay = uniform(shape, generator, device=device) < self.replay_fraction
         rows = replay.view(-1, *[1] * (fresh.dim() - 1))
         return torch.where(rows, self._points[where], fresh)
 
-    def push(self, points: Tensor) -> None:
-        """Keep ``points``, replacing the oldest."""
+    def push(self, points: Tensor, generator: torch.Generator | None = None) -> None:
+        """Keep ``points``, replacing the oldest; where ranks share the batch, those of all of them."""
+        points = whole(points, generator)
         if self._points is None:
             self._points = points.new_zeros((self.capacity, *points.shape[1:]))
         points = points.detach()[-self.capacity :]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..batches import normal, uniform
 from .geometry import EUCLIDEAN, Geometry
 
 __all__ = ["Chain", "langevin"]
@@ -100,7 +101,7 @@ def langevin(
     e, drift, x = gradient(x0)
     for k in range(n_steps):
         trace.append(e)
-        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        noise = normal(x.shape, generator, device=x.device, dtype=x.dtype)
         noise = geometry.tangent(x, stds[k] * noise)
         v = drift + noise
         y = geometry.move(x, v)
@@ -110,8 +111,8 @@ def langevin(
             e_y, drift_y, y = gradient(y)
             back = geometry.direction(y, x)
             log_ratio = e - e_y + (_square(v - drift) - _square(back - drift_y)) / (2 * stds[k] ** 2)
-            uniform = torch.rand(e.shape, generator=generator, device=x.device, dtype=x.dtype)
-            take = torch.log(uniform) < log_ratio  # False for NaN: a broken point is never entered
+            u = uniform(e.shape, generator, device=x.device, dtype=x.dtype)
+            take = torch.log(u) < log_ratio  # False for NaN: a broken point is never entered
             rows = take.view(-1, *[1] * (x.dim() - 1))
             moved = moved + (_norm(v).flatten() * take).mean()
             x = torch.where(rows, y, x)

@@ -55,7 +55,7 @@ class OnManifoldSampler:
                 lambda v: model.latent_energy(v) / t, z, fresh, generator
             )
         latent = self.latent.run(model.latent_energy, z, generator, temperature=t, geometry=codec.geometry)
-        self.buffer.push(latent.x)
+        self.buffer.push(latent.x, generator)
         with torch.no_grad():
             x0 = codec.decode(latent.x)
             if not c.visible_chain.adjusted:

@@ -55,7 +55,7 @@ class PersistentSampler:
     def negatives(self, model: NormalizedModel, x: Tensor, generator: torch.Generator) -> Negatives:
         x0, metrics = self.starts(model, len(x), generator)
         chain = self.visible.visible(model, x0, generator)
-        self.buffer.push(chain.x)
+        self.buffer.push(chain.x, generator)
         return Negatives(chain.x, x0, metrics | self.visible.metrics("visible", chain))
 
     def state_dict(self) -> dict[str, Any]:

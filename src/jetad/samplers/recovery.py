@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from typing_extensions import Self
 
+from ..batches import length, normal, part, uniform
 from .base import ChainConfig, ChainRunner, Negatives
 from .geometry import EUCLIDEAN, SPHERE
 
@@ -68,30 +69,35 @@ class RecoverySampler:
         c, t = self.config, model.temperature
         distance = geodesic_square if c.distance == "geodesic" else _chord_square
         shares: list[slice] = []
-        for part in torch.arange(len(x)).tensor_split(len(model.manifolds)):
-            shares.append(slice(int(part[0]), int(part[-1]) + 1) if len(part) else slice(0, 0))
+        # where one manifold's share of the batch ends and the next one's begins
+        n, k = length(x, generator), len(model.manifolds)
+        bounds = [j * (n // k) + min(j, n % k) for j in range(k + 1)]
 
         tethers: list[Callable[[Tensor], Tensor]] = []
         starts, latent_metrics = [], {}
-        for codec, share in zip(model.manifolds, shares, strict=True):
-            part = x[share]
-            u = torch.rand(len(part), 1, generator=generator, device=x.device, dtype=x.dtype)
-            std = c.min_std + (c.max_std - c.min_std) * u
-            with torch.no_grad():
-                z = codec.encode(part)
-            noise = torch.randn(z.shape, generator=generator, device=z.device, dtype=z.dtype)
-            target = SPHERE.move(z, SPHERE.tangent(z, std * noise))
-            pull = 0.5 / std[:, 0].square()
+        for codec, start, stop in zip(model.manifolds, bounds[:-1], bounds[1:], strict=True):
+            with part(start, stop, generator) as share:
+                shares.append(share)
+                near = x[share]
+                u = uniform((len(near), 1), generator, device=x.device, dtype=x.dtype)
+                std = c.min_std + (c.max_std - c.min_std) * u
+                with torch.no_grad():
+                    z = codec.encode(near)
+                noise = normal(z.shape, generator, device=z.device, dtype=z.dtype)
+                target = SPHERE.move(z, SPHERE.tangent(z, std * noise))
+                pull = 0.5 / std[:, 0].square()
 
-            def tether(v: Tensor, codec: Any = codec, target: Tensor = target, pull: Tensor = pull) -> Tensor:
-                return pull * distance(codec.encode(v), target)
+                def tether(
+                    v: Tensor, codec: Any = codec, target: Tensor = target, pull: Tensor = pull
+                ) -> Tensor:
+                    return pull * distance(codec.encode(v), target)
 
-            def latent_energy(v: Tensor, codec: Any = codec, tether: Any = tether) -> Tensor:
-                y = codec.decode(v)
-                u: Tensor = model.energy(y) / t
-                return u + c.latent_tether * tether(y) if c.latent_tether else u
+                def latent_energy(v: Tensor, codec: Any = codec, tether: Any = tether) -> Tensor:
+                    y = codec.decode(v)
+                    u: Tensor = model.energy(y) / t
+                    return u + c.latent_tether * tether(y) if c.latent_tether else u
 
-            chain = self.latent.run(latent_energy, target, generator, geometry=codec.geometry)
+                chain = self.latent.run(latent_energy, target, generator, geometry=codec.geometry)
             latent_metrics = self.latent.metrics("latent", chain)
             with torch.no_grad():
                 starts.append(codec.decode(chain.x))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..batches import integers
 from ..config import TrainingConfig
 from ..models.base import EnergyModel
 from .phases import Metrics
@@ -51,7 +52,7 @@ class Classification:
         return self.peak * one_cycle((step + 1) / self.n_steps)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        chosen = torch.randint(len(self.signal.train), (len(x),), generator=generator, device=x.device)
+        chosen = integers(len(self.signal.train), x.shape[:1], generator, device=x.device)
         background, signal = self.model.energy(x), self.model.energy(self.signal.train[chosen])
         metrics: Metrics = {
             "energy_pos": background.mean().detach(), "energy_signal": signal.mean().detach(),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..batches import mean, share, whole
 from ..config import ContrastiveConfig
 from ..distances import energy_distance
 from ..models.density import DensityModel
@@ -94,12 +95,13 @@ class Contrastive:
         # a copy: watching must not move the chains of the training
         state = detached_state(self.sampler.state_dict())
         with frozen(list(model.parameters())):
-            negatives = self.sampler.negatives(model, x, generator)
+            negatives = self.sampler.negatives(model, share(x, generator), generator)
         self.sampler.load_state_dict(state)
         with torch.no_grad():
-            energy = float(model.energy(x_val).mean())
-            energy_neg = float(model.energy(negatives.x).mean())
-            distance = float(energy_distance(x, negatives.x))
+            ends = whole(negatives.x, generator)
+            energy = float(mean(model.energy(share(x_val, generator)).mean(), generator))
+            energy_neg = float(model.energy(ends).mean())
+            distance = float(energy_distance(x, ends))
         criterion = distance if self.config.select == "distance" else math.nan
         metrics: Metrics = {"val_energy": energy, "val_energy_neg": energy_neg, "val_distance": distance}
         if "visible_acceptance" in negatives.metrics:

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..batches import SharedGenerator, means, share
 from ..config import TrainingConfig
-from ..errors import DivergedError, Interrupted
+from ..errors import ConfigError, DivergedError, Interrupted
+from ..ranks import Ranks
 from .contrastive import detached_state
 from .phases import Phase
 
@@ -65,6 +67,10 @@ class Trainer:
     The whole state is in ``state_dict``; restored into a new trainer, training goes on as if it had
     never stopped (bit-identical on CPU).
 
+    Where several processes train, each computes its rows of every batch and of the chains; gradients are
+    summed, and everything else (weights, optimiser, generator, replay buffer, decisions) is the same in
+    all of them. The state of one is the state of the training, whatever their number.
+
     Arguments:
         model: The detector, already fitted to its inputs.
         phases: In order.
@@ -76,6 +82,10 @@ class Trainer:
         rewind: Called with the step that training has gone back to after divergence.
         monitor: Called at each validation; what it returns is recorded and never used.
         progress: Called with (phase name, step, n_steps, latest record).
+        ranks: The processes; the functions above are called in the first only.
+
+    Raises:
+        ConfigError: for more processes than a batch has rows.
     """
 
     def __init__(
@@ -92,7 +102,15 @@ class Trainer:
         rewind: Callable[[int], None] = lambda step: None,
         monitor: Callable[[], Mapping[str, float]] | None = None,
         progress: Callable[[str, int, int, Mapping[str, Any]], None] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = Ranks() if ranks is None else ranks
+        rows = min(config.batch_size, len(x_train), len(x_val))
+        if rows < self.ranks.size:
+            raise ConfigError(
+                f"{self.ranks.size} processes are too many for batches of {rows} jets; start fewer, or set "
+                "training.batch_size"
+            )
         self.model = model
         self.phases = phases
         self.x_train, self.x_val = x_train, x_val
@@ -100,7 +118,11 @@ class Trainer:
         self.seed = seed
         self.record, self.checkpoint, self.monitor, self.progress = record, checkpoint, monitor, progress
         self.rewind = rewind
-        self.generator = torch.Generator(device=x_train.device).manual_seed(seed)
+        if not self.ranks.first:
+            self.record, self.rewind = lambda line: None, lambda step: None
+            self.monitor = self.progress = None
+        self.generator = SharedGenerator(x_train.device, self.ranks)
+        self.generator.manual_seed(seed)
         self.phase_index = 0
         self.step = 0
         self.total_step = 0
@@ -164,15 +186,17 @@ class Trainer:
             if self.optimizer is None:
                 self.optimizer = self._new_optimizer()
                 started = phase.start(self.x_train, self.x_val)
+                self.ranks.align(self.model)
+                phase.load_state_dict(self.ranks.same(phase.state_dict()))
                 if started:
                     self._write(phase, started)
                 self._remember()
             while self.step < phase.n_steps:
                 self._one_step(phase)
-                if stop:
-                    self.checkpoint(self.state_dict())
-                    assert stop.signal is not None
-                    name = signal.Signals(stop.signal).name
+                number = self.ranks.max((stop.signal or 0) if stop else 0)
+                if number:
+                    self._save()
+                    name = signal.Signals(number).name
                     raise Interrupted(
                         f"stopped by {name} after step {self.step} of the {phase.name} phase; "
                         "a checkpoint is saved, run the same command again to go on"
@@ -182,6 +206,10 @@ class Trainer:
             self.phase_index += 1
             self.step, self.optimizer, self.best = 0, None, None
             self.rate_factor, self.retries, self.good = 1.0, 0, None
+
+    def _save(self) -> None:
+        """Save a checkpoint; all ranks wait for it."""
+        self.ranks.first_does(lambda: self.checkpoint(self.state_dict()))
 
     def _remember(self) -> None:
         """Keep this state as the one to go back to."""
@@ -210,7 +238,7 @@ class Trainer:
         self.total_step -= failed_at - self.step
         self.retries += 1
         if self.retries > self.config.retries:
-            self.checkpoint(self.state_dict())
+            self._save()
             where = f"training.{phase.name}" if phase.name in ("contrastive", "transport") else "training"
             raise DivergedError(
                 f"training diverged at step {failed_at} of the {phase.name} phase: {reason}; "
@@ -230,10 +258,13 @@ class Trainer:
         rate = self.rate_factor * phase.learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss, metrics = phase.loss(self._batch(), self.generator)
+        x = share(self._batch(), self.generator)
+        weight = self.generator.weight
+        loss, metrics = phase.loss(x, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.ranks.mean_gradients(parameters, weight)
         norm = nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
         if not math.isfinite(float(norm)):
             found = ", ".join(f"{k} = {float(v):.4g}" for k, v in metrics.items() if k.startswith("energy"))
@@ -245,9 +276,10 @@ class Trainer:
         last = self.step == phase.n_steps
         validate = last or self.step % self.config.validate_every == 0
         if validate or self.step % self.config.log_every == 0:
-            line: dict[str, Any] = {"loss": loss.detach(), "learning_rate": rate, **metrics}
+            values = {"loss": loss.detach(), "learning_rate": rate, **metrics}
+            line: dict[str, Any] = means(values, self.generator)
             if validate:
-                criterion, measured = phase.validate(self.x_val, self.generator)
+                criterion, measured = self.ranks.same(phase.validate(self.x_val, self.generator))
                 reason = phase.trouble(measured)
                 if reason is not None:
                     return self._go_back(phase, reason)
@@ -260,7 +292,8 @@ class Trainer:
             self._write(phase, line)
         if self.progress is not None:
             self.progress(phase.name, self.step, phase.n_steps, self._last)
-        if validate and time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes and not last:
+        due = time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes
+        if self.ranks.first and validate and due and not last:
             self.checkpoint(self.state_dict())
             self._saved_at = time.monotonic()
 

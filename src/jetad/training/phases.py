@@ -39,13 +39,18 @@ class Phase(Protocol):
         ...
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        """The loss of a batch of inputs, and numbers for the history."""
+        """The loss of a batch of inputs, and numbers for the history.
+
+        Where several processes train, ``x`` is this one's share, and the generator says of what: a loss
+        that is no mean over jets takes the whole batch from :mod:`jetad.batches`, and every random number
+        of a jet comes from there.
+        """
         ...
 
     def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
         """What the best model has the lowest of (NaN: the last is the best), and numbers to record.
 
-        Only held-out background and negatives enter.
+        Only held-out background and negatives enter. ``x_val`` is all of it, in every process.
         """
         ...
 

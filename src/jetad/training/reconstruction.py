@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..batches import mean, reseeded, share, whole
 from ..config import TrainingConfig
 from ..models.base import EnergyModel
 from .phases import Metrics
@@ -59,16 +60,19 @@ class Reconstruction:
     def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
         with torch.no_grad():
             # the same noise every time, where the objective has any
-            fixed = torch.Generator(x_val.device).manual_seed(0)
+            fixed = reseeded(generator, 0)
             # of equal size: an objective may compare the jets of a batch with each other
-            batches = x_val.tensor_split(math.ceil(len(x_val) / _VALIDATION_BATCH))
-            parts = [(len(x), self.model.objective(x, fixed)) for x in batches]
-            error = float(torch.stack([n * value for n, value in parts]).sum()) / len(x_val)
+            parts = [
+                len(x) * mean(self.model.objective(share(x, fixed), fixed), fixed)
+                for x in x_val.tensor_split(math.ceil(len(x_val) / _VALIDATION_BATCH))
+            ]
+            error = float(torch.stack(parts).sum()) / len(x_val)
             metrics: Metrics = {"val_energy": error}
             codec = getattr(self.model, "codec", None)
             if codec is not None:
                 # directions of the latent space that no jet uses
-                metrics["dead_latents"] = float((codec.encode(x_val).std(dim=0) < 1e-3).sum())
+                z = whole(codec.encode(share(x_val, generator)), generator)
+                metrics["dead_latents"] = float((z.std(dim=0) < 1e-3).sum())
             self.model.settle(x_val)
             metrics |= self.model.diagnostics(x_val[:_VALIDATION_BATCH])
         return error, metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import hashlib
 import json
 import logging
@@ -24,6 +25,7 @@ from ..jets import Jets
 from ..models import METHODS, model_class
 from ..models.fitted import FittedModel
 from ..preprocessing import PREPROCESSORS
+from ..ranks import Ranks
 from ..registry import load
 from ..run import Run, collect_inputs, collect_provenance, unfinished_runs
 from ..scoring import Member, TrainedDetector, select_device
@@ -133,8 +135,12 @@ def train(
     device: str = "auto",
     stop: StopRequest | None = None,
     progress: Progress | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainedDetector:
     """Train all members of a run, calibrate, and mark it finished.
+
+    With several processes the first alone reads and writes the run directory; what it measures on the
+    background (preprocessing, input layers, temperature) is what all use.
 
     Arguments:
         run: From ``prepare_run``; goes on from its checkpoint if there is one.
@@ -145,13 +151,15 @@ def train(
         device: ``auto``, ``cpu`` or ``cuda``.
         stop: Set by a signal; training stops after the current step with a checkpoint.
         progress: Called with (member, phase, step, n_steps, latest record).
+        ranks: The processes that train together; this one alone if ``None``.
 
     Raises:
         DivergedError: the last checkpoint stays.
         Interrupted: after a stop signal.
     """
-    config = run.config()
-    where = select_device(device)
+    ranks = Ranks() if ranks is None else ranks
+    config = ranks.first_does(run.config)
+    where = ranks.device(select_device(device))
     parts = BackgroundParts(background, config)
     signal_parts = None if signal is None else BackgroundParts(signal, config, "signal")
     n_signal = background.n_signal if isinstance(background, JetStream) else _n_labelled(background, 1)
@@ -169,22 +177,14 @@ def train(
                 n_background, len(signal),
             )  # fmt: skip
 
-    checkpoint, problems = run.load_checkpoint()
-    for problem in problems:
-        logger.warning("%s", problem)
+    checkpoint = ranks.first_does(lambda: _restore(run))
     finished: dict[str, Any] = checkpoint["finished"] if checkpoint else {}
     offset = int(checkpoint["offset"]) if checkpoint else 0
-    if checkpoint:
-        trainer_state = checkpoint["trainer"]
-        run.truncate_history(offset + int(trainer_state["total_step"] if trainer_state else 0))
-        logger.info("going on from the checkpoint in %s", run.path)
-    elif (run.path / "history.jsonl").exists():
-        run.truncate_history(-1)
 
     members: list[Member] = []
     energies_val: dict[str, NDArray[np.float64]] = {}
     for name, member_config in config.members.items():
-        member, inputs = _build_member(name, config, member_config, parts, signal_parts, where)
+        member, inputs = _build_member(name, config, member_config, parts, signal_parts, where, ranks)
         if name in finished:
             member.model.load_state_dict(finished[name]["model"])
         else:
@@ -193,14 +193,15 @@ def train(
                 run, member, member_config, inputs,
                 seed=config.seed, method=config.method, resume=resume, offset=offset, finished=finished,
                 monitor=monitor or {}, validation=parts.sample("validation", _MONITOR_JETS), stop=stop,
-                progress=progress,
+                progress=progress, ranks=ranks,
             )  # fmt: skip
             finished[name] = {
                 "model": {k: v.cpu() for k, v in member.model.state_dict().items()},
                 "steps": steps,
             }
             offset += steps
-            run.save_checkpoint({"finished": finished, "member": name, "trainer": None, "offset": offset})
+            state = {"finished": finished, "member": name, "trainer": None, "offset": offset}
+            ranks.first_does(functools.partial(run.save_checkpoint, state))
         member.model.eval().requires_grad_(False)
         energies_val[name] = np.concatenate(
             [member.energies(jets, where) for jets in parts.chunks("validation")]
@@ -211,18 +212,36 @@ def train(
     calibration = BackgroundEfficiency(
         np.concatenate([detector.score(jets) for jets in parts.chunks("calibration")])
     )
-    run.save_weights({f"{m.name}.{k}": v for m in members for k, v in m.model.state_dict().items()})
-    run.write_json("preprocessing.json", {m.name: m.preprocessor.to_dict() for m in members})
-    run.write_json(
-        "calibration.json",
-        {
-            "background": calibration.to_dict(),
-            "members": {m.name: m.surprise.to_dict() for m in members if m.surprise is not None},
-            "source": "held-out part of the training files",
-        },
-    )
-    run.finish(n_jets={part: parts.size(part) for part in PARTS})
-    return run.detector(device)
+
+    def finish() -> None:
+        run.save_weights({f"{m.name}.{k}": v for m in members for k, v in m.model.state_dict().items()})
+        run.write_json("preprocessing.json", {m.name: m.preprocessor.to_dict() for m in members})
+        run.write_json(
+            "calibration.json",
+            {
+                "background": calibration.to_dict(),
+                "members": {m.name: m.surprise.to_dict() for m in members if m.surprise is not None},
+                "source": "held-out part of the training files",
+            },
+        )
+        run.finish(n_jets={part: parts.size(part) for part in PARTS}, processes=ranks.size)
+
+    ranks.first_does(finish)
+    return run.detector(device) if ranks.first else TrainedDetector(members, calibration, where)
+
+
+def _restore(run: Run) -> dict[str, Any] | None:
+    """The checkpoint to go on from, if there is one; the history ends where it does."""
+    checkpoint, problems = run.load_checkpoint()
+    for problem in problems:
+        logger.warning("%s", problem)
+    if checkpoint:
+        trainer = checkpoint["trainer"]
+        run.truncate_history(int(checkpoint["offset"]) + int(trainer["total_step"] if trainer else 0))
+        logger.info("going on from the checkpoint in %s", run.path)
+    elif (run.path / "history.jsonl").exists():
+        run.truncate_history(-1)
+    return checkpoint
 
 
 def _n_labelled(jets: Jets, label: int) -> int:
@@ -245,20 +264,30 @@ def _build_member(
     parts: BackgroundParts,
     signal: BackgroundParts | None,
     where: torch.device,
+    ranks: Ranks,
 ) -> tuple[Member, _MemberInputs]:
     """Preprocessor and untrained network of a member, with its inputs."""
     settings = member_config.preprocessing
     some = parts.sample("train", _FIT_JETS)
-    preprocessor = load(PREPROCESSORS, settings.representation, "representation")(settings).fit(some)
+    preprocessor = ranks.same(
+        load(PREPROCESSORS, settings.representation, "representation")(settings).fit(some)
+    )
     torch.manual_seed(config.seed)  # the weights' start
     model = model_class(config.method)(preprocessor.shape, member_config.network, member_config.model)
     rows = preprocessor.transform(some)
     model.fit_input(torch.from_numpy(rows[_usable(rows)]))
+    ranks.align(model)
     model.to(where)
     member = Member(name, preprocessor, model, None)
     column = config.data.classes
     x_train, values = _inputs(member, parts, "train", where, column)
     x_val, _ = _inputs(member, parts, "validation", where)
+    found, wanted = (len(x_train), len(x_val)), ranks.same((len(x_train), len(x_val)))
+    if found != wanted:
+        raise InputError(
+            f"this process reads {found[0]} + {found[1]} background jets where the first one reads "
+            f"{wanted[0]} + {wanted[1]}; all need the same files"
+        )
     classes = None if column is None else torch.from_numpy(class_numbers(values, column)).to(where)
     supervised = (
         None
@@ -326,6 +355,7 @@ def _fit_member(
     validation: Jets,
     stop: StopRequest | None,
     progress: Progress | None,
+    ranks: Ranks,
 ) -> int:
     """Train one member; returns the optimiser steps of all its phases."""
     where = inputs.train.device
@@ -354,11 +384,13 @@ def _fit_member(
     if isinstance(member.model, FittedModel):
         generator = torch.Generator(where).manual_seed(seed)
         member.model.fit(inputs.train, generator, inputs.classes)
+        ranks.align(member.model)
         with torch.no_grad():
             parts = [member.model.energy(x) for x in inputs.validation.split(_FIT_VALIDATION)]
         energy = float(torch.cat(parts).mean())
         line = {"step": 0, "phase": "fit", "phase_step": 0, "val_energy": energy}
-        record(line | {f"monitor_{k}": v for k, v in watch().items()})
+        if ranks.first:
+            record(line | {f"monitor_{k}": v for k, v in watch().items()})
         return 0
     trainer = Trainer(
         member.model,
@@ -372,6 +404,7 @@ def _fit_member(
         rewind=lambda step: run.truncate_history(offset + step),
         monitor=watch if monitor else None,
         progress=None if progress is None else lambda *args: progress(member.name, *args),
+        ranks=ranks,
     )
     if resume is not None:
         trainer.load_state_dict(resume)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..batches import mean, normal, share, whole
 from ..config import TransportConfig
 from ..distances import DISTANCES, energy_distance
 from ..models.density import DensityModel
@@ -45,7 +46,7 @@ def langevin_with_graph(
     for _ in range(n_steps):
         u = model.energy(x) / model.temperature
         (g,) = torch.autograd.grad(u.sum(), x, create_graph=True)
-        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        noise = normal(x.shape, generator, device=x.device, dtype=x.dtype)
         x = model.clamp(x - step_size * g + std * noise)
     return x
 
@@ -98,7 +99,7 @@ class Transport:
             noise_std=None if runner.config.adjusted else runner.config.noise_std,
             generator=generator,
         )
-        loss = self.distance(x, ends, generator)
+        loss = self.distance(whole(x, generator), whole(ends, generator), generator)
         with torch.no_grad():
             energy_pos, energy_neg = self.model.energy(x).mean(), self.model.energy(ends).mean()
         return loss, {
@@ -112,12 +113,13 @@ class Transport:
         x = x_val[:1000]
         state = detached_state(self.sampler.state_dict())
         with frozen(list(self.model.parameters())):
-            negatives = self.sampler.negatives(self.model, x, generator)
+            negatives = self.sampler.negatives(self.model, share(x, generator), generator)
         self.sampler.load_state_dict(state)
         with torch.no_grad():
-            distance = float(energy_distance(x, negatives.x))
-            energy = float(self.model.energy(x_val).mean())
-            energy_neg = float(self.model.energy(negatives.x).mean())
+            ends = whole(negatives.x, generator)
+            distance = float(energy_distance(x, ends))
+            energy_neg = float(self.model.energy(ends).mean())
+            energy = float(mean(self.model.energy(share(x_val, generator)).mean(), generator))
         criterion = distance if self.config.select == "distance" else math.nan
         return criterion, {"val_energy": energy, "val_energy_neg": energy_neg, "val_distance": distance}
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ...batches import normal
 from ...errors import InputError
 from ...samplers.geometry import SPHERE, Geometry
 
@@ -175,7 +176,7 @@ class Codec(nn.Module):
     def random_latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Uniform points on the sphere, ``(n, latent_dim)``."""
         device = next(self.parameters()).device
-        z = torch.randn(n, self.latent_dim, generator=generator, device=device)
+        z = normal((n, self.latent_dim), generator, device=device)
         return nn.functional.normalize(z, dim=1)
 
 
