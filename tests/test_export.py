@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import toy_jets
 from test_cli import QUICK, jetad
+from test_engine import quick, run_of
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -24,6 +25,7 @@ from jetad.preprocessing.features import OBSERVABLES, FeatureConfig, JetFeatures
 from jetad.preprocessing.images import ImageConfig, JetImages  # noqa: E402
 from jetad.preprocessing.substructure import CLUSTERED, PAIRWISE  # noqa: E402
 from jetad.run import Run  # noqa: E402
+from jetad.training.train import train  # noqa: E402
 from jetad.writers import write_jets  # noqa: E402
 
 
@@ -212,3 +214,19 @@ def test_features_that_no_graph_computes_are_refused(settings, message):
 def test_images_that_no_graph_computes_are_refused():
     with pytest.raises(ConfigError, match="'reference: true' cannot be exported"):
         Pixels(JetImages(ImageConfig(reference=True)))
+
+
+@pytest.mark.parametrize(
+    ("method", "representation"), [("glow", "image"), ("glow", "features"), ("pixelcnn", "image")]
+)
+def test_exact_likelihoods_are_exported(tmp_path, method, representation):
+    run = run_of(tmp_path, quick(method, representation))
+    detector = train(run, toy_jets(160, 1), device="cpu")
+    # a pixel on the edge of two levels may fall on either side
+    result = export_onnx(run, tmp_path / "a.onnx", tolerance=1e-2 if method == "pixelcnn" else 1e-5)
+    jets = toy_jets(50, 2)
+    columns = padded_inputs(jets, mass="mass" in result.inputs)
+    session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"))
+    feed = dict(zip(result.inputs, (c.numpy() for c in columns), strict=True))
+    wanted = detector.score(jets)
+    assert np.median(np.abs(session.run(None, feed)[0] - wanted) / (1 + np.abs(wanted))) < 1e-6
