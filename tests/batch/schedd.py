@@ -35,7 +35,10 @@ REQUEUED = (
     "\t(1) Normal termination (return value 85)"
 )
 ENDED = f"005 {{id}} Job terminated.\n\t(1) Normal termination (return value {{code}})\n{_USAGE}{_BYTES}"
-KILLED = f"005 {{id}} Job terminated.\n\t(0) Abnormal termination (signal {{code}})\n\t(0) No core file\n{_USAGE}{_BYTES}"
+KILLED = (
+    f"005 {{id}} Job terminated.\n\t(0) Abnormal termination (signal {{code}})\n"
+    f"\t(0) No core file\n{_USAGE}{_BYTES}"
+)
 REMOVED = "009 {id} Job was aborted.\n\t{code}"
 HELD = "012 {id} Job was held.\n\t{code}\n\tCode 34 Subcode 0"
 
