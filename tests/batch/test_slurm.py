@@ -115,8 +115,7 @@ def test_preempted_trainings_end_with_the_same_weights(cluster, folder, capsys):
         wait(lambda name=name: under_way(name))
         cluster.ask(*command, ids[name])
     wait(lambda: status("signalled", capsys)[1]["state"] == "preempted")
-    for name in ids:
-        wait(lambda name=name: settled(cluster, name))
+    wait(lambda: all([settled(cluster, name) for name in ids]))
     assert jetad(*LONG, "-o", "plain") == 0
     expected = Run.open("plain").model_hash()
     for name in ("signalled", "requeued"):
@@ -145,8 +144,7 @@ def test_resubmit_repairs_what_failed_and_nothing_else(cluster, folder, capsys):
     os.rename("elsewhere.h5", "file2.h5")
     assert jetad("submit", "slurm", *gone) == 0
     os.rename("file2.h5", "elsewhere.h5")
-    for name in ("small", "gone"):
-        wait(lambda name=name: settled(cluster, name))
+    wait(lambda: all([settled(cluster, name) for name in ("small", "gone")]))
 
     tasks = status("gone", capsys)
     assert [tasks[n]["state"] for n in (1, 2)] == ["done", "failed"]
