@@ -32,10 +32,14 @@ CHECKPOINTED = f"003 {{id}} Job was checkpointed.\n{_RUN}\t0  -  Run Bytes Sent 
 EVICTED = f"004 {{id}} Job was evicted.\n\t(0) CPU times\n{_RUN}{_BYTES}"
 REQUEUED = (
     f"004 {{id}} Job was evicted.\n\t(0) Job terminated and was requeued\n{_RUN}{_BYTES}"
-    "\t(1) Normal termination (return value 85)"
+    "\t(1) Normal termination (return value 85)\n"
+    "\tThe job attribute OnExitRemove expression 'ExitCode =!= 85' evaluated to FALSE"
 )
 ENDED = f"005 {{id}} Job terminated.\n\t(1) Normal termination (return value {{code}})\n{_USAGE}{_BYTES}"
-KILLED = f"005 {{id}} Job terminated.\n\t(0) Abnormal termination (signal {{code}})\n\t(0) No core file\n{_USAGE}{_BYTES}"
+KILLED = (
+    f"005 {{id}} Job terminated.\n\t(0) Abnormal termination (signal {{code}})\n"
+    f"\t(0) No core file\n{_USAGE}{_BYTES}"
+)
 REMOVED = "009 {id} Job was aborted.\n\t{code}"
 HELD = "012 {id} Job was held.\n\t{code}\n\tCode 34 Subcode 0"
 

@@ -40,7 +40,7 @@ DefMemPerCPU=2000
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0
 MessageTimeout=5
 JobRequeue=1
-KillWait=5
+KillWait=30
 ReturnToService=2
 MinJobAge=600
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 State=UNKNOWN

@@ -113,7 +113,7 @@ def test_parts_in_sandboxes_merge_to_the_plain_scores(folder, capsys):
     np.testing.assert_array_equal(load_scores("merged.h5").score, load_scores("plain.h5").score)
 
 
-@pytest.mark.parametrize("profile", ["shared", "sandbox"])
+@pytest.mark.parametrize("profile", [pytest.param("shared", marks=pytest.mark.slow), "sandbox"])
 def test_a_training_that_exits_with_85_is_started_again(folder, capsys, monkeypatch, profile):
     monkeypatch.setenv("PREEMPT", "runs/x/checkpoint.pt")
     assert submit(profile, "--name", "x", "--", *LONG) == 0

@@ -21,10 +21,10 @@ from jetad.scores import load_scores
 from jetad.writers import write_jets
 
 ROOT = Path(__file__).parents[2]
-# about ten seconds; a checkpoint at every validation
+# a few seconds; a checkpoint at every validation
 LONG = [
     "train", "--background", "qcd.h5", "--method", "ae", "--representation", "image",
-    "--set", "training.epochs=120", "--set", "network.hidden=[16]", "--set", "network.components=6",
+    "--set", "training.epochs=80", "--set", "network.hidden=[16]", "--set", "network.components=6",
     "--set", "training.batch_size=32", "--set", "training.checkpoint_minutes=0",
     "--set", "training.log_every=10", "--set", "training.validate_every=10",
 ]  # fmt: skip
@@ -115,8 +115,7 @@ def test_preempted_trainings_end_with_the_same_weights(cluster, folder, capsys):
         wait(lambda name=name: under_way(name))
         cluster.ask(*command, ids[name])
     wait(lambda: status("signalled", capsys)[1]["state"] == "preempted")
-    for name in ids:
-        wait(lambda name=name: settled(cluster, name))
+    wait(lambda: all([settled(cluster, name) for name in ids]))
     assert jetad(*LONG, "-o", "plain") == 0
     expected = Run.open("plain").model_hash()
     for name in ("signalled", "requeued"):
@@ -145,8 +144,7 @@ def test_resubmit_repairs_what_failed_and_nothing_else(cluster, folder, capsys):
     os.rename("elsewhere.h5", "file2.h5")
     assert jetad("submit", "slurm", *gone) == 0
     os.rename("file2.h5", "elsewhere.h5")
-    for name in ("small", "gone"):
-        wait(lambda name=name: settled(cluster, name))
+    wait(lambda: all([settled(cluster, name) for name in ("small", "gone")]))
 
     tasks = status("gone", capsys)
     assert [tasks[n]["state"] for n in (1, 2)] == ["done", "failed"]
