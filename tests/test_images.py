@@ -294,10 +294,10 @@ def test_reference_images_of_bad_jets_and_of_none():
 def test_blurred_images_are_blurred_pixels_to_rounding(make_jets):
     """Constituents are blurred one by one where that is the same: within 4e-7 of the largest pixel."""
     jets = make_jets(500, 2, mean=50)
-    for settings in ({}, {"sigma": 2.0}, {"normalize": "none"}, {"n_eta": 24}):
-        images = JetImages(ImageConfig(**settings)).transform(jets)
-        c = ImageConfig(**settings)
-        sharp = JetImages(ImageConfig(**{**settings, "sigma": 0})).transform(jets)
+    for options in ({}, {"sigma": 2.0}, {"normalize": "none"}, {"n_eta": 24}):
+        c = ImageConfig(**options)
+        images = JetImages(c).transform(jets)
+        sharp = JetImages(c.model_copy(update={"sigma": 0})).transform(jets)
         blurred = gaussian_filter(sharp.astype(float), (0, 0, c.sigma, c.sigma), mode="reflect", truncate=4.0)
         difference = np.abs(images - blurred).max(axis=(1, 2, 3)) / blurred.max(axis=(1, 2, 3))
         assert difference.max() < 4e-7

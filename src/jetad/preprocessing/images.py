@@ -107,7 +107,9 @@ def align(
     # phi relative to a constituent of the jet first, so that the mean never crosses the cut at +-pi
     first = np.minimum(jets.offsets[:-1], max(len(phi) - 1, 0))
     if len(phi):
-        phi = delta_phi(phi, to_constituents(phi[first])).astype(np.float64, copy=False)
+        phi -= to_constituents(phi[first])
+        across = np.flatnonzero(np.abs(phi) >= np.pi)  # few
+        phi[across] = delta_phi(phi[across], 0.0)
     eta -= to_constituents(per_jet(pt * eta) / norm)
     phi -= to_constituents(per_jet(pt * phi) / norm)
 
@@ -290,10 +292,12 @@ class JetImages:
         assert self._filters is not None
         g_eta, g_phi = self._filters
         n_jets, n_eta, _ = images.shape
+        # scipy would turn wider indices into these
         rows = np.repeat(np.arange(n_jets) * n_eta, counts) + np.clip(i_eta, 0, n_eta - 1)
         # one entry a column: each constituent goes to one row of one jet
         to_rows = csc_matrix(
-            (share.astype(np.float32), rows, np.arange(len(share) + 1)), shape=(n_jets * n_eta, len(share))
+            (share.astype(np.float32), rows.astype(np.int32), np.arange(len(share) + 1, dtype=np.int32)),
+            shape=(n_jets * n_eta, len(share)),
         )
         along_phi = np.ascontiguousarray(g_phi.T).take(i_phi, axis=0, mode="clip")
         np.matmul(g_eta, (to_rows @ along_phi).reshape(images.shape), out=images)
