@@ -436,3 +436,31 @@ def test_quantile_scaling_with_few_jets_and_without_a_fit(make_jets):
     assert features.fit(make_jets(30)).quantiles.shape == (30, 3)
     with pytest.raises(InputError, match="has the same value in every training jet"):
         features.fit(make_jets(40, mean=1))
+
+
+def test_a_run_on_substructure_scores_alike_after_a_reload(fastjet, tmp_path, monkeypatch, make_jets, capsys):
+    import h5py
+    from test_cli import QUICK
+    from test_cli import jetad as run_jetad
+
+    from jetad.writers import write_jets
+
+    monkeypatch.chdir(tmp_path)
+    write_jets(make_jets(150, 1, labels=0), "qcd.h5")
+    write_jets(make_jets(40, 2), "new.h5")
+    names = "preprocessing.observables=[ptd,soft_drop_mass,tau21,c2,efp_d3_4]"
+    words = ["--representation", "features", "--set", names, "--set", "preprocessing.scaling=quantile-normal"]
+    assert run_jetad("train", "-b", "qcd.h5", *words, *QUICK[:6], *QUICK[8:]) == 0
+    assert run_jetad("score", "new.h5") == 0
+    with h5py.File("new.scores.h5") as file:
+        assert np.isfinite(file["score"][:]).all()
+    stored = json.loads((tmp_path / "runs" / "latest" / "preprocessing.json").read_text())
+    assert len(stored["features"]["quantiles"]) > 100
+    monkeypatch.setitem(sys.modules, "fastjet", None)
+    capsys.readouterr()
+    assert run_jetad("score", "new.h5", "--force") == 1
+    error = capsys.readouterr().err
+    assert "FastJet is needed to compute soft_drop_mass" in error
+    assert "pip install 'jetad[simulate]'" in error
+    assert run_jetad("train", "-b", "qcd.h5", "-o", "other", *words, *QUICK[:6], *QUICK[8:]) == 1
+    assert "FastJet is needed" in capsys.readouterr().err
