@@ -5,7 +5,8 @@
 Prints jets per second of
 
 - *end to end*: read, image, score, write; from HDF5 and from ROOT, one process, one thread;
-- *network*: the forward pass of the image member alone, on images that lie in memory;
+- *read*, *transform* and *energies* of each member, *write*, *hash*: the steps of it, one after the other;
+- *network*: the forward pass of the image member alone, on images that lie in memory, in float32;
 - *plain script*: pandas, one image a jet in a Python loop, one call of the scipy filter each, the network
   jet by jet (on a thousand jets, this takes a while);
 
@@ -28,9 +29,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import jetad
+import jetad.readers
 from jetad.jets import Jets
 from jetad.production import score_file
-from jetad.run import Run
+from jetad.run import Run, file_hash
 from jetad.scoring import TrainedDetector
 from jetad.writers import write_jets
 
@@ -126,6 +128,20 @@ def main() -> None:
                 detector, folder / f"a{s}", folder / f"out{s}", force=True
             )
             rates[f"end to end, {suffix[1:]}"] = n / best(3, task)
+            rates[f"read, {suffix[1:]}"] = n / best(
+                3, lambda s=suffix: [len(piece) for piece in jetad.readers.iterate(folder / f"a{s}")]
+            )
+            rates[f"hash, {suffix[1:]}"] = n / best(3, lambda s=suffix: file_hash(folder / f"a{s}"))
+        for member in detector.members:
+            batches = [jets[i : i + 512] for i in range(0, n, 512)]
+            rates[f"transform, {member.name}"] = n / best(
+                3, lambda m=member, b=batches: [m.preprocessor.transform(batch).shape for batch in b]
+            )
+            both = n / best(3, lambda m=member: m.energies(jets, torch.device("cpu")))
+            rates[f"energies, {member.name}"] = 1 / (1 / both - 1 / rates[f"transform, {member.name}"])
+        scores = detector.evaluate(jets)
+        rates["write, h5"] = n / best(3, lambda: scores.save(folder / "scores.h5", force=True))
+        rates["write, root"] = n / best(3, lambda: scores.save(folder / "scores.root", force=True))
         rates["network"] = len(rows) / best(3, network)
         start = time.perf_counter()
         plain = plain_script(folder / "a.h5", detector, N_PLAIN)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from ..errors import ConfigError, InputError
-from ..readers import count
+from ..readers import count, iterate
 from ..readers.base import split_path
 from ..run import Run
 from ..scoring import TrainedDetector
@@ -46,6 +46,7 @@ class Measurement(NamedTuple):
     joining: float  # seconds to make the outputs of the pieces
     bytes_per_jet: float  # of the outputs
     bytes_per_file: float  # besides
+    warm_up: float  # seconds more that the first jets of a process take
     per_file: float  # seconds that a file takes however short it is
     hash_rate: float  # of inputs [bytes/s]
     memory: float  # at most, with chunks of the length asked for [MB]
@@ -135,6 +136,7 @@ def plan_scoring(
     slower, faster = np.quantile(pieces, [0.16, 0.84]) / np.median(pieces) if len(pieces) > 1 else (1.0, 1.0)
     per_file = float(np.mean([m.per_file for m in measured]))
     hashing = size / float(np.mean([m.hash_rate for m in measured]))
+    startup += float(np.mean([m.warm_up for m in measured]))
     starting = startup * (1 if jobs == 1 else 2)  # of the command, and of its processes
 
     def wall(speed: float) -> float:
@@ -187,9 +189,11 @@ def measure(
     first, n_first = next(iter(sample.items()))
     with tempfile.TemporaryDirectory(prefix="jetad-plan-") as name:
         folder = Path(name)
-        _try(detectors, first, min(_FEW, n_first), request, folder)  # the first jets take longer
+        start = time.perf_counter()
+        _try(detectors, first, min(_FEW, n_first), request, folder)
+        warm_up = time.perf_counter() - start
         trials, sizes, per_file = [], [], math.inf
-        per_jet = base = 0.0
+        memory = 0.0
         for path, n in sample.items():
             start = time.perf_counter()
             count(path, **request.options)
@@ -202,10 +206,7 @@ def measure(
             long = dataclasses.replace(request, chunk=min(request.chunk, max(1, wanted // _PIECES)))
             trials.append(_try(detectors, path, wanted, long, folder))
             sizes.append(_line(few, trials[-1]))
-            # memory grows with the length of a chunk
-            base = max(base, some.peak)
-            if long.chunk > short.chunk:
-                per_jet = max(per_jet, (trials[-1].peak - some.peak) / (long.chunk - short.chunk))
+            memory = max(memory, trials[-1].peak, _reading_memory(path, request))
     return Measurement(
         rates=tuple(rate for trial in trials for rate in trial.rates),
         n_jets=sum(trial.n_jets for trial in trials),
@@ -213,9 +214,10 @@ def measure(
         joining=sum(trial.joining for trial in trials),
         bytes_per_jet=float(np.mean([per_jet for per_jet, _ in sizes])),
         bytes_per_file=float(np.mean([per_file for _, per_file in sizes])),
+        warm_up=max(0.0, warm_up - per_file),
         per_file=per_file,
         hash_rate=_hash_rate(split_path(first)[0]),
-        memory=base + per_jet * max(0, min(request.chunk, max(sample.values())) - _PIECE),
+        memory=memory,
     )
 
 
@@ -257,8 +259,7 @@ def _try(
         facts,
     )
     rates: list[float] = []
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of before
+    _forget_peak()
     start = last = time.perf_counter()
     with contextlib.closing(workspace):
         workspace.open("")
@@ -276,7 +277,7 @@ def _try(
             logger.setLevel(before)
     size = workspace.output.stat().st_size
     workspace.output.unlink()
-    return _Trial(n, rates, scoring, time.perf_counter() - start - scoring, size, _peak_memory())
+    return _Trial(n, rates, scoring, time.perf_counter() - start - scoring, size, _memory("VmHWM"))
 
 
 def _side_by_side(n_processes: int, words: tuple[Any, ...]) -> list[Measurement]:
@@ -304,10 +305,24 @@ def _hash_rate(file: Path) -> float:
     return n / (time.perf_counter() - start)
 
 
-def _peak_memory() -> float:
-    """Most resident memory of this process so far [MB]; 0 where it is not told."""
+def _reading_memory(path: Path, request: Request) -> float:
+    """Peak memory [MB] of reading a chunk of full length while the one before is still there."""
+    _forget_peak()
+    jets = next(iterate(path, step=request.chunk, stop=request.chunk, **request.options))
+    held = sum(values.nbytes for values in vars(jets).values() if isinstance(values, np.ndarray))
+    held += sum(values.nbytes for values in jets.observables.values())
+    return _memory("VmHWM") + held / (1 << 20)
+
+
+def _memory(key: str) -> float:
+    """Resident memory of this process [MB]: ``VmRSS`` now, ``VmHWM`` at most; 0 where it is not told."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
+            if line.startswith(key):
                 return int(line.split()[1]) / 1024
     return 0.0
+
+
+def _forget_peak() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
