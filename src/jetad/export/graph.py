@@ -167,9 +167,9 @@ class Observables(nn.Module):
                     f"the feature '{name}' cannot be exported; a graph computes sums over constituents only: "
                     + ", ".join(n for n in OBSERVABLES if n not in CLUSTERED and n not in PAIRWISE)
                 )
-        if features.config.scaling != "standard":
+        if features.config.scaling == "quantile-normal":
             raise ConfigError(
-                f"features with 'scaling: {features.config.scaling}' cannot be exported, only with 'standard'"
+                "features with 'scaling: quantile-normal' cannot be exported, only with 'standard' or 'none'"
             )
         self.frame = Frame()
         self.register_buffer("mean", _buffer(features.mean))
