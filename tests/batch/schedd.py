@@ -23,7 +23,7 @@ import htcondor2
 _RUN = "".join(f"\t\tUsr 0 00:00:00, Sys 0 00:00:00  -  Run {kind} Usage\n" for kind in ("Remote", "Local"))
 _USAGE = _RUN + _RUN.replace("Run", "Total")
 _BYTES = "\t0  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
-_BYTES += _BYTES.replace("Run", "Total")
+_ALL_BYTES = _BYTES + _BYTES.replace("Run", "Total")
 
 # what the user log says, as HTCondor's own parser wants it
 SUBMITTED = "000 {id} Job submitted from host: <127.0.0.1:9618?addrs=127.0.0.1-9618>"
@@ -35,10 +35,10 @@ REQUEUED = (
     "\t(1) Normal termination (return value 85)\n"
     "\tThe job attribute OnExitRemove expression 'ExitCode =!= 85' evaluated to FALSE"
 )
-ENDED = f"005 {{id}} Job terminated.\n\t(1) Normal termination (return value {{code}})\n{_USAGE}{_BYTES}"
+ENDED = f"005 {{id}} Job terminated.\n\t(1) Normal termination (return value {{code}})\n{_USAGE}{_ALL_BYTES}"
 KILLED = (
     f"005 {{id}} Job terminated.\n\t(0) Abnormal termination (signal {{code}})\n"
-    f"\t(0) No core file\n{_USAGE}{_BYTES}"
+    f"\t(0) No core file\n{_USAGE}{_ALL_BYTES}"
 )
 REMOVED = "009 {id} Job was aborted.\n\t{code}"
 HELD = "012 {id} Job was held.\n\t{code}\n\tCode 34 Subcode 0"

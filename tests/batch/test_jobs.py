@@ -110,7 +110,7 @@ def test_files_and_parts_multiply():
     tasks = score_tasks(["score", "-o", "out"], footprint, files=files, parts=2, files_per_task=2)
     assert [task.settings for task in tasks] == [
         {"part": "1/2", "files": "1-2"}, {"part": "2/2", "files": "1-2"},
-        {"part": "1/2", "files": "3-3"}, {"part": "2/2", "files": "3-3"},
+        {"part": "1/2", "files": "3"}, {"part": "2/2", "files": "3"},
     ]  # fmt: skip
     assert tasks[1].words == ["score", "--part", "2/2", "-o", "out", "a.h5", "b.h5"]
     assert tasks[1].outputs == ["out/a.scores.part-2-of-2.h5", "out/b.scores.part-2-of-2.h5"]

@@ -147,7 +147,8 @@ def score_tasks(
             made = [_part(path, part, parts) for path in outputs[chosen]]
             settings = {} if parts == 1 else {"part": f"{part}/{parts}"}
             if size < n:
-                settings["files"] = f"{first + 1}-{min(first + size, n)}"
+                last = min(first + size, n)
+                settings["files"] = str(last) if last == first + 1 else f"{first + 1}-{last}"
             share = [] if parts == 1 else ["--part", f"{part}/{parts}"]
             read = [str(path) for path in [*inputs[:n][chosen], *extra]]
             folder = str(Path(made[0]).parent)
