@@ -179,13 +179,14 @@ def test_workers_that_do_not_see_the_files(folder, run, cluster, tmp_path, sourc
 
 @pytest.fixture
 def scheduler(tmp_path):
-    """A scheduler of its own, and its file; ``dask scheduler`` as users start it."""
+    """A scheduler of its own, and its file; ``dask scheduler`` as users start it, but for its patience."""
     file = tmp_path / "scheduler.json"
     words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
     process = subprocess.Popen(
         [sys.executable, "-m", "distributed.cli.dask_scheduler", *words],
         stderr=subprocess.DEVNULL,
         cwd=tmp_path,
+        env={**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"},
     )
     while not file.exists():
         assert process.poll() is None
@@ -236,6 +237,11 @@ def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
 @pytest.mark.parametrize(
     ("before", "message"),
     [
+        pytest.param(
+            "import os, jetad.production.dask_cluster as d; d.score_parts = lambda *a: os._exit(9)",
+            r"1 dask workers died of the same parts \(out of memory\?\); finished parts are kept",
+            marks=pytest.mark.slow,
+        ),
         ("sys.modules['jetad'] = None", "a dask worker cannot import jetad: install the same jetad"),
         pytest.param(
             "import jetad; jetad.__version__ = '0.0.1'",
@@ -244,7 +250,7 @@ def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
         ),
     ],
 )
-def test_workers_without_jetad_or_with_another(folder, run, scheduler, before, message, tmp_path):
+def test_workers_that_do_not_fit(folder, run, scheduler, before, message, tmp_path):
     file, _ = scheduler
     worker = start_worker(file, before)
     try:

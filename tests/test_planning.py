@@ -145,7 +145,7 @@ def test_doctor_finds_what_fails(tmp_path, monkeypatch, capsys):
     ("limit", "value", "name", "status"),
     [
         ("RLIMIT_FSIZE", 1 << 20, "folder", "fail"),
-        ("RLIMIT_NOFILE", 100, "processes", "warn"),
+        pytest.param("RLIMIT_NOFILE", 100, "processes", "warn", marks=pytest.mark.slow),
         pytest.param("RLIMIT_AS", 2_000_000_000, "ulimit -v", "warn", marks=pytest.mark.slow),
     ],
 )
