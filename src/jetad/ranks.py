@@ -23,6 +23,7 @@ from .errors import DivergedError, Interrupted, JetadError, RankError
 
 __all__ = ["Launch", "Ranks", "find_launch", "join"]
 
+_MEETING = datetime.timedelta(minutes=10)  # until all processes have started
 # only a machine that hangs is waited for so long: a process that ends is noticed at once
 _TIMEOUT = datetime.timedelta(minutes=30)
 
@@ -35,7 +36,7 @@ class Launch(NamedTuple):
     rank: int
     size: int
     local_rank: int  # among those on the same machine
-    meeting_point: str  # as init_process_group takes it
+    meeting_point: str  # as torch.distributed.rendezvous takes it
 
 
 def find_launch(environ: Mapping[str, str]) -> Launch | None:
@@ -51,8 +52,9 @@ def find_launch(environ: Mapping[str, str]) -> Launch | None:
         return None
     nodes = environ.get("SLURM_STEP_NODELIST") or environ["SLURM_NODELIST"]
     host = environ.get("MASTER_ADDR", _first_host(nodes))
-    # another port for every step of every job, below those that the system hands out
+    # another port for every step and start of every job, below those that the system hands out
     number = 31 * int(environ["SLURM_JOB_ID"]) + int(environ["SLURM_STEP_ID"])
+    number += 7 * int(environ.get("SLURM_RESTART_COUNT", 0))
     port = environ.get("MASTER_PORT", str(12_000 + number % 20_000))
     return Launch(
         int(environ["SLURM_PROCID"]),
@@ -196,15 +198,19 @@ def join(device: torch.device) -> Iterator[Ranks]:
     ranks = Ranks(launch.rank, launch.size, launch.local_rank)
     if device.type == "cuda":
         torch.cuda.set_device(ranks.device(device))
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
+        store, *_ = next(dist.rendezvous(launch.meeting_point, ranks.rank, ranks.size, timeout=_MEETING))
         dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
-            init_method=launch.meeting_point, rank=ranks.rank, world_size=ranks.size, timeout=_TIMEOUT,
-        )  # fmt: skip
+            backend, store=store, rank=ranks.rank, world_size=ranks.size, timeout=_TIMEOUT
+        )
     except (RuntimeError, ValueError) as error:
+        where = launch.meeting_point
+        if where == "env://":
+            where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise RankError(
-            f"rank {ranks.rank} of {ranks.size} did not meet the others at {launch.meeting_point} "
-            f"({_reason(error)})"
+            f"rank {ranks.rank} of {ranks.size} did not meet the others at {where}; set MASTER_ADDR and "
+            f"MASTER_PORT to a host name and a free port of the first one ({str(error).splitlines()[0]})"
         ) from error
     if not ranks.first:
         logging.getLogger("jetad").setLevel(logging.ERROR)

@@ -127,6 +127,27 @@ def test_preempted_trainings_end_with_the_same_weights(cluster, folder, capsys):
     assert (task["state"], task["failure"], task["starts"]) == ("failed", "cancelled", 1)
 
 
+def test_tasks_of_a_step_train_together_and_are_preempted_together(cluster, folder, capsys):  # noqa: F811
+    site = {"test": {"scheduler": "slurm", "launcher": "srun", "tasks_per_node": 2}}
+    Path("site.yaml").write_text(json.dumps(site))
+    words = ["--site", "site.yaml", "--name", "two", "--time", "1h", "--", *LONG]
+    assert jetad("submit", "slurm", *words) == 0
+    wait(lambda: Path("runs/two/checkpoint.pt").exists())
+    cluster.ask("scancel", "--signal=USR1", "--batch", status("two", capsys)[1]["job_id"])
+    wait(lambda: status("two", capsys)[1]["state"] == "preempted")
+    wait(lambda: settled(cluster, "two"), 240)
+    task = status("two", capsys)[1]
+    log = Path("jobs/two/logs/1.log").read_text()
+    assert (task["state"], task["starts"]) == ("done", 2), log
+    assert log.count("with 2 processes") == 2
+    assert log.count("stopped by SIGUSR1") == 1
+    run = Run.open("runs/two")
+    assert run.provenance["processes"] == 2
+    assert jetad(*LONG, "-o", "plain") == 0
+    for name, value in Run.open("plain").load_weights().items():
+        np.testing.assert_allclose(run.load_weights()[name], value, rtol=1e-2, atol=1e-3, err_msg=name)
+
+
 def test_resubmit_repairs_what_failed_and_nothing_else(cluster, folder, capsys):  # noqa: F811
     for n in (1, 2):
         write_jets(toy_jets(50, n, labels=1), f"file{n}.h5")
