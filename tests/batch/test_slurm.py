@@ -107,13 +107,18 @@ def test_preempted_trainings_end_with_the_same_weights(cluster, folder, capsys):
     def under_way(name: str) -> bool:
         return Path("runs", name, "checkpoint.pt").exists()
 
-    for name, command in {
+    commands = {
         "signalled": ["scancel", "--signal=USR1", "--batch"],
         "requeued": ["scontrol", "requeue"],
         "cancelled": ["scancel"],
-    }.items():
-        wait(lambda name=name: under_way(name))
-        cluster.ask(*command, ids[name])
+    }
+
+    def stop_those_under_way() -> bool:
+        for name in filter(under_way, list(commands)):
+            cluster.ask(*commands.pop(name), ids[name])
+        return not commands
+
+    wait(stop_those_under_way)
     wait(lambda: status("signalled", capsys)[1]["state"] == "preempted")
     wait(lambda: all([settled(cluster, name) for name in ids]))
     assert jetad(*LONG, "-o", "plain") == 0
