@@ -51,7 +51,7 @@ _HELP = "\b\nPROCESS is one of\n" + "\n".join(f"  {p.name:<11} {p.description}" 
 @click.option(
     "--pt-hat-min",
     type=float,
-    help="Lowest pT-hat [GeV] of qcd, top, w.  [default: 0.45, 0.2, 0.6 times --pt-min]",
+    help="Lowest pT-hat [GeV] of qcd, top, w, higgs.  [default: 0.45, 0.2, 0.6, 0.6 times --pt-min]",
 )
 @click.option("--r-inv", type=float, help="Invisible fraction of svj.  [default: 0.3]")
 @click.option("--mass-mediator", type=float, help="Z' mass of svj [GeV].  [default: 2000]")

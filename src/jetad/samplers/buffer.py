@@ -36,6 +36,7 @@ class ReplayBuffer:
         if self._points is None or self._filled == 0:
             return fresh
         shape, device = fresh.shape[:1], fresh.device
+        self._points = self._points.to(device)  # a checkpoint brings them back on the CPU
         where = integers(self._filled, shape, generator, device=device)
         replay = uniform(shape, generator, device=device) < self.replay_fraction
         rows = replay.view(-1, *[1] * (fresh.dim() - 1))

@@ -178,7 +178,7 @@ def _daughters(record: dict[str, NDArray[Any]], mother: int) -> range:
 
 
 def _decay_quarks(record: dict[str, NDArray[Any]], mother: int) -> list[int]:
-    """Positions of the quarks a top or W decays to; empty if this is not its last copy or it has leptons."""
+    """Positions of the quarks a top, W or Higgs decays to; empty if not its last copy or with leptons."""
     pid = record["pid"]
     daughters = _daughters(record, mother)
     if any(pid[d] == pid[mother] for d in daughters):

@@ -108,7 +108,7 @@ def simulate(
         radius: Anti-kT radius.
         eta_max: Largest \\|eta\\| of the jet.
         mpi: Simulate multiparton interactions.
-        pt_hat_min: Lowest pT-hat [GeV] of 'qcd', 'top' and 'w'; 0.45, 0.2 and 0.6 of the smallest jet
+        pt_hat_min: Lowest pT-hat [GeV] of 'qcd', 'top', 'w', 'higgs'; 0.45, 0.2, 0.6, 0.6 of the smallest jet
             pt by default.
         match_pt_to: Jet pt [GeV] whose distribution the jets shall follow, ``(n,)``.
         r_inv: Of 'svj': invisible fraction.

@@ -107,7 +107,7 @@ class Process:
         hard_process: Pythia lines that choose the hard process.
         lowest_pt_hat: Where its pT-hat slices begin, relative to the smallest jet pt; ``None`` for a
             resonance, which needs no slices. docs/simulation.md shows what lies below.
-        matched: Id of the particle whose decay the jet has to contain (6 top, 24 W), or ``None``.
+        matched: Id of the particle whose decay the jet has to contain (6 top, 24 W, 25 Higgs), or ``None``.
         dark: The dark sector, or ``None``.
     """
 
@@ -155,6 +155,21 @@ PROCESSES: dict[str, Process] = {
             ("WeakBosonAndParton:qqbar2Wg = on", "WeakBosonAndParton:qg2Wq = on", *_HADRONIC_W),
             lowest_pt_hat=0.6,
             matched=24,
+        ),
+        Process(
+            "higgs",
+            "Higgs bosons to b quarks from gluon fusion with a jet, both quarks inside the jet",
+            1,
+            "label_Hbb",
+            (
+                "HiggsSM:gg2Hg(l:t) = on",
+                "HiggsSM:qg2Hq(l:t) = on",
+                "HiggsSM:qqbar2Hg(l:t) = on",
+                "25:onMode = off",
+                "25:onIfMatch = 5 -5",
+            ),
+            lowest_pt_hat=0.6,
+            matched=25,
         ),
         Process(
             "svj",
