@@ -36,6 +36,7 @@ COMMANDS = {
     "two-way": "cmd_two_way",
     "robustness": "cmd_robustness",
     "contamination": "cmd_contamination",
+    "bench": "cmd_bench",
     "cite": "cmd_cite",
     "methods": "cmd_methods",
     "readers": "cmd_readers",

@@ -29,12 +29,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from physics_table import parse
 
 from jetad.config import resolve_config
 from jetad.evaluation import roc_curve
 from jetad.jets import Jets
 from jetad.presets import preset
+from jetad.studies.ranking import DetectorSpec
 from jetad.training.train import prepare_run, train
 
 Pictures = NDArray[np.float32]  # (n, height, width) in [0, 1]
@@ -78,7 +78,7 @@ def main() -> None:
         for held_out in args.hold_out or [None]:
             background, tests = task(name, inliers, others, held_out, args.max_train)
             for spec in args.detector or ["nae", "ae"]:
-                label, method, settings = parse(spec)
+                label, method, settings = DetectorSpec.parse(spec)
                 key = {"inliers": name, "held_out": held_out, "detector": label, "seed": seed}
                 if any(all(row[k] == v for k, v in key.items()) for row in done):
                     continue

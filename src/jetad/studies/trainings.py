@@ -52,7 +52,13 @@ def hold_out(jets: Jets, fraction: float, seed: int) -> Halves:
 
 
 def train_in_study(
-    jets: Jets, files: Sequence[Path], folder: Path, options: TrainingOptions, study: Mapping[str, Any]
+    jets: Jets,
+    files: Sequence[Path],
+    folder: Path,
+    options: TrainingOptions,
+    study: Mapping[str, Any],
+    *,
+    signal: tuple[Path, Jets] | None = None,
 ) -> TrainedDetector:
     """Train on ``jets`` in ``folder``, or load what an earlier call with the same settings left there.
 
@@ -62,6 +68,7 @@ def train_in_study(
         folder: The run directory.
         options: Configuration and device.
         study: What else decides which jets these are (fractions, say); kept in the provenance.
+        signal: File and jets, for a supervised method.
 
     Raises:
         OutputError: if ``folder`` holds another training.
@@ -78,6 +85,12 @@ def train_in_study(
             raise OutputError(
                 f"{folder}: holds an unfinished training on other jets; choose another --output or remove it"
             )
-    run = prepare_run(options.config, files, output=folder, command=options.command, device=options.device)
+    run = prepare_run(
+        options.config, files, output=folder, command=options.command, device=options.device,
+        signal=() if signal is None else [signal[0]],
+    )  # fmt: skip
     run.write_json("provenance.json", {**run.provenance, "study": study})
-    return train(run, jets, device=options.device, stop=options.stop, progress=options.progress)
+    return train(
+        run, jets, signal=None if signal is None else signal[1], device=options.device, stop=options.stop,
+        progress=options.progress,
+    )  # fmt: skip
