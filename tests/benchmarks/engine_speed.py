@@ -14,6 +14,7 @@ Three loops with the same batch and the same chain lengths (30 latent + 30 visib
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -183,6 +184,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
@@ -258,6 +260,9 @@ def main() -> None:
     print(f"{'training step':<42} {'[ms]':>9} {'ratio':>8}")
     for name, seconds in results.items():
         print(f"{name:<42} {1e3 * seconds:9.1f} {results['reference'] / seconds:7.1f}x")
+    if args.json:
+        ratios = {name: results["reference"] / seconds for name, seconds in results.items()}
+        args.json.write_text(json.dumps({"seconds": results, "ratios": ratios}))
 
 
 if __name__ == "__main__":
