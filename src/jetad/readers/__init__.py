@@ -156,7 +156,8 @@ def iterate(
         path: A file, or ``file.root:tree``.
         step: Jets per piece.
         check_units: Refuse momenta that look like MeV.
-        start, stop: Only jets of these rows, counted through the file; readers that can, seek to them.
+        start: Only jets from this row on, counted through the file; readers that can, seek to it.
+        stop: Only jets before this row.
         options: See :class:`ReadOptions`.
 
     Raises:
