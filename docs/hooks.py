@@ -15,12 +15,13 @@ from matplotlib.textpath import TextPath
 from jetad.models import METHODS
 from jetad.presets import preset, presets
 from jetad.readers import READERS, get_reader
-from jetad_cli.main import cli
+from jetad_cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
 
 _MARK = re.compile(r"<!-- (readme|table|method): ([^>]+?) -->")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+_LINK = re.compile(r'href="([\w/]+\.md)')
 _ROLE = re.compile(r":(?:class|func|meth|mod):<code>(~?)([\w.]+)</code>")
 
 
@@ -29,8 +30,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return _MARK.sub(lambda mark: _PARTS[mark[1]](mark[2]), markdown)
 
 
-def on_page_content(content: str, **_: Any) -> str:
-    """Formulas as drawings; roles of docstrings as plain names."""
+def on_page_content(content: str, page: Any, files: Any, **_: Any) -> str:
+    """Formulas as drawings, links between pages in the notebook, roles of docstrings as plain names."""
+    if page.file.src_uri.endswith(".ipynb"):
+        content = _LINK.sub(lambda m: f'href="{files.src_uris[m[1]].url_relative_to(page.file)}', content)
     content = _FORMULA.sub(_drawn, content)
     return _ROLE.sub(lambda m: f"<code>{m[2].rpartition('.')[2] if m[1] else m[2]}</code>", content)
 
@@ -60,7 +63,8 @@ def facts(method: str) -> str:
 def _methods() -> str:
     rows = ["| method | kind | inputs | reference |", "|---|---|---|---|"]
     for name, info in METHODS.items():
-        rows.append(f"| [`{name}`](#{name}) | {info.kind} | {', '.join(info.inputs)} | {_linked(info.reference)} |")
+        cells = (f"[`{name}`](#{name})", info.kind, ", ".join(info.inputs), _linked(info.reference))
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -75,13 +79,14 @@ def _readers() -> str:
     rows = ["| reader | files | `--reader-option` (default) |", "|---|---|---|"]
     for name in READERS:
         reader = get_reader(name)
-        options = ", ".join(f"`{k}` ({v})" if v not in ("", None, 0.0) else f"`{k}`" for k, v in reader.options.items())
-        rows.append(f"| [`{name}`](#{name}) | {reader.summary} | {options if name != 'mapping' else ''} |")
+        options = [f"`{key}`" + (f" ({value})" if value else "") for key, value in reader.options.items()]
+        rows.append(f"| [`{name}`](#{name}) | {reader.summary} | {', '.join(options)} |")
     return "\n".join(rows)
 
 
 def _commands() -> str:
-    return "\n\n".join(_command(cli.get_command(None, name), f"jetad {name}", 2) for name in cli.list_commands(None))
+    commands = {name: cli.get_command(click.Context(cli), name) for name in COMMANDS}
+    return "\n\n".join(_command(command, f"jetad {name}", 2) for name, command in commands.items())
 
 
 def _command(command: click.Command, name: str, level: int) -> str:
