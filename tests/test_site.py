@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import re
 from pathlib import Path
 
+import click
 import pytest
-import yaml
 
+import jetad
 from jetad.models import METHODS
+from jetad_cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -53,3 +56,64 @@ def test_every_method_has_its_section():
         assert f"<!-- method: {name} -->" in text
         assert "$" in text or "energy of `nae`" in text
         assert "*Fails*" in text
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    """What is run while the site is built, without mkdocs."""
+    spec = importlib.util.spec_from_file_location("hooks", DOCS / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_mark_in_the_pages_is_filled(hooks):
+    marks = 0
+    for page in DOCS.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        filled = hooks.on_page_markdown(text)
+        marks += text.count("<!-- ")
+        assert "<!-- " not in filled, page.name
+        assert "](docs/" not in filled, page.name
+    assert marks > 30
+    with pytest.raises(KeyError):
+        hooks.section("No such heading")
+
+
+def test_every_section_of_the_readme_is_on_the_site_but_those_with_a_page_of_their_own(hooks):
+    headings = re.findall(r"^## (.*)$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M)
+    pages = "".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+    used = set(re.findall(r"<!-- readme: (.+?) -->", pages))
+    assert used == {"top", *headings} - {"What it reads", "Commands"}
+
+
+def test_the_command_page_has_every_option(hooks):
+    page = hooks.table("commands")
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        part = re.search(rf"^## jetad {name}\n(.*?)(?=^## |\Z)", page, flags=re.M | re.S)[1]
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                assert f"{option.opts[-1]}" in part, (name, option.opts)
+
+
+def test_formulas_are_drawn(hooks):
+    tex = re.findall(r"\$\$(.*?)\$\$|\$([^$\n]+)\$", text_of("methods.md"), flags=re.S)
+    assert len(tex) > 40
+    for display, inline in tex:
+        tag, opening, closing = ("div", r"\[", r"\]") if display else ("span", r"\(", r"\)")
+        source = f'<{tag} class="arithmatex">{opening}{display or inline}{closing}</{tag}>'
+        drawn = hooks._FORMULA.sub(hooks._drawn, source)
+        assert '<path d="M' in drawn
+        assert "\\" not in drawn.partition("<path")[2]
+
+
+def test_the_python_page_has_what_the_package_offers():
+    named = {line.rpartition(".")[2] for line in text_of("api.md").splitlines() if line.startswith("::: ")}
+    assert set(jetad.__all__) - {"__version__"} <= named
+
+
+def test_the_notebook_is_stored_without_outputs():
+    cells = json.loads((DOCS / "tutorial.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert sum(cell["cell_type"] == "code" for cell in cells) > 8
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)

@@ -48,7 +48,7 @@ class Jets:
     Raises:
         InputError: if the arrays do not fit together.
 
-    Example:
+    Examples:
         >>> jets = Jets.from_lists([[(50.0, 0.0, 0.0, 0.0), (30.0, 0.1, 0.0, 0.0)], [(20.0, 0.0, 1.0, 0.0)]])
         >>> len(jets), jets.n_constituents.tolist()
         (2, [2, 1])
