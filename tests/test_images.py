@@ -301,3 +301,32 @@ def test_blurred_images_are_blurred_pixels_to_rounding(make_jets):
         blurred = gaussian_filter(sharp.astype(float), (0, 0, c.sigma, c.sigma), mode="reflect", truncate=4.0)
         difference = np.abs(images - blurred).max(axis=(1, 2, 3)) / blurred.max(axis=(1, 2, 3))
         assert difference.max() < 4e-7
+
+
+@pytest.mark.parametrize("changes", [{}, {"normalize": "none"}, {"sigma": 1.0, "n_eta": 20, "rotate": False}])
+def test_projections_are_those_of_the_images(make_jets, changes):
+    jets = make_jets(60, seed=3)
+    pt = jets.pt.copy()
+    pt[jets.offsets[4]] = np.nan
+    jets = Jets(pt, jets.eta, jets.phi, jets.mass, jets.offsets)
+    empty = Jets.from_lists([[], [(3.0, 5.0, 0.0, 0.0)]])
+    jets = Jets.concatenate([jets, empty])
+    images = JetImages(ImageConfig(**changes))
+    basis = np.random.default_rng(1).normal(size=(int(np.prod(images.shape)), 7))
+    expected = images.transform(jets).reshape(len(jets), -1).astype(np.float64) @ basis
+    project = images.projector(basis)
+    found = project(jets)
+    assert np.isnan(found[[4, 60]]).all()
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    np.testing.assert_allclose(found, expected, atol=2e-6 * np.nanmax(np.abs(expected)), rtol=0)
+    np.testing.assert_array_equal(project(jets[7:20]), found[7:20])
+    ready = Jets.without_constituents(5, images=np.random.default_rng(2).random((5, *images.shape)))
+    np.testing.assert_allclose(
+        project(ready), images.transform(ready).reshape(5, -1).astype(np.float64) @ basis, rtol=1e-12
+    )
+
+
+def test_images_that_are_no_sums_over_constituents_cannot_be_projected():
+    for changes in ({"pixel_power": 0.5}, {"intensity": "log"}, {"normalize": "max"}, {"sigma": 0.0}):
+        images = JetImages(ImageConfig(**changes))
+        assert images.projector(np.ones((1600, 2))) is None

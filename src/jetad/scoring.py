@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .adapters import as_jets
 from .calibration import BackgroundEfficiency, Surprise
@@ -26,7 +27,9 @@ from .errors import ConfigError, InputError
 from .jets import Jets
 from .models import model_class
 from .models.base import EnergyModel
+from .models.networks.parts import PrincipalComponents
 from .preprocessing import Preprocessor, preprocessor_from_dict
+from .preprocessing.images import JetImages
 from .readers import ReadOptions
 from .registry import closest_first, resolve
 from .run import Run, file_hash
@@ -45,6 +48,9 @@ _MIN_BATCH = 32
 # what calibrations can depend on
 _QUANTITIES = ("jet_pt", "jet_eta", "jet_mass")
 
+_projectors: weakref.WeakKeyDictionary[
+    PrincipalComponents, tuple[int, Callable[[Jets], NDArray[np.float64]] | None]
+] = weakref.WeakKeyDictionary()
 _doubles: weakref.WeakKeyDictionary[EnergyModel, tuple[int, EnergyModel]] = weakref.WeakKeyDictionary()
 
 
@@ -76,12 +82,31 @@ class Member(NamedTuple):
         number of rows and threads, and scores with it, by some 1e-6 of their size.
         """
         out = np.empty(len(jets), dtype=np.float64)
-        on_cpu = device.type == "cpu"
-        model, batch = (_in_double(self.model), _CPU_BATCH) if on_cpu else (self.model, _GPU_BATCH)
+        model, batch = _for_scoring(self.model, device)
+        project = self._projector()
         for start in range(0, len(jets), batch):
             rows = slice(start, start + batch)
-            out[rows] = _energies(model, self.preprocessor.transform(jets[rows]), device)
+            if project is None:
+                x = torch.from_numpy(self.preprocessor.transform(jets[rows]))
+                out[rows] = _scores(model.score, x, device)
+            else:
+                out[rows] = _scores(model.score_inputs, torch.from_numpy(project(jets[rows])), device)
         return out
+
+    def _projector(self) -> Callable[[Jets], NDArray[np.float64]] | None:
+        """From jets to principal components without images in between, where that is possible."""
+        layer = self.model.input
+        if not isinstance(self.preprocessor, JetImages) or type(layer) is not PrincipalComponents:
+            return None
+        version = layer.basis._version
+        known = _projectors.get(layer)
+        if known is None or known[0] != version:
+            basis = layer.basis.detach().cpu().double().numpy()
+            project = self.preprocessor.projector(basis)
+            shift = layer.mean.detach().cpu().double().numpy() @ basis
+            known = version, None if project is None else lambda jets: project(jets) - shift
+            _projectors[layer] = known
+        return known[1]
 
     def image_energies(self, images: NDArray[Any], device: torch.device) -> NDArray[np.float64]:
         """Energies of ready-made images ``(n, 1, n_eta, n_phi)``.
@@ -94,21 +119,24 @@ class Member(NamedTuple):
                 f"member '{self.name}' takes rows of shape {self.preprocessor.shape}, "
                 f"found {images.shape[1:]}; give constituents, or train with --representation image"
             )
-        images = np.asarray(images, dtype=np.float32)
-        model, batch = (
-            (_in_double(self.model), _CPU_BATCH) if device.type == "cpu" else (self.model, _GPU_BATCH)
-        )
-        parts = [_energies(model, images[i : i + batch], device) for i in range(0, len(images), batch)]
+        rows = torch.from_numpy(np.asarray(images, dtype=np.float32))
+        model, batch = _for_scoring(self.model, device)
+        parts = [_scores(model.score, part, device) for part in rows.split(batch)] if len(rows) else []
         return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _energies(model: EnergyModel, rows: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
-    x, n = torch.from_numpy(rows), len(rows)
+def _scores(score: Callable[[Tensor], Tensor], x: Tensor, device: torch.device) -> NDArray[np.float64]:
+    n = len(x)
     if n < _MIN_BATCH:
         x = torch.cat([x, x.new_zeros(_MIN_BATCH - n, *x.shape[1:])])
-    x = x.double() if device.type == "cpu" else x.to(device)
-    energies: NDArray[np.float64] = model.score(x)[:n].cpu().numpy()
+    x = x.double() if device.type == "cpu" else x.to(device, torch.float32)
+    energies: NDArray[np.float64] = score(x)[:n].cpu().numpy()
     return energies
+
+
+def _for_scoring(model: EnergyModel, device: torch.device) -> tuple[EnergyModel, int]:
+    """The network that computes, and the jets of a batch."""
+    return (_in_double(model), _CPU_BATCH) if device.type == "cpu" else (model, _GPU_BATCH)
 
 
 def _in_double(model: EnergyModel) -> EnergyModel:

@@ -102,4 +102,9 @@ class EnergyModel(nn.Module, abc.ABC):
     @torch.no_grad()
     def score(self, rows: Tensor) -> Tensor:
         """Anomaly scores of rows, ``(n, ...) -> (n,)``; NaN rows give NaN."""
-        return self.energy(self.prepare(rows))
+        return self.score_inputs(self.prepare(rows))
+
+    @torch.no_grad()
+    def score_inputs(self, x: Tensor) -> Tensor:
+        """Anomaly scores of what ``prepare`` has made of rows, ``(n, d) -> (n,)``."""
+        return self.energy(x)

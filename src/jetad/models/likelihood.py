@@ -31,5 +31,6 @@ class LikelihoodModel(EnergyModel):
         return torch.cat([self.energy(self.noisy(part, generator)) for part in parts]).mean() / x.shape[1]
 
     @torch.no_grad()
-    def score(self, rows: Tensor) -> Tensor:
-        return torch.cat([self.energy(self.prepare(part)) for part in rows.split(_PART)])
+    def score_inputs(self, x: Tensor) -> Tensor:
+        """Scores of inputs ``(n, d)``, a few at a time."""
+        return torch.cat([self.energy(part) for part in x.split(_PART)])
