@@ -12,6 +12,8 @@ import click
 from jetad import __version__
 from jetad.errors import JetadError
 
+from . import completion  # noqa: F401 (click finds it by the name of the shell)
+
 __all__ = ["cli", "main"]
 
 # name -> module under jetad_cli.commands; the module's `command` is imported only when it is used
@@ -40,6 +42,7 @@ COMMANDS = {
     "cite": "cmd_cite",
     "methods": "cmd_methods",
     "readers": "cmd_readers",
+    "completion": "cmd_completion",
 }
 
 

@@ -61,7 +61,7 @@ def command(
 
     \b
     jetad report --run runs/latest --background qcd_test.h5 --signal top.h5 svj.h5
-    jetad report --run nae=demo/nae ae=demo/ae -b qcd_test.h5 -s top=top.h5 -o nae_ae.html --pdf nae_ae.pdf
+    jetad report --run jetad-demo/nae jetad-demo/ae -b qcd_test.h5 -s top.h5 -o nae_ae.html --pdf nae_ae.pdf
     """
     from jetad.errors import ConfigError
     from jetad.files import check_output
