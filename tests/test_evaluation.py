@@ -351,7 +351,7 @@ def test_evaluation_uses_weights_and_counts_failures() -> None:
     assert result.curve.auc == expected.auc
     assert result.curve.n_eff_background < 295
     found = json.loads(evaluate(background, {"top": signal}).to_json())
-    assert found["background"] == {"n": 295, "n_excluded": 5}
+    assert found["background"] == {"n": 295, "n_effective": expected.n_eff_background, "n_excluded": 5}
     assert found["signals"]["top"]["pt_only_auc"] is None  # the background has no jet_pt
 
 
