@@ -276,6 +276,23 @@ def test_max_sic_needs_background() -> None:
     assert all(value is None for value in few.max_sic().to_dict().values())
 
 
+@pytest.mark.parametrize(
+    ("shift", "n_signal", "n_background"), [(0.7, 3000, 300), (1.5, 2000, 2000), (1.5, 300, 3000)]
+)
+def test_max_sic_covers(shift: float, n_signal: int, n_background: int) -> None:
+    """The largest of many fluctuates up; the interval still holds the true largest at least 68 % of times."""
+    cut = np.linspace(-3, 6, 2001)
+    enough = norm.sf(cut) * n_background >= 10
+    truth = np.max((norm.sf(cut - shift) / np.sqrt(norm.sf(cut)))[enough])
+    rng, n_trials, hits = np.random.default_rng(13), 200, 0
+    for _ in range(n_trials):
+        best = roc_curve(rng.normal(size=n_background), rng.normal(shift, 1, n_signal)).max_sic()
+        assert best.low <= best.value <= best.high
+        hits += best.low <= truth <= best.high
+    assert hits / n_trials > 0.6827 - 3 * math.sqrt(0.68 * 0.32 / n_trials)
+    assert hits / n_trials < 0.9
+
+
 def test_fixed_background_needs_enough_jets() -> None:
     curve = roc_curve(*normals(500, 500, 1.0))
     assert not math.isnan(curve.signal_efficiency_at(1e-2).value)
@@ -351,7 +368,7 @@ def test_evaluation_uses_weights_and_counts_failures() -> None:
     assert result.curve.auc == expected.auc
     assert result.curve.n_eff_background < 295
     found = json.loads(evaluate(background, {"top": signal}).to_json())
-    assert found["background"] == {"n": 295, "n_excluded": 5}
+    assert found["background"] == {"n": 295, "n_effective": expected.n_eff_background, "n_excluded": 5}
     assert found["signals"]["top"]["pt_only_auc"] is None  # the background has no jet_pt
 
 

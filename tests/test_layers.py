@@ -22,10 +22,10 @@ ORDER = [
     {"config"},
     {"run"},
     {"scoring", "negatives", "references", "encoders", "reconstructions"},
-    {"report"},
     {"training"},
     {"production", "export"},
     {"batch", "demo", "doctor", "studies"},
+    {"report"},
 ]
 RANK = {name: i for i, names in enumerate(ORDER) for name in names}
 MODULES = sorted((ROOT / "src" / "jetad").rglob("*.py"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -10,24 +11,38 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from jetad.errors import ConfigError, InputError, OutputError
-from jetad.evaluation import Evaluation, evaluate
+from jetad.evaluation import (
+    Evaluation,
+    Interval,
+    efficiency_profiles,
+    evaluate,
+    sculpting,
+    variables_of,
+)
 from jetad.plots import (
     COLORS,
     figure_paths,
     load_history,
+    plot_contamination,
+    plot_efficiency,
+    plot_gallery,
     plot_history,
     plot_image_grid,
     plot_images,
     plot_reconstructions,
+    plot_robustness,
     plot_roc,
     plot_scores,
+    plot_sculpting,
     plot_sic,
     save,
 )
 from jetad.scores import Scores
+from jetad.studies.contamination import ContaminationPoint
 
 
 def normal(n: int, mean: float = 0.0, seed: int = 0) -> Scores:
@@ -279,6 +294,149 @@ def test_load_history(tmp_path: Path) -> None:
     path.write_text(json.dumps([1, 2]) + "\n")
     with pytest.raises(InputError, match="line 1 is not a record"):
         load_history(path)
+
+
+# --- every figure, every edge case ---------------------------------------------------------------
+
+
+def columns(n: int, mean: float, seed: int, n_failed: int = 0) -> Scores:
+    rng = np.random.default_rng(seed)
+    score = rng.normal(mean, 1, n)
+    score[:n_failed] = np.nan
+    extra = {"n_constituents": rng.integers(10, 90, n)}
+    return Scores(score=score, jet_mass=rng.gamma(4, 20, n), jet_pt=rng.uniform(500, 600, n), extra=extra)
+
+
+CASES: dict[str, dict[str, Scores]] = {
+    "three jets": {"qcd": columns(3, 0, 5), "few": columns(3, 1, 6)},
+    "infinite rejection": {"qcd": columns(400, 0, 1), "far": columns(400, 20, 2), "near": columns(400, 2, 3)},
+    "NaN scores": {"qcd": columns(200, 0, 1, n_failed=150), "top": columns(200, 1, 2, n_failed=199)},
+    "eight curves": {
+        "qcd": columns(1500, 0, 0),
+        **{f"signal {i} with a name": columns(400, 0.5 * i, i + 1) for i in range(8)},
+    },
+}
+
+
+def draw_curves(samples: dict[str, Scores]) -> list[Figure]:
+    qcd, *_ = samples.values()
+    found = evaluate(qcd, {name: s for name, s in samples.items() if s is not qcd})
+    return [plot_roc(found, ratio=True), plot_sic(found)]
+
+
+def draw_scores(samples: dict[str, Scores]) -> list[Figure]:
+    return [plot_scores(samples)]
+
+
+def draw_dependence(samples: dict[str, Scores]) -> list[Figure]:
+    qcd, *_ = samples.values()
+    variables = {name: variables_of(s) for name, s in samples.items()}
+    cut = 1.0 if len(qcd) < 10 else 0.1
+    profiles = efficiency_profiles(samples, variables, background_efficiency=cut)
+    return [
+        plot_sculpting(sculpting(qcd, variables["qcd"])),
+        plot_efficiency(profiles, background_efficiency=cut),
+    ]
+
+
+def draw_images(samples: dict[str, Scores]) -> list[Figure]:
+    rng = np.random.default_rng(1)
+    images = {}
+    for name, scores in samples.items():
+        images[name] = rng.exponential(size=(min(len(scores), 8), 1, 40, 40)) ** 4
+        images[name][: len(images[name]) // 2] += np.where(np.isnan(scores.score[0]), np.nan, 0)
+    first, *_ = images.values()
+    return [
+        plot_images(images, difference=True),
+        plot_gallery(first, ["score 3.07\n$p_T$ = 583 GeV, m = 83 GeV\n29 constituents"] * len(first)),
+        plot_image_grid(first, n_columns=len(first), row_titles=["negative"]),
+        plot_reconstructions(first[-2:], np.roll(first[-2:], 1, axis=2)),
+    ]
+
+
+def draw_studies(samples: dict[str, Scores]) -> list[Figure]:
+    bad = np.isnan(samples["qcd"].score[0])
+    names = list(samples)
+    changes = {f"d {k}": {s: (math.nan if bad else 0.1 * i, 0.05) for i, s in enumerate(names)} for k in "ab"}
+    low = math.nan if bad else 1.5
+    points = [
+        ContaminationPoint(x, 3, Interval(0.8 - x, 0.7 - x, 0.9 - x), Interval(low, low, low + 0.5), ())
+        for x in (0.0, 0.001, 0.01, 0.1)
+    ]
+    return [plot_robustness(changes, background_efficiency=0.1), plot_contamination(points, signal="top")]
+
+
+def assert_inside(figure: Figure, text: mpl.text.Text) -> None:
+    box = text.get_window_extent()
+    if box.width > 1:
+        assert np.all(box.min > -2), text
+        assert np.all(box.max < figure.bbox.max + 2), text
+
+
+def assert_readable(figure: Figure) -> None:
+    """All text is inside the figure, tick labels are apart, and nothing drawn runs through a legend."""
+    FigureCanvasAgg(figure).draw()
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    ticks = []
+    for axes in shown:
+        for axis, side in ((axes.xaxis, 0), (axes.yaxis, 1)):
+            ends = []
+            for label in axis.get_ticklabels(which="both"):
+                ticks.append(label)
+                box = label.get_window_extent()
+                at = (box.min[side] + box.max[side]) / 2
+                # the others belong to ticks beyond the axis, which are not drawn
+                if box.width > 1 and axes.bbox.min[side] - 1 <= at <= axes.bbox.max[side] + 1:
+                    assert_inside(figure, label)
+                    ends.append((box.min[side], box.max[side]))
+            for (_, before), (after, _) in itertools.pairwise(sorted(ends)):
+                assert before <= after + 1, (axes.get_ylabel(), axes.get_xlabel(), ends)
+    for artist in (*shown, *figure.legends, *figure.texts):
+        for text in artist.findobj(mpl.text.Text):
+            if text.get_visible() and text.get_text() and text not in ticks:
+                assert_inside(figure, text)
+    for axes in shown:
+        box = axes.get_legend()
+        if box is None:
+            continue
+        area = box.get_window_extent()
+        for line in axes.lines:
+            if line.get_label() == "random" or line.get_linestyle() == "None":
+                continue
+            points = line.get_transform().transform(np.column_stack(line.get_data()).astype(float))
+            inside = (points > area.min) & (points < area.max)
+            assert not np.any(inside.all(axis=1)), line.get_label()
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "draw",
+    [
+        draw_curves,
+        draw_scores,
+        draw_studies,
+        pytest.param(draw_dependence, marks=pytest.mark.slow),
+        pytest.param(draw_images, marks=pytest.mark.slow),
+    ],
+)
+def test_every_figure_is_readable(draw: Callable[[dict[str, Scores]], list[Figure]], case: str) -> None:
+    for figure in draw(CASES[case]):
+        assert_readable(figure)
+
+
+@pytest.mark.slow
+def test_history_of_a_whole_training_is_readable() -> None:
+    names = [f"quantity{i}_{w}" for i in range(8) for w in ("pos", "neg")]
+    rows = []
+    for step in range(0, 4000, 50):
+        phase = "reconstruction" if step < 1500 else "contrastive"
+        member = "image" if step < 2000 else "features"
+        rows.append({"step": step, "member": member, "phase": phase, **{n: math.sin(step) for n in names}})
+    figure = plot_history(rows)
+    assert_readable(figure)
+    boxes = sorted((t.get_window_extent().x0, t.get_window_extent().x1) for t in figure.axes[0].texts)
+    assert len(boxes) == 3
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(boxes))
 
 
 # --- files and style -----------------------------------------------------------------------------

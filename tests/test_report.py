@@ -16,10 +16,15 @@ from conftest import toy_jets
 
 from jetad.config import resolve_config
 from jetad.errors import ConfigError, InputError
+from jetad.evaluation import Interval, evaluate
+from jetad.plots import FigureLabel
 from jetad.references import bibtex, references_of
 from jetad.report import Report, collect_report, render_page, to_pdf, write_page
 from jetad.report.page import find_browser
 from jetad.run import Run
+from jetad.scores import Scores
+from jetad.studies.contamination import Contamination, ContaminationPoint
+from jetad.studies.two_way import Complexity, Direction, TwoWay
 from jetad.training.train import prepare_run, train
 from jetad.writers import write_jets
 from jetad_cli.main import cli, main
@@ -46,6 +51,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def studies() -> list[TwoWay | Contamination]:
+    """One in both directions, and a scan of two points."""
+    rng = np.random.default_rng(3)
+    directions = []
+    for background, signal, shift in (("qcd", "top", 1.5), ("top", "qcd", 1.0)):
+        scores = [Scores(score=rng.normal(mean, 1, 80)) for mean in (0, shift)]
+        found = evaluate(scores[0], {signal: scores[1]}, name=f"trained on {background}")
+        counts = {name: Complexity(0.7, 0.2) for name in ("multiplicity", "pixels")}
+        directions.append(Direction(background, signal, found, counts))
+    unknown = Interval(float("nan"), float("nan"), float("nan"))
+    points = (
+        ContaminationPoint(0.0, 0, Interval(0.9, 0.88, 0.92), Interval(2.0, 1.8, 2.2), (0.9,)),
+        ContaminationPoint(0.1, 10, Interval(0.8, 0.78, 0.82), unknown, (0.8,)),
+    )
+    return [TwoWay((directions[0], directions[1])), Contamination("qcd", "top", 100, points)]
+
+
 @pytest.fixture(scope="module")
 def report(folder: Path) -> Report:
     return collect_report(
@@ -53,6 +75,8 @@ def report(folder: Path) -> Report:
         [folder / "qcd.h5"],
         {"top": [folder / "top.h5"]},
         background_name="qcd",
+        studies=studies(),
+        label=FigureLabel("ATLAS", com=13.6),
         max_jets=100,
         device="cpu",
     )
@@ -86,7 +110,18 @@ def test_everything_is_on_the_page(report: Report, page: Path) -> None:
         "roc", "sic", "scores", "sculpting", "efficiency", "images", "anomalous", "reconstructions",
         "history",
     ]  # fmt: skip
-    for key in ("summary", "performance", *names[2:], "cutflow", "configuration", "provenance", "references"):
+    made = ["robustness", "two-way", "contamination"]
+    assert [s.name for s in report.studies] == made
+    for key in (
+        "summary",
+        "performance",
+        *names[2:],
+        *made,
+        "cutflow",
+        "configuration",
+        "provenance",
+        "references",
+    ):
         assert f'<section id="{key}">' in text
     curve = report.evaluations[0].signals["top"].curve
     assert f"{curve.auc:.4f} ± {curve.auc_error:.4f}" in text
@@ -96,6 +131,26 @@ def test_everything_is_on_the_page(report: Report, page: Path) -> None:
     assert Run.open(page.parent / "ae").model_hash() in text
     assert "latent_dim: 3" in text
     assert "qcd: only the first 100 jets were read" in text
+    assert "Worst direction: trained on" in text
+    assert "<td>10</td><td>10</td><td>0.8000 ± 0.0200</td><td>–</td>" in text
+
+
+def test_distorted_jets_are_scored_on_the_way(report: Report) -> None:
+    rows = report.studies[0].rows
+    assert list(rows[0]) == ["change of efficiency [%]", "qcd", "top", "AUC top"]
+    assert rows[1][0] == "cut at ε_B = 0.1"
+    assert rows[1][-1] == f"{report.evaluations[0].signals['top'].curve.auc:.4f}"
+    assert len(rows) == 2 + 8  # 100 background jets are too few for a second cut
+    assert "100 qcd, 60 top jets" in report.studies[0].text
+
+
+def test_label_is_above_every_figure(report: Report) -> None:
+    figures = [f.figure for f in report.figures] + [s.figure for s in report.studies]
+    for figure in figures:
+        texts = [text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title)]
+        shown = " ".join([figure.get_suptitle(), *texts, *(a.get_title(loc="right") for a in figure.axes)])
+        assert "ATLAS" in shown
+        assert "13.6 TeV" in shown
 
 
 def test_nothing_is_outside_the_page(page: Path) -> None:
@@ -104,7 +159,7 @@ def test_nothing_is_outside_the_page(page: Path) -> None:
     tags = [tag for tag, _ in parsed.found]
     assert not {"script", "link", "iframe"} & set(tags)
     images = [attributes for tag, attributes in parsed.found if tag == "img"]
-    assert len(images) == 9
+    assert len(images) == 12
     for attributes in images:
         assert attributes["alt"]
         kind, _, data = str(attributes["src"]).partition(",")
@@ -154,8 +209,8 @@ def test_browser_shows_every_figure(page: Path, tmp_path: Path) -> None:
         title = re.search(r"<title>(.*?)</title>", done.stdout)
         assert title, done.stderr
         found = json.loads(title.group(1))
-        assert found["shown"] == 9
-        assert found["sections"] == 13
+        assert found["shown"] == 12
+        assert found["sections"] == 16
         assert found["dead"] == 0
         assert found["wide"] <= found["window"]  # no sideways scrolling
 
@@ -200,6 +255,12 @@ def test_command_refuses_before_it_works(folder: Path, monkeypatch, capsys) -> N
         (["--run", "nowhere", "-b", "qcd.h5", "-o", "new.html"], 1, "no such run directory"),
         (["--run", "ae", "-o", "new.html"], 2, "--background"),
         (["--run", "ae", "-b", "nothing.h5", "-o", "new.html"], 1, "nothing.h5"),
+        (
+            ["--run", "ae", "-b", "qcd.h5", "--study", "no.json", "-o", "new.html"],
+            1,
+            "no.json: cannot be read",
+        ),
+        (["--run", "ae", "-b", "qcd.h5", "--lumi", "-1", "-o", "new.html"], 2, "--lumi -1: must be positive"),
     ):
         with pytest.raises(SystemExit) as caught:
             main(["report", *words])

@@ -19,6 +19,7 @@ from jetad.preprocessing.images import JetImages
 from jetad.studies.contamination import contamination, mix
 from jetad.studies.distortions import DISTORTIONS, distort
 from jetad.studies.robustness import change_of, robustness
+from jetad.studies.saved import load_studies, load_study
 from jetad.studies.trainings import TrainingOptions, hold_out, train_in_study
 from jetad.studies.two_way import Complexity, Direction, TwoWay, n_pixels, two_way
 from jetad.training.loop import StopRequest
@@ -40,6 +41,13 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_jets(toy_jets(300, 1, labels=0), "few.h5")
     write_jets(toy_jets(300, 2, mean=70, labels=1), "many.h5")
     return tmp_path
+
+
+def same_when_read_back(path: Path) -> None:
+    """A file of a study gives a study that writes the same file."""
+    (study,) = load_studies([path])
+    written = path if path.is_file() else next(path.glob("*.json"))
+    assert study.to_dict() == json.loads(written.read_text())
 
 
 # --- parts that train ----------------------------------------------------------------------------
@@ -137,8 +145,9 @@ def test_two_way_command(files: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "worst direction: trained on" in out
     assert "complexity bias:" in out
     assert set(json.loads((files / "out" / "two_way.json").read_text())) == {
-        "directions", "worst", "complexity_bias",
+        "study", "directions", "worst", "complexity_bias",
     }  # fmt: skip
+    same_when_read_back(files / "out")
     assert (files / "out" / "roc.png").exists()
     for args, code, message in (
         (["-b", "few.h5", "-s", "many.h5", "-o", "out"], 1, "exists already"),
@@ -246,11 +255,7 @@ def test_a_score_of_mass_follows_the_energy_scale() -> None:
     # both classes scaled: their order, and the AUC, stay
     assert found.distortions["scale +1 %"].auc["top"] == pytest.approx(found.auc["top"], abs=1e-3)
     json.dumps(found.to_dict(), allow_nan=False)
-    drawn = {
-        name: {s: (c.relative, c.relative_error) for s, c in result.efficiencies[0.1].items()}
-        for name, result in found.distortions.items()
-    }
-    figure = plot_robustness(drawn, background_efficiency=0.1)
+    figure = plot_robustness(found.changes(0.1), background_efficiency=0.1)
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["scale +1 %", "rotation"]
     with pytest.raises(InputError, match="5 background jets are too few for a cut"):
         robustness(MassScore(), background[:5], {}, cuts=(0.01,))
@@ -296,6 +301,7 @@ def test_contamination_and_robustness_commands(files: Path, capsys: pytest.Captu
     assert "share [%]" in capsys.readouterr().out
     points = json.loads((files / "scan" / "contamination.json").read_text())["points"]
     assert [p["fraction"] for p in points] == [0, 0.1]
+    same_when_read_back(files / "scan")
     run = files / "scan" / "share-0-seed-1"
     main(["robustness", "--run", str(run), "-b", "few.h5", "-s", "many.h5", "--eff-b", "0.2", "--json"])
     found = json.loads(capsys.readouterr().out)
@@ -304,3 +310,45 @@ def test_contamination_and_robustness_commands(files: Path, capsys: pytest.Captu
     main(["robustness", "--run", str(run), "-b", "few.h5", "--eff-b", "0.2", "-o", "r"])
     assert "rotation" in capsys.readouterr().out
     assert (files / "r.pdf").exists()
+    same_when_read_back(files / "r.json")
+    with pytest.raises(SystemExit):
+        main(["robustness", "--run", str(run), "-b", "few.h5", "--eff-b", "0.2", "-o", "r"])
+    assert "r.pdf: exists already" in capsys.readouterr().err
+
+
+# --- read back -----------------------------------------------------------------------------------
+
+
+def test_what_is_no_study_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    for text, message in (
+        ("{", r"x\.json: cannot be read as JSON"),
+        ("[1]", r"x\.json: is not the result of a study"),
+        ('{"study": "of cats"}', r"x\.json: is not the result of a study"),
+        ('{"study": "contamination", "points": [{}]}', r"x\.json: the contamination study is not whole"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            load_study(path)
+    with pytest.raises(InputError, match=r"holds none of two_way\.json, robustness\.json"):
+        load_studies([tmp_path])
+
+
+def test_unknown_and_infinite_numbers_are_read_back() -> None:
+    from jetad.evaluation import Evaluation, evaluate
+    from jetad.scores import Scores
+
+    rng = np.random.default_rng(0)
+    weights = {"weight": rng.exponential(size=40)}
+    background = Scores(score=np.append(rng.normal(size=39), np.nan), extra=weights)
+    found = evaluate(background, {"far": Scores(score=np.full(5, 9.0))}, min_background=50, name="x")
+    again = Evaluation.from_dict(json.loads(found.to_json()))
+    assert again.to_dict() == found.to_dict()
+    rejection = again.signals["far"].background_rejection[0.5]
+    assert rejection == found.signals["far"].background_rejection[0.5]
+    assert math.isinf(rejection.value)
+    assert all(math.isnan(v) for v in again.signals["far"].max_sic)
+    np.testing.assert_allclose(
+        again.signals["far"].curve.rejection_band([0.2, 1.0]),
+        found.signals["far"].curve.rejection_band([0.2, 1.0]),
+    )

@@ -9,7 +9,9 @@ import h5py
 import numpy as np
 import pytest
 import uproot
+from conftest import toy_jets
 
+from jetad import readers
 from jetad.errors import ConfigError, OutputError
 from jetad.jets import Jets
 from jetad.kinematics import delta_phi
@@ -172,3 +174,20 @@ def test_the_readers_of_jetad_give_back_the_jets(tmp_path, suffix):
     np.testing.assert_allclose(delta_phi(back.phi, jets.phi), 0, atol=1e-5)
     np.testing.assert_array_equal(back.labels, jets.labels)
     np.testing.assert_allclose(back.jet_mass, jets.jet_mass, rtol=1e-3)
+
+
+def test_root_with_many_baskets_is_whole_and_has_no_dates(tmp_path, monkeypatch):
+    """Between the records of such a file are gaps, where uproot has written something before."""
+    monkeypatch.setattr("jetad.writers.jetclass._JETS_PER_BASKET", 20)
+    for seed in range(9):
+        jets = toy_jets(230, seed, labels=1)
+        path = tmp_path / f"{seed}.root"
+        write_jets(jets, path)
+        read = readers.read(path)
+        np.testing.assert_array_equal(read.offsets, jets.offsets)
+        np.testing.assert_allclose(read.jet_pt, jets.jet_pt, rtol=1e-5)
+        np.testing.assert_allclose(read.jet_mass, jets.jet_mass, rtol=1e-3, atol=0.1)
+    before = path.read_bytes()
+    time.sleep(1.1)  # ROOT counts whole seconds
+    write_jets(jets, path, force=True)
+    assert path.read_bytes() == before

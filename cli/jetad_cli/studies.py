@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,15 +11,105 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import config_text, device_option
+from .options import config_text, device_option, force_option, json_option, label_options
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from jetad.plots import FigureLabel
     from jetad.studies.trainings import TrainingOptions
 
-__all__ = ["one_class", "training_options", "trainings"]
+__all__ = ["StudyFiles", "study_options", "trainings", "two_classes"]
+
+Class = tuple[str, list[Path]]
 
 
-def training_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def study_options(
+    folder: str, *, background: str, signal: str, test_fraction: tuple[float, str]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of a study of two classes: files, folder, split, and those of all trainings and figures.
+
+    Arguments:
+        folder: The default of ``--output``.
+        background: What the first class is.
+        signal: What the second class is.
+        test_fraction: Default and meaning of ``--test-fraction``.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            json_option(),
+            force_option,
+            label_options,
+            _training_options,
+            click.option("--max-jets", type=click.IntRange(min=100), help="Jets read of each class."),
+            click.option(
+                "--test-fraction", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                default=test_fraction[0], show_default=True, help=test_fraction[1],
+            ),
+            click.option(
+                "--output", "-o", type=click.Path(path_type=Path), default=Path(folder), show_default=True,
+                help="Folder for the runs, the figure and the numbers.",
+            ),
+            click.option(
+                "--signal", "-s", multiple=True, required=True, metavar="[NAME=]FILE...", help=signal
+            ),
+            click.option(
+                "--background", "-b", multiple=True, required=True, metavar="[NAME=]FILE...", help=background
+            ),
+        ):  # fmt: skip
+            function = option(function)
+        return function
+
+    return decorate
+
+
+class StudyFiles:
+    """What a study writes beside its runs: a figure and its numbers; refused at once where they exist.
+
+    Arguments:
+        folder: Of the study.
+        figure: Name of the figure, without suffix.
+        numbers: Name of the JSON file, without suffix.
+        force: Replace what exists.
+    """
+
+    def __init__(self, folder: Path, figure: str, numbers: str, *, force: bool) -> None:
+        from jetad.files import check_output
+
+        self.figure, self.numbers, self.force = folder / figure, folder / f"{numbers}.json", force
+        if folder.is_dir():
+            for path in (self.figure.with_suffix(".pdf"), self.figure.with_suffix(".png"), self.numbers):
+                check_output(path, force=force)
+
+    def write(self, values: dict[str, Any], figure: Figure, label: FigureLabel) -> str:
+        """Write both; returns the numbers as JSON text."""
+        from jetad.files import atomic_output
+        from jetad.plots import add_label, save
+
+        written = [*save(add_label(figure, label), self.figure, force=self.force), self.numbers]
+        text = json.dumps(values, indent=1, allow_nan=False)
+        with atomic_output(self.numbers, force=self.force) as temporary:
+            temporary.write_text(text + "\n")
+        click.echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+        return text
+
+
+def two_classes(background: tuple[str, ...], signal: tuple[str, ...]) -> tuple[Class, Class]:
+    """Name and files of both classes.
+
+    Raises:
+        ConfigError: if they have the same name.
+    """
+    from jetad.errors import ConfigError
+
+    first, second = _one_class(background, "--background"), _one_class(signal, "--signal")
+    if first[0] == second[0]:
+        raise ConfigError(f"both classes are called '{first[0]}'; use NAME=FILE")
+    return first, second
+
+
+def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of ``jetad train`` that say how, for ``trainings``."""
     for decorate in (
         device_option,
@@ -71,7 +162,7 @@ def trainings(
         yield TrainingOptions(config, ["jetad", *sys.argv[1:]], device, stop, progress)
 
 
-def one_class(values: tuple[str, ...], option: str) -> tuple[str, list[Path]]:
+def _one_class(values: tuple[str, ...], option: str) -> Class:
     """Name and files of one class, from ``[NAME=]FILE...``."""
     from jetad.readers import expand
 

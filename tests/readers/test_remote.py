@@ -52,7 +52,7 @@ def test_busy_server_is_asked_again(url, caplog, monkeypatch):
     monkeypatch.setattr(BusyServer, "failures", 3)
     assert len(readers.read(url[0])) == len(readers.read(url[1]))
     assert BusyServer.failures == 0
-    assert caplog.text.count("Operation expired; trying again in 0 s") == 3
+    assert caplog.text.count("Operation expired); trying again in 0 s") == 3
 
 
 def test_but_not_for_ever(url, monkeypatch):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import ManyValues, figure_label, force_option, json_option, label_options
-from ..studies import one_class, training_options, trainings
+from ..options import ManyValues, figure_label
+from ..studies import StudyFiles, study_options, trainings, two_classes
 
 if TYPE_CHECKING:
     from jetad.studies.contamination import Contamination
@@ -20,17 +19,9 @@ __all__ = ["command", "table"]
 
 @click.command(cls=ManyValues)
 @click.option(
-    "--background", "-b", multiple=True, required=True, metavar="[NAME=]FILE...", help="Background jets."
-)
-@click.option("--signal", "-s", multiple=True, required=True, metavar="[NAME=]FILE...", help="Signal jets.")
-@click.option(
     "--fraction", "-x", "fractions", metavar="X...", type=click.FloatRange(0, 1, max_open=True),
     multiple=True, default=(0.0, 0.01, 0.03, 0.1), show_default=True,
     help="Shares of signal in the training data.",
-)  # fmt: skip
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), default=Path("contamination"), show_default=True,
-    help="Folder for the runs, the figure and the numbers.",
 )  # fmt: skip
 @click.option(
     "--n-train", type=click.IntRange(min=100), help="Training jets.  [default: as many as all shares allow]"
@@ -38,15 +29,10 @@ __all__ = ["command", "table"]
 @click.option(
     "--n-seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings per share."
 )
-@click.option(
-    "--test-fraction", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.5,
-    show_default=True, help="Share of the signal kept for the test (of the background: a quarter).",
+@study_options(
+    "contamination", background="Background jets.", signal="Signal jets.",
+    test_fraction=(0.5, "Share of the signal kept for the test (of the background: a quarter)."),
 )  # fmt: skip
-@click.option("--max-jets", type=click.IntRange(min=100), help="Jets read of each class.")
-@training_options
-@label_options
-@force_option
-@json_option()
 def command(
     background: tuple[str, ...],
     signal: tuple[str, ...],
@@ -68,16 +54,9 @@ def command(
     \b
     jetad contamination -b qcd.h5 -s top.h5 -x 0 0.01 0.05 0.1 --n-seeds 3
     """
-    from jetad.errors import ConfigError
-    from jetad.files import atomic_output, check_output
-
     label = figure_label(options)
-    first, second = one_class(background, "--background"), one_class(signal, "--signal")
-    if first[0] == second[0]:
-        raise ConfigError(f"both classes are called '{first[0]}'; use NAME=FILE")
-    if output.is_dir():
-        for name in ("contamination.pdf", "contamination.png", "contamination.json"):
-            check_output(output / name, force=force)
+    first, second = two_classes(background, signal)
+    files = StudyFiles(output, "contamination", "contamination", force=force)
 
     from jetad.studies.contamination import contamination
 
@@ -86,14 +65,9 @@ def command(
             first, second, output, how, fractions=fractions, n_train=n_train, n_seeds=n_seeds,
             test_fraction=test_fraction, max_jets=max_jets, say=lambda text: click.echo(text, err=True),
         )  # fmt: skip
-    from jetad.plots import add_label, plot_contamination, save
+    from jetad.plots import plot_contamination
 
-    figure = add_label(plot_contamination(found.points, signal=found.signal), label)
-    save(figure, output / "contamination", force=force)
-    text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
-    with atomic_output(output / "contamination.json", force=force) as temporary:
-        temporary.write_text(text + "\n")
-    click.echo(f"wrote {output}/contamination.pdf, .png, .json", err=True)
+    text = files.write(found.to_dict(), plot_contamination(found.points, signal=found.signal), label)
     click.echo(text if as_json else table(found))
 
 

@@ -36,7 +36,12 @@ __all__ = ["command", "table"]
     "--eff-b", "cuts", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
     default=(0.1, 0.01), show_default=True, help="Background efficiencies of the cuts; the first is drawn.",
 )  # fmt: skip
-@click.option("--output", "-o", metavar="FIG", help="Draw the changes: FIG.pdf and FIG.png.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FIG",
+    help="Draw the changes: FIG.pdf and FIG.png, with the numbers in FIG.json.",
+)
 @click.option(
     "--max-jets", type=click.IntRange(min=10), default=5000, show_default=True, help="Jets of each sample."
 )
@@ -67,14 +72,15 @@ def command(
     \b
     jetad robustness --run runs/latest -b qcd_test.h5 -s top.h5 -o robustness
     """
-    from jetad.files import check_output
+    from jetad.files import atomic_output, check_output
     from jetad.run import find_run
 
     label = figure_label(label_values)
     if output is not None:
         from jetad.plots import figure_paths
 
-        for path in figure_paths(output):
+        numbers = figure_paths(output)[0].with_suffix(".json")
+        for path in (*figure_paths(output), numbers):
             check_output(path, force=force)
     run = find_run(run_dir)
 
@@ -95,17 +101,16 @@ def command(
         seed=seed,
         say=lambda text: click.echo(text, err=True),
     )
+    text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
     if output is not None:
         from jetad.plots import add_label, plot_robustness, save
 
-        drawn = {
-            distortion: {s: (c.relative, c.relative_error) for s, c in result.efficiencies[cuts[0]].items()}
-            for distortion, result in found.distortions.items()
-        }
-        figure = add_label(plot_robustness(drawn, background_efficiency=cuts[0]), label)
-        written = save(figure, output, force=force)
+        figure = plot_robustness(found.changes(cuts[0]), background_efficiency=cuts[0])
+        written = [*save(add_label(figure, label), output, force=force), numbers]
+        with atomic_output(numbers, force=force) as temporary:
+            temporary.write_text(text + "\n")
         click.echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
-    click.echo(json.dumps(found.to_dict(), indent=1, allow_nan=False) if as_json else table(found))
+    click.echo(text if as_json else table(found))
 
 
 def table(found: Robustness) -> str:

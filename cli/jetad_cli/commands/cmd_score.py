@@ -34,10 +34,10 @@ def _outputs(
     """One score file per input: beside the user, the kind of the input, unless -o says otherwise."""
     part = "" if share == (0, 1) else f".part-{share[0] + 1}-of-{share[1]}"
 
-    from jetad.readers.base import split_path
+    from jetad.readers.base import plain_name
 
     def name(path: Path) -> str:
-        plain = split_path(path)[0]
+        plain = plain_name(path)
         suffix = plain.suffix if plain.suffix in (".root", ".h5") else ".h5"
         return f"{plain.stem}.scores{part}{suffix}"
 

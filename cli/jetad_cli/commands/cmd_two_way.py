@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import ManyValues, figure_label, force_option, json_option, label_options
-from ..studies import one_class, training_options, trainings
+from ..options import ManyValues, figure_label
+from ..studies import StudyFiles, study_options, trainings, two_classes
 
 if TYPE_CHECKING:
     from jetad.studies.two_way import TwoWay
@@ -18,21 +17,10 @@ __all__ = ["command", "table"]
 
 
 @click.command("two-way", cls=ManyValues)
-@click.option("--background", "-b", multiple=True, required=True, metavar="[NAME=]FILE...", help="One class.")
-@click.option("--signal", "-s", multiple=True, required=True, metavar="[NAME=]FILE...", help="The other.")
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), default=Path("two-way"), show_default=True,
-    help="Folder for the two runs, the figure and the numbers.",
+@study_options(
+    "two-way", background="One class.", signal="The other.",
+    test_fraction=(0.25, "Share of each class that neither training sees."),
 )  # fmt: skip
-@click.option(
-    "--test-fraction", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.25,
-    show_default=True, help="Share of each class that neither training sees.",
-)  # fmt: skip
-@click.option("--max-jets", type=click.IntRange(min=100), help="Jets read of each class.")
-@training_options
-@label_options
-@force_option
-@json_option()
 def command(
     background: tuple[str, ...],
     signal: tuple[str, ...],
@@ -54,16 +42,9 @@ def command(
     \b
     jetad two-way --background qcd.h5 --signal top.h5
     """
-    from jetad.errors import ConfigError
-    from jetad.files import atomic_output, check_output
-
     label = figure_label(options)
-    first, second = one_class(background, "--background"), one_class(signal, "--signal")
-    if first[0] == second[0]:
-        raise ConfigError(f"both classes are called '{first[0]}'; use NAME=FILE")
-    if output.is_dir():
-        for name in ("roc.pdf", "roc.png", "two_way.json"):
-            check_output(output / name, force=force)
+    first, second = two_classes(background, signal)
+    files = StudyFiles(output, "roc", "two_way", force=force)
 
     from jetad.studies.two_way import two_way
 
@@ -72,13 +53,9 @@ def command(
             first, second, output, how, test_fraction=test_fraction, max_jets=max_jets,
             say=lambda text: click.echo(text, err=True),
         )  # fmt: skip
-    from jetad.plots import add_label, plot_roc, save
+    from jetad.plots import plot_roc
 
-    save(add_label(plot_roc([d.evaluation for d in found.directions]), label), output / "roc", force=force)
-    text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
-    with atomic_output(output / "two_way.json", force=force) as temporary:
-        temporary.write_text(text + "\n")
-    click.echo(f"wrote {output}/roc.pdf, roc.png, two_way.json", err=True)
+    text = files.write(found.to_dict(), plot_roc([d.evaluation for d in found.directions]), label)
     click.echo(text if as_json else table(found))
 
 

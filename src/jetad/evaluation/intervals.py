@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 
-__all__ = ["ONE_SIGMA", "Interval", "SicPoint", "binomial_interval", "finite_or_none"]
+__all__ = ["ONE_SIGMA", "Interval", "SicPoint", "binomial_interval", "finite_or_none", "nan_if_none"]
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +32,14 @@ class Interval(NamedTuple):
         """For JSON: what is infinite or unknown becomes ``None``."""
         return {name: finite_or_none(value) for name, value in self._asdict().items()}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float | None]) -> Interval:
+        """What ``to_dict`` gave: without ``low`` nothing is known, with it what is missing is infinite."""
+        if values["low"] is None:
+            return cls(math.nan, math.nan, math.nan)
+        value, high = (math.inf if values[name] is None else values[name] for name in ("value", "high"))
+        return cls(float(value), float(values["low"]), float(high))  # type: ignore[arg-type]
+
 
 class SicPoint(NamedTuple):
     """Where ε_S/√ε_B is largest, with its interval at that threshold; NaN if too little background passes."""
@@ -44,6 +53,11 @@ class SicPoint(NamedTuple):
     def to_dict(self) -> dict[str, float | None]:
         """For JSON: what is unknown becomes ``None``."""
         return {name: finite_or_none(value) for name, value in self._asdict().items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float | None]) -> SicPoint:
+        """What ``to_dict`` gave."""
+        return cls(*(nan_if_none(values[name]) for name in cls._fields))
 
 
 def binomial_interval(efficiency: ArrayLike, n: float, *, level: float = ONE_SIGMA) -> tuple[Floats, Floats]:
@@ -76,3 +90,8 @@ def binomial_interval(efficiency: ArrayLike, n: float, *, level: float = ONE_SIG
 def finite_or_none(value: float) -> float | None:
     """The number, or ``None`` for JSON if it is infinite or NaN."""
     return float(value) if math.isfinite(value) else None
+
+
+def nan_if_none(value: float | None) -> float:
+    """The number from JSON, NaN for ``None``."""
+    return math.nan if value is None else float(value)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..scores import Scores
-from .intervals import ONE_SIGMA, Interval, SicPoint, finite_or_none
+from .intervals import ONE_SIGMA, Interval, SicPoint, finite_or_none, nan_if_none
 from .roc import MIN_BACKGROUND, RocCurve, roc_curve
 
 __all__ = ["Band", "Evaluation", "SignalResult", "either_way", "evaluate"]
@@ -55,6 +55,7 @@ class SignalResult:
         curve, kept = self.curve, self.curve.thin(max_points)
         return {
             "n": curve.n_signal,
+            "n_effective": curve.n_eff_signal,
             "n_excluded": curve.n_excluded_signal,
             "auc": curve.auc,
             "auc_error": finite_or_none(curve.auc_error),
@@ -71,6 +72,36 @@ class SignalResult:
             },
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], background: Mapping[str, Any]) -> SignalResult:
+        """What ``to_dict`` gave, with the background that it was compared with; thresholds are not kept."""
+        eff_s, eff_b = (
+            np.asarray(values["curve"][f"{name}_efficiency"], dtype=np.float64)
+            for name in ("signal", "background")
+        )
+        curve = RocCurve(
+            thresholds=np.full(len(eff_s), np.nan),
+            signal_efficiency=eff_s,
+            background_efficiency=eff_b,
+            n_background_tagged=np.round(eff_b * background["n"]).astype(np.int64),
+            auc=float(values["auc"]),
+            auc_error=nan_if_none(values["auc_error"]),
+            n_signal=values["n"],
+            n_background=background["n"],
+            n_eff_signal=float(values["n_effective"]),
+            n_eff_background=float(background["n_effective"]),
+            n_excluded_signal=values["n_excluded"],
+            n_excluded_background=background["n_excluded"],
+        )
+        return cls(
+            curve=curve,
+            background_rejection=_intervals(values["background_rejection"]),
+            signal_efficiency_at=_intervals(values["signal_efficiency"]),
+            max_sic=SicPoint.from_dict(values["max_sic"]),
+            pt_only_auc=nan_if_none(values["pt_only_auc_signed"]),
+            mass_only_auc=nan_if_none(values["mass_only_auc_signed"]),
+        )
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -84,13 +115,30 @@ class Evaluation:
 
     def to_dict(self, *, max_points: int = 2000) -> dict[str, Any]:
         """The layout of ``jetad roc --json``."""
+        n_effective = next(iter(self.signals.values())).curve.n_eff_background
         return {
-            "background": {"n": self.n_background, "n_excluded": self.n_excluded_background},
+            "background": {
+                "n": self.n_background,
+                "n_effective": n_effective,
+                "n_excluded": self.n_excluded_background,
+            },
             "signals": {name: result.to_dict(max_points=max_points) for name, result in self.signals.items()},
             "interval_level": ONE_SIGMA,
             "max_sic_min_background": self.min_background,
             **({"name": self.name} if self.name else {}),
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
+        """What ``to_dict`` gave; curves have the points that were kept, without their thresholds."""
+        background = values["background"]
+        return cls(
+            {name: SignalResult.from_dict(v, background) for name, v in values["signals"].items()},
+            n_background=background["n"],
+            n_excluded_background=background["n_excluded"],
+            min_background=values["max_sic_min_background"],
+            name=values.get("name", ""),
+        )
 
     def to_json(self, *, max_points: int = 2000) -> str:
         """``to_dict`` as JSON text; infinite and unknown numbers are ``null``."""
@@ -147,6 +195,10 @@ def evaluate(
 def either_way(auc: float) -> float:
     """max(AUC, 1 - AUC): separation by a variable whatever its direction."""
     return max(auc, 1.0 - auc)
+
+
+def _intervals(values: Mapping[str, Mapping[str, float | None]]) -> dict[float, Interval]:
+    return {float(at): Interval.from_dict(interval) for at, interval in values.items()}
 
 
 def _column_auc(background: Scores, signal: Scores, column: str) -> float:

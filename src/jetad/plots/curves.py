@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..evaluation import BAND_GRID, Band, Evaluation, SignalResult, SignalSpread, Spread
-from .style import COLORS, LINE_STYLES, make_room, styled
+from .style import COLORS, LINE_STYLES, make_room, plain_ticks, styled
 
 __all__ = ["plot_roc", "plot_sic"]
 
@@ -151,9 +151,15 @@ def _draw_ratios(axes: Axes, each: Sequence[_Drawn], *, bands: bool) -> None:
             )
             axes.fill_between(x, low, high, color=drawn.look["color"], alpha=0.2, linewidth=0)
     values = np.concatenate(seen)
+    if len(values) == 1:
+        axes.text(
+            0.5, 0.72, "no ratio: no background is left at any efficiency", transform=axes.transAxes,
+            ha="center", va="center", fontsize=14, color="0.35",
+        )  # fmt: skip
     least, most = float(np.min(values)), float(np.max(values))
     if most / max(least, 1e-9) > 8:
         axes.set(yscale="log", ylim=(max(least, 1e-4) / 1.6, most * 1.6))
+        plain_ticks(axes.yaxis)
     else:
         axes.set_ylim(min(0.85 * least, 0.8), max(1.1 * most, 1.2))
     axes.axhline(1.0, color="0.4", linestyle=(0, (2, 2)), linewidth=1.5, zorder=1)
@@ -184,8 +190,9 @@ def plot_sic(curves: Evaluation | Sequence[Evaluation], *, bands: bool = True) -
         axes.plot(curve.signal_efficiency[known], sic[known], label=label, zorder=3, **look)
         if np.isfinite(best.value):
             axes.plot(
-                best.signal_efficiency, best.value, marker="o", markersize=7, color=look["color"], zorder=4
-            )
+                best.signal_efficiency, best.value, marker="o", markersize=7, color=look["color"], zorder=4,
+                clip_on=False,
+            )  # fmt: skip
             top = max(top, 1.1 * best.value)
         if bands:
             grid, _, low, high = _band(result)

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from ..errors import InputError
 from ..evaluation.dependence import VARIABLES, EfficiencyProfile, VariableSculpting
-from .style import COLORS, styled
+from .style import COLORS, plain_ticks, styled
 
 __all__ = ["plot_efficiency", "plot_sculpting"]
 
@@ -36,7 +36,7 @@ def plot_sculpting(found: Mapping[str, VariableSculpting]) -> Figure:
     if not found:
         raise InputError("no variable of the jets is known: there is nothing to draw")
     n = len(found)
-    figure = Figure(figsize=(6.6 * (n + 1), 12.0), layout="constrained")
+    figure = Figure(figsize=(5.6 * (n + 1), 11.0), layout="constrained")
     grid = figure.add_gridspec(3, n + 1, height_ratios=[3.0, 1.4, 2.4])
     for column, variable in enumerate(found.values()):
         upper = figure.add_subplot(grid[0, column])
@@ -85,7 +85,8 @@ def _draw_spectra(upper: Axes, lower: Axes, variable: VariableSculpting) -> None
     low, high = lower.get_ylim()
     low, high = max(min(low, 0.4), 0.02), min(max(high, 2.5), 100)
     lower.set_ylim(low, high)
-    lower.yaxis.set_major_locator(FixedLocator([v for v in (0.1, 0.5, 1, 2, 10, 100) if low <= v <= high]))
+    at = (0.1, 0.5, 1, 2, 10) if high < 50 * low else (0.1, 1, 10, 100)
+    lower.yaxis.set_major_locator(FixedLocator([v for v in at if low <= v <= high]))
     lower.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     lower.yaxis.set_minor_formatter(NullFormatter())
     lower.yaxis.label.set_fontsize(15)
@@ -126,6 +127,7 @@ def _draw_divergence(axes: Axes, found: Mapping[str, VariableSculpting]) -> None
         xscale="log", yscale="log", xlabel="Background efficiency",
         ylabel="Jensen-Shannon divergence [bits]", ylim=(low / 2, 2.0 * (4.0 / low) ** 0.25),
     )  # fmt: skip
+    plain_ticks(axes.xaxis)
     axes.legend(loc="upper right", title="spectrum after the cut / before", title_fontsize=14)
 
 
@@ -146,6 +148,7 @@ def _draw_correlations(axes: Axes, found: Mapping[str, VariableSculpting]) -> No
     axes.axvline(0, color="0.4", linewidth=1.5)
     axes.set(xlim=(-1, 1), ylim=(-0.6, len(names) - 0.4), xlabel="Rank correlation with the score")
     axes.set_yticks(y, names)
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
     axes.tick_params(axis="y", which="both", length=0)
     axes.minorticks_off()
 
@@ -169,11 +172,14 @@ def plot_efficiency(profiles: Sequence[EfficiencyProfile], *, background_efficie
     )
     grid = figure.subplots(1, len(variables), squeeze=False, sharey=True)[0]
     classes = list(dict.fromkeys(p.class_name for p in profiles))
+    # an interval over the whole panel says nothing, unless there is nothing else
+    enough = 5 if any(np.any(p.n_jets >= 5) for p in profiles) else 1
     seen = [background_efficiency]
     for axes, variable in zip(grid, variables, strict=True):
         for p in (p for p in profiles if p.variable == variable):
             i = classes.index(p.class_name)
-            few = p.n_jets < 5  # an interval over the whole panel says nothing
+            few = p.n_jets < enough
+            axes.set_xlim(p.edges[0], p.edges[-1])
             value = np.where(few, np.nan, p.efficiency)
             centers, half = (p.edges[1:] + p.edges[:-1]) / 2, np.diff(p.edges) / 2
             shift = (i - (len(classes) - 1) / 2) * half[0] * 1.2 / max(len(classes), 4)
@@ -194,6 +200,10 @@ def plot_efficiency(profiles: Sequence[EfficiencyProfile], *, background_efficie
         axes.set(xlabel=VARIABLES.get(variable, variable), yscale="log")
     grid[0].set_ylabel(rf"Efficiency at $\varepsilon_B$ = {background_efficiency:g}")
     low = max(min(seen) / 2, background_efficiency / 100)
-    grid[0].set_ylim(low, 2 * (1 / low) ** 0.12 * (1 + 0.3 * max(0, len(classes) - 3)))
-    grid[0].legend(loc="upper left", ncols=2 if len(classes) > 2 else 1)
+    if len(classes) > 4:
+        grid[0].set_ylim(low, 2)
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    else:
+        grid[0].set_ylim(low, 2 * (1 / low) ** 0.12 * (1 + 0.3 * max(0, len(classes) - 3)))
+        grid[0].legend(loc="upper left", ncols=2 if len(classes) > 2 else 1)
     return figure

@@ -75,9 +75,9 @@ def plot_history(records: Sequence[Mapping[str, Any]], *, keys: Sequence[str] | 
         raise InputError("the history has no number to draw")
     panels = _panels(list(series))
 
-    columns = 1 if len(panels) == 1 else 2
+    columns = 1 if len(panels) == 1 else 2 if len(panels) < 7 else 3
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(8.0 * columns, 1.2 + 3.8 * rows), layout="constrained")
+    figure = Figure(figsize=((8.0 if columns < 3 else 6.6) * columns, 1.2 + 3.8 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
     starts = _phases(records, x)
     for axes, names in zip(grid.flat, panels.values(), strict=False):
@@ -95,7 +95,11 @@ def plot_history(records: Sequence[Mapping[str, Any]], *, keys: Sequence[str] | 
         axes.set_ylabel(_words(names))
         axes.margins(x=0.02, y=0.12)
         if len(names) > 1:
-            axes.legend(loc="best", fontsize=13, labels=[key.replace("_", " ") for key in names])
+            axes.legend(loc="upper right", fontsize=13, labels=[key.replace("_", " ") for key in names])
+            low, high = axes.get_ylim()
+            room = 1.0 + 0.14 * len(names)
+            log = axes.get_yscale() == "log"
+            axes.set_ylim(low, low * (high / low) ** room if log else low + (high - low) * room)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     for column in range(columns):
@@ -179,6 +183,6 @@ def _name_phases(axes: Any, starts: list[tuple[float, str]], end: float) -> None
         if (stop - start) / whole < 0.1:
             continue  # no room for a name
         axes.text(
-            (start + stop) / 2, 1.02, name, transform=axes.get_xaxis_transform(), ha="center", va="bottom",
-            fontsize=14, color="0.35",
+            (start + stop) / 2, 1.02, name.replace(": ", ":\n"), transform=axes.get_xaxis_transform(),
+            ha="center", va="bottom", fontsize=13, color="0.35",
         )  # fmt: skip

@@ -38,8 +38,8 @@ def plot_images(
 
     Arguments:
         images: Images by class, each ``(n, 1, n_eta, n_phi)``.
-        difference: Add a row with the mean of each class minus that of the first, in units of the largest
-            pixel of the first; at most four classes fit beside each other then.
+        difference: Add rows with the mean of each class minus that of the first, in units of the largest
+            pixel of the first.
         extent: Range of η' and φ' (η' low, η' high, φ' low, φ' high); by default pixels of 0.029 × 0.035
             around the centre.
         color_label: Label of the colour scale.
@@ -75,9 +75,9 @@ def plot_images(
 def _with_differences(
     images: Mapping[str, ArrayLike], means: Mapping[str, NDArray[Any]], extent: Extent | None, label: str
 ) -> Figure:
-    n = len(means)
-    figure = Figure(figsize=(1.9 + 4.2 * n, 11.2), layout="compressed")
-    grid = figure.subplots(2, n, squeeze=False, sharex=True, sharey=True)
+    rows, columns = _arrangement(len(means), 4)
+    figure = Figure(figsize=(1.9 + 4.2 * columns, 11.2 * rows), layout="compressed")
+    grid = figure.subplots(2 * rows, columns, squeeze=False, sharex=True, sharey=True)
     names = list(means)
     first = means[names[0]]
     peak = float(np.nanmax(first, initial=0.0)) or 1.0
@@ -85,22 +85,20 @@ def _with_differences(
     largest = max(float(np.max(np.abs(d))) for d in differences) or 1.0
     norm = _log_norm(list(means.values()))
     signed = SymLogNorm(linthresh=largest / 100, vmin=-largest, vmax=largest)
-    for column, name in enumerate(names):
-        upper = _show(grid[0, column], means[name], norm, extent)
-        grid[0, column].set_title(f"{name}  ({len(_images(images[name], name))} jets)", fontsize=17)
-        grid[0, column].tick_params(labelbottom=column == 0)
-        if column == 0:
-            grid[1, 0].set_visible(False)
-            grid[0, 0].set_xlabel(r"$\eta'$")
-            continue
-        lower = _show(grid[1, column], differences[column - 1], signed, extent, color_map="RdBu_r")
-        grid[1, column].set_title(f"{name} − {names[0]}", fontsize=17)
-        grid[1, column].set_xlabel(r"$\eta'$")
-    grid[0, 0].set_ylabel(r"$\phi'$ [rad]")
-    grid[1, 1].set_ylabel(r"$\phi'$ [rad]")
-    grid[1, 1].tick_params(labelleft=True)
-    figure.colorbar(upper, ax=grid[0], label=label, pad=0.015)
-    bar = figure.colorbar(lower, ax=grid[1], label=f"Difference / peak of {names[0]}", pad=0.015)
+    for axes, name in zip(grid[:rows].flat, names, strict=False):
+        upper = _show(axes, means[name], norm, extent)
+        axes.set_title(f"{name}  ({len(_images(images[name], name))} jets)", fontsize=17)
+    for axes, name, difference in zip(grid[rows:].flat[1:], names[1:], differences, strict=False):
+        lower = _show(axes, difference, signed, extent, color_map="RdBu_r")
+        axes.set_title(f"{name} − {names[0]}", fontsize=17)
+    for block in (grid[:rows], grid[rows:]):
+        _label_grid(block, len(means))
+    grid[rows, 0].set_visible(False)
+    beside = grid[rows, 1]  # has nothing to its left
+    beside.set_ylabel(r"$\phi'$ [rad]")
+    beside.tick_params(labelleft=True)
+    figure.colorbar(upper, ax=grid[:rows], label=label, pad=0.015)
+    bar = figure.colorbar(lower, ax=grid[rows:], label=f"Difference / peak of {names[0]}", pad=0.015)
     end = 10.0 ** np.floor(np.log10(largest))
     bar.set_ticks([-end, -end / 10, 0, end / 10, end])
     bar.set_ticklabels([f"{v:g}".replace("-", "−") for v in (-end, -end / 10, 0, end / 10, end)])
@@ -189,13 +187,13 @@ def plot_image_grid(
         if titles is not None and i < len(titles):
             axes.set_title(titles[i], fontsize=13)
         if row_titles is not None and i % columns == 0 and i // columns < len(row_titles):
-            axes.set_ylabel(row_titles[i // columns], loc="center", fontsize=13)
+            axes.set_ylabel(row_titles[i // columns], loc="center", fontsize=17)
     for axes in grid.flat[len(array) :]:
         axes.set_visible(False)
     assert drawn is not None
     bar = figure.colorbar(drawn, ax=grid, shrink=min(1.0, 0.4 + 0.2 * rows), pad=0.015)
-    bar.set_label(color_label, fontsize=14)
-    bar.ax.tick_params(labelsize=13)
+    bar.set_label(color_label, fontsize=17)
+    bar.ax.tick_params(labelsize=15)
     return figure
 
 

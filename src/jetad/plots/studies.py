@@ -62,7 +62,8 @@ def plot_robustness(
     axes.set_yticks(y, names)
     axes.tick_params(axis="y", which="both", length=0)
     axes.yaxis.set_minor_locator(NullLocator())
-    figure.legend(loc="outside upper right", ncols=min(len(samples), 4))
+    wide = max(map(len, samples)) > 12
+    figure.legend(loc="outside upper right", ncols=min(len(samples), 3 if wide else 4))
     return figure
 
 
@@ -85,6 +86,7 @@ def plot_contamination(points: Sequence[_Point], *, signal: str) -> Figure:
         axes.margins(x=0.06, y=0.25)
         if len(x) > 2 and x[-1] > 20 * x[x > 0].min(initial=np.inf):
             axes.set_xscale("symlog", linthresh=float(x[x > 0].min()))
+    right.set_xlim(left.get_xlim())  # also where no SIC is known
     left.set_ylim(min(0.45, left.get_ylim()[0]), 1.0)
     left.axhline(0.5, color="0.4", linestyle=(0, (2, 2)), linewidth=1.5)
     right.axhline(1.0, color="0.4", linestyle=(0, (2, 2)), linewidth=1.5)

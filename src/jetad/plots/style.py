@@ -12,13 +12,25 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..errors import ConfigError
 from ..files import atomic_output, check_output
 
-__all__ = ["COLORS", "LINE_STYLES", "figure_paths", "lay_out", "make_room", "save", "style", "styled"]
+__all__ = [
+    "COLORS",
+    "LINE_STYLES",
+    "figure_paths",
+    "lay_out",
+    "make_room",
+    "plain_ticks",
+    "save",
+    "style",
+    "styled",
+]
 
 #: Ten colours told apart with every common colour vision, also in grey: M. Petroff, arXiv:2107.02270.
 COLORS = (
@@ -52,6 +64,8 @@ def _settings() -> Any:
             # TeX Gyre Heros (shipped with mplhep) lacks many symbols; what it lacks comes from the next ones
             "font.family": ["TeX Gyre Heros", "DejaVu Sans"],
             "mathtext.fontset": "stixsans",
+            "figure.constrained_layout.w_pad": 0.1,  # also of "compressed"; the default clips tall symbols
+            "figure.constrained_layout.h_pad": 0.1,
             "pdf.fonttype": 42,
             "savefig.dpi": 150,
             "savefig.bbox": None,
@@ -126,7 +140,7 @@ def save(figure: Figure, path: str | Path, *, force: bool = False) -> tuple[Path
 
 
 def make_room(axes: Axes, legend: Legend) -> None:
-    """Raise the upper end of the y axis so that no curve of ``axes`` runs through a legend at its top."""
+    """Raise the upper end of the y axis so that no curve, band or bar runs through a legend at its top."""
     figure = axes.figure
     assert isinstance(figure, Figure)
     figure.draw_without_rendering()
@@ -143,9 +157,23 @@ def make_room(axes: Axes, legend: Legend) -> None:
             x = np.concatenate([np.linspace(box.x0, box.x1, 50), points[:, 0]])
             y = np.interp(x, points[:, 0], points[:, 1], left=0.0, right=0.0)[(x >= box.x0) & (x <= box.x1)]
             highest = max(highest, float(np.max(y)))
+    for collection in axes.collections:
+        for path in collection.get_paths():
+            x, y = (collection.get_transform() - axes.transAxes).transform(path.vertices).T
+            inside = (x >= box.x0) & (x <= box.x1) & np.isfinite(y)
+            highest = max(highest, float(np.max(y[inside], initial=0.0)))
     free = max(box.y0 - 0.03, 0.35)
     if highest > free:
         low, high = axes.get_ylim()
         stretch = highest / free
         log = axes.get_yscale() == "log"
         axes.set_ylim(low, low * (high / low) ** stretch if log else low + (high - low) * stretch)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Plain numbers at 1, 2, 5 (or 1, 3) of a logarithmic axis of few decades, where powers would crowd."""
+    low, high = axis.get_view_interval()
+    axis.set_minor_formatter(NullFormatter())
+    if high < 1000 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1, 3)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -109,9 +109,12 @@ def _require_seen(job: Job, where: str) -> None:
     deadline = time.monotonic() + _APPEAR
     source = split_path(job.source)[0]
     while True:
-        size = None
-        with contextlib.suppress(OSError):
-            size = source.stat().st_size
+        size: Any = None
+        if job.stamp.remote:  # found when it is read
+            size = job.stamp.size
+        else:
+            with contextlib.suppress(OSError):
+                size = source.stat().st_size
         lacking = source if size != job.facts["input_size"] else job.workspace.path
         if lacking is not source and job.workspace.exists:
             return
@@ -301,7 +304,7 @@ def _absolute(job: Job) -> Job:
     if options.get("mapping") is not None:
         options["mapping"] = load_mapping(options["mapping"])
     return job._replace(
-        source=job.source.absolute(),
+        source=job.source if job.stamp.remote else job.source.absolute(),
         output=workspace.output,
         workspace=workspace,
         request=dataclasses.replace(job.request, options=options),

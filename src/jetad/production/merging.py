@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from ..files import check_output
 from ..scores import ScoreWriter
+from .identity import CONTENT
 from .ledger import Account, Digest, write_ledger
 from .verify import load_with_facts, require_known
 
@@ -17,7 +18,7 @@ __all__ = ["merge_scores"]
 
 _COUNTS = ("n_read", "n_scored", "n_selected_out", "n_failed")
 # what all parts must agree in
-_COMMON = ("input_sha256", "n_rows_in_file", "model_hash", "calibration_hash", "selection", "runs")
+_COMMON = (*CONTENT, "n_rows_in_file", "model_hash", "calibration_hash", "selection", "runs")
 
 
 class _Piece(NamedTuple):
@@ -54,7 +55,8 @@ def merge_scores(paths: Sequence[str | Path], output: str | Path, *, force: bool
         if path.name.endswith(".ledger.json"):
             continue
         facts = load_with_facts(path)[1]
-        require_known(facts, path, "input_sha256", "n_rows_in_file", "first_row", *_COUNTS)
+        require_known(facts, path, next((name for name in CONTENT if name in facts), CONTENT[0]))
+        require_known(facts, path, "n_rows_in_file", "first_row", *_COUNTS)
         pieces.append(_Piece(path, facts))
     if not pieces:
         raise InputError("no parts to merge were given")

@@ -21,10 +21,11 @@ import torch
 
 from ..errors import ConfigError, InputError
 from ..readers import count, iterate
-from ..readers.base import split_path
+from ..readers.base import plain_name, remote_url, split_path
 from ..run import Run
 from ..scoring import TrainedDetector
 from .crew import load_detectors
+from .identity import stamp_of
 from .produce import Job, finish, score_range
 from .request import Request
 from .workspace import PartRange, Workspace
@@ -123,7 +124,8 @@ def plan_scoring(
     n_jets = sum(counts.values())
     if not n_jets:
         raise InputError(f"{paths[0]}: holds zero jets, there is nothing to score")
-    size = sum(split_path(path)[0].stat().st_size for path in paths)
+    # remote files are not hashed whole
+    size = sum(split_path(path)[0].stat().st_size for path in paths if remote_url(path) is None)
     held = [path for path, n in counts.items() if n]
     chosen = sorted({0, len(held) // 2, len(held) - 1})[:_FILES]
     sample = {held[i]: counts[held[i]] for i in chosen}
@@ -216,7 +218,7 @@ def measure(
         bytes_per_file=float(np.mean([per_file for _, per_file in sizes])),
         warm_up=max(0.0, warm_up - per_file),
         per_file=per_file,
-        hash_rate=_hash_rate(split_path(first)[0]),
+        hash_rate=math.inf if remote_url(first) is not None else _hash_rate(split_path(first)[0]),
         memory=memory,
     )
 
@@ -242,10 +244,11 @@ def _try(
     detectors: Mapping[str, TrainedDetector], path: Path, n: int, request: Request, folder: Path
 ) -> _Trial:
     """Score the first ``n`` jets of a file as ``score_files`` does, by the clock."""
-    suffix = path.suffix if path.suffix in (".root", ".h5") else ".h5"
+    kind = plain_name(path).suffix
+    suffix = kind if kind in (".root", ".h5") else ".h5"
     workspace = Workspace(folder / f"trial{suffix}")
-    stat = split_path(path)[0].stat()
-    facts: dict[str, str | int] = {"input": str(path), "input_size": stat.st_size}
+    stamp = stamp_of(path)
+    facts: dict[str, str | int] = {"input": str(path), "input_size": stamp.size}
     job = Job(
         path,
         workspace.output,
@@ -255,7 +258,7 @@ def _try(
         n,
         n,
         "",
-        stat.st_mtime_ns,
+        stamp,
         facts,
     )
     rates: list[float] = []

@@ -19,12 +19,13 @@ from .. import __version__
 from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError
 from ..files import check_output
 from ..readers import count, describe, iterate
-from ..readers.base import split_path
-from ..run import Run, file_hash
+from ..readers.base import remote_url
+from ..run import Run
 from ..scores import ScoreWriter
 from ..scoring import TrainedDetector
 from ..training.loop import StopRequest
 from .copying import check_copy, copy_with_scores
+from .identity import Stamp, content_of, stamp_of
 from .ledger import Account, Digest, read_ledger, write_ledger
 from .request import Request, run_names, score_jets
 from .workspace import PartRange, Workspace, gaps
@@ -48,7 +49,7 @@ class Job(NamedTuple):
     last_row: int  # exclusive
     n_rows_in_file: int
     fingerprint: str
-    mtime_ns: int
+    stamp: Stamp  # of the input
     facts: dict[str, str | int]  # of the input file and the runs, for metadata and ledger
 
     @property
@@ -181,7 +182,7 @@ def _score_parts(
 
     def tick(n_parts: int) -> None:
         if progress is not None:
-            progress(str(job.source), min(n_parts * job.request.chunk, total), total)
+            progress(str(job.facts["input"]), min(n_parts * job.request.chunk, total), total)
 
     tick(len(done))
     n_done = len(done)
@@ -220,19 +221,14 @@ def prepare(
     """
     n_rows, n_wanted, first_row, last_row = _rows_of_share(source, request, share)
     ledger = read_ledger(output) if output.exists() else None
-    stat = split_path(source)[0].stat()
-    unchanged = ledger is not None and [ledger.get("input_size"), ledger.get("input_mtime_ns")] == [
-        stat.st_size,
-        stat.st_mtime_ns,
-    ]
-    content = str(ledger["input_sha256"]) if ledger and unchanged else file_hash(split_path(source)[0])
+    stamp = stamp_of(source)
     first, *_ = detectors.values()
     facts: dict[str, str | int] = {
         **first.metadata,
         "jetad": __version__,
-        "input": str(source),
-        "input_size": stat.st_size,
-        "input_sha256": content,
+        "input": remote_url(source) or str(source),
+        "input_size": stamp.size,
+        **content_of(source, stamp, ledger),
         "n_rows_in_file": n_wanted,
         "first_row": first_row,
     }
@@ -271,9 +267,7 @@ def prepare(
     _check_kind(source, output, request, share)
     if workspace.open(fingerprint):
         logger.info("%s: going on with %d parts that are there already", output, len(workspace.done()))
-    return Job(
-        source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stat.st_mtime_ns, facts
-    )
+    return Job(source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stamp, facts)
 
 
 def _rows_of_share(source: Path, request: Request, share: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -369,8 +363,7 @@ def finish(job: Job) -> Account:
         InputError: if the input was changed meanwhile.
         OutputError: if the output cannot be written.
     """
-    stat = split_path(job.source)[0].stat()
-    if (stat.st_size, stat.st_mtime_ns) != (job.facts["input_size"], job.mtime_ns):
+    if stamp_of(job.source) != job.stamp:
         job.workspace.remove()
         raise InputError(f"{job.source}: was changed while it was scored; score it again")
     merged = job.workspace.path / f"merged{job.output.suffix}"
@@ -409,7 +402,7 @@ def finish(job: Job) -> Account:
             "digest": digest.hexdigest(),
             "n_parts": job.n_parts,
             "fingerprint": job.fingerprint,
-            "input_mtime_ns": job.mtime_ns,
+            "input_mtime_ns": job.stamp.mtime_ns,
             "output": str(job.output),
             "output_size": merged.stat().st_size,
         }
@@ -444,7 +437,10 @@ def _has_events(job: Job) -> bool:
 def failure(source: Path, output: Path, error: JetadError, job: Any = None, *, alone: bool) -> Account:
     """The account of a file that could not be scored; the only file raises its error instead."""
     if isinstance(job, Job):
-        job.workspace.remove()
+        if job.stamp.remote:  # its server may answer again
+            job.workspace.close()
+        else:
+            job.workspace.remove()
     if alone:
         raise error
     if not output.exists():

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..jets import Jets
 from ..readers import ReadOptions, iterate
-from ..readers.base import split_path
+from ..readers.base import remote_url, split_path
 from ..run import file_hash
 from ..scores import Scores, load_scores
 from ..scoring import TrainedDetector
+from .identity import CONTENT, hash_of_ends
 from .ledger import Digest, ledger_path, read_ledger
 
 __all__ = ["Check", "load_with_facts", "verify_scores"]
@@ -54,9 +55,9 @@ def verify_scores(
     """Compare a score file with the file of jets it should belong to.
 
     Looked at: that the score file is as it was written (digest of its columns), that the input is the
-    same file (SHA-256), that the account is closed, that each row has the keys (``entry``, ``jet``), the
-    kinematics and the truth of its jet, and, with a detector, that jets spread over the file get the
-    scores again.
+    same file (SHA-256, or that of its ends where it was on a server), that the account is closed, that
+    each row has the keys (``entry``, ``jet``), the kinematics and the truth of its jet, and, with a
+    detector, that jets spread over the file get the scores again.
 
     Arguments:
         path: The score file, or one of its parts.
@@ -103,16 +104,23 @@ def _check_digest(path: Path, scores: Scores, facts: dict[str, Any]) -> Check:
 
 
 def _check_input(original: Path, facts: dict[str, Any]) -> Check:
-    known = facts.get("input_sha256")
-    if not known:
+    name = next((name for name in CONTENT if facts.get(name)), None)
+    if name is None:
         return Check("same input file", None, "the score file does not know the hash of its input")
-    found = file_hash(split_path(original)[0])
+    if name == "input_sha256" and remote_url(original) is not None:
+        return Check("same input file", None, "a remote file is not read whole for its SHA-256")
+    if name == "input_sha256":
+        found, what = file_hash(split_path(original)[0]), "SHA-256"
+    else:
+        found = hash_of_ends(original)[1]
+        what = "size and SHA-256 of the ends"
+    known = str(facts[name])
     if found == known:
-        return Check("same input file", True, f"SHA-256 {found[:16]}... agrees")
+        return Check("same input file", True, f"{what} {found[:16]}... agrees")
     return Check(
         "same input file",
         False,
-        f"SHA-256 is {found[:16]}..., but {facts.get('input', 'the input')} had {str(known)[:16]}...",
+        f"{what} is {found[:16]}..., but {facts.get('input', 'the input')} had {known[:16]}...",
     )
 
 

@@ -19,14 +19,17 @@ from ..registry import load
 from ..selection import Selection
 from .base import (
     CONTAINER_NAMES,
+    Attempts,
     FileSummary,
     Reader,
+    UnansweredError,
     check_momenta_in_gev,
     container_of,
     looks_like_mev,
     reading,
     remote_url,
     split_path,
+    with_retries,
 )
 
 __all__ = [
@@ -90,17 +93,24 @@ def detect(path: PathLike) -> str:
     """
     container = container_of(path)
     candidates = [r for r in map(get_reader, _DETECTED) if r.container == container]
-    with reading(path):
-        for reader in candidates:
-            if reader.matches(path):
-                return reader.name
-        reasons = "; ".join(f"not {reader.name}: {reader.lacks(path)}" for reader in candidates)
+    name, reasons = with_retries(path, lambda: _match(path, candidates))
+    if name:
+        return name
     if not candidates:
         reasons = f"no reader finds its columns in {CONTAINER_NAMES[container]}"
     raise InputError(
         f"{path}: unknown format ({reasons}); name its columns in a mapping: "
         "'jetad inspect --suggest-mapping FILE' writes a first one"
     )
+
+
+def _match(path: PathLike, candidates: list[Reader]) -> tuple[str, str]:
+    """The name of the first reader that knows the content, or why none does."""
+    with reading(path):
+        for reader in candidates:
+            if reader.matches(path):
+                return reader.name, ""
+        return "", "; ".join(f"not {reader.name}: {reader.lacks(path)}" for reader in candidates)
 
 
 def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
@@ -115,16 +125,23 @@ def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
 def count(path: PathLike, **options: Unpack[ReadOptions]) -> int:
     """Number of jets in a file, from its metadata."""
     chosen = _reader_for(path, options)
-    with reading(path):
-        return chosen.count(path)
+
+    def counted() -> int:
+        with reading(path):
+            return chosen.count(path)
+
+    return with_retries(path, counted)
 
 
 def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
     """What a file holds; only its first jets are read, to judge the units."""
     chosen = _reader_for(path, options)
-    with reading(path):
-        summary = chosen.describe(path)
-        first = next(chosen.iterate(path, step=1000), None)
+
+    def looked_at() -> tuple[FileSummary, Jets | None]:
+        with reading(path):
+            return chosen.describe(path), next(chosen.iterate(path, step=1000), None)
+
+    summary, first = with_retries(path, looked_at)
     if first is None:
         return summary._replace(warnings=(*summary.warnings, "holds zero jets"))
     units = options.get("units") or chosen.units
@@ -169,7 +186,7 @@ def iterate(
     units = options.get("units") or chosen.units
     if units not in (None, "GeV", "MeV"):
         raise ConfigError(f"units are GeV or MeV, found '{units}'")
-    blocks = _guarded(_rows(chosen, path, step, start, stop), path)
+    blocks = _reopened(chosen, path, step, start, stop)
     if units == "MeV":
         blocks = (block.in_gev() for block in blocks)
     return _resized(blocks, path, step, check_units and units is None)
@@ -192,6 +209,22 @@ def _rows(reader: Reader, path: PathLike, step: int, start: int, stop: int | Non
         del block  # or it would stay in memory while the next one is read
         if stop is not None and row >= stop:
             return
+
+
+def _reopened(reader: Reader, path: PathLike, step: int, start: int, stop: int | None) -> Iterator[Jets]:
+    """The blocks of ``_rows``; when a server goes away, the file is opened again where it was."""
+    row, attempts = start, Attempts(path)
+    while True:
+        try:
+            for block in _guarded(_rows(reader, path, step, row, stop), path):
+                attempts.success()
+                row += len(block)
+                yield block
+                del block  # or it would stay in memory while the next one is read
+            return
+        except UnansweredError as error:
+            if not attempts.wait(error):
+                raise
 
 
 def _guarded(blocks: Iterator[Jets], path: PathLike) -> Iterator[Jets]:
@@ -312,7 +345,7 @@ def expand(
         file, inside = split_path(Path(name).expanduser() if "://" not in str(name) else name)
         found = [file]
         remote = remote_url(name) is not None
-        if remote and glob.has_magic(str(file)):
+        if remote and glob.has_magic(str(file).partition("?")[0]):
             raise InputError(f"{name}: patterns are not expanded on a server; list the files: @files.txt")
         if (
             not remote and glob.has_magic(str(file)) and not file.exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, MissingPackageError
-from .base import nearest, reading, remote_url, split_path, with_retries
+from ..errors import InputError
+from .base import nearest, reading, remote_url, require_client, split_path
 
 __all__ = [
     "NUMBERS",
@@ -74,12 +73,7 @@ class Tree(NamedTuple):
         if self.kind == "ROOT RNTuple" and not any(set(name) & set("*?[]/") for name in names):
             wanted = list(names)  # uproot walks every field of a wide RNTuple otherwise, for seconds
         with reading(f"{path}: entries {start} to {stop} of '{self.name}'"):
-            return with_retries(
-                path,
-                lambda: self.data.arrays(
-                    filter_name=wanted, entry_start=start, entry_stop=stop, library="ak"
-                ),
-            )
+            return self.data.arrays(filter_name=wanted, entry_start=start, entry_stop=stop, library="ak")
 
 
 class Jagged(NamedTuple):
@@ -96,26 +90,15 @@ def open_root(path: str | Path) -> Iterator[Any]:
 
     file, _ = split_path(path)
     url = remote_url(path)
-    if url is not None and url.startswith(("root:", "roots:", "xroot:")):
-        _require_xrootd(url)
+    require_client(path)
     with reading(file):
-        handle = with_retries(
-            path, lambda: uproot.open(url or str(file), object_cache=None, array_cache=None)
-        )
+        handle = uproot.open(url or str(file), object_cache=None, array_cache=None)
     with handle:
         yield handle
 
 
 def _kind(data: Any) -> str:
     return _KINDS[data.classname.partition("_v")[0]]
-
-
-def _require_xrootd(url: str) -> None:
-    if importlib.util.find_spec("fsspec_xrootd") is None:
-        raise MissingPackageError(
-            f"{url}: files on an XRootD server need fsspec-xrootd: pip install 'jetad[xrootd]'; "
-            "or copy the file here first (xrdcp)"
-        )
 
 
 def outlines(path: str | Path) -> list[Outline]:

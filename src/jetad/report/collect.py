@@ -26,6 +26,8 @@ from ..evaluation.dependence import threshold_at
 from ..gallery import Anomalies, captions, most_anomalous
 from ..jets import Jets
 from ..plots import (
+    FigureLabel,
+    add_label,
     plot_efficiency,
     plot_gallery,
     plot_history,
@@ -41,6 +43,9 @@ from ..preprocessing.images import ImageConfig, JetImages
 from ..references import Reference, references_of
 from ..run import Run
 from ..scores import Scores
+from ..studies.robustness import Robustness, robustness
+from ..studies.saved import Study
+from .studies import StudySection, section_of
 
 __all__ = ["CutFlowRow", "NamedFigure", "Report", "collect_report"]
 
@@ -50,6 +55,8 @@ _IMAGE_JETS = 2000
 _GALLERY = 8
 #: Background efficiencies of the cut flow.
 _CUTS = (0.5, 0.1, 0.01)
+#: Background efficiencies at which distorted jets are looked at, where so many background jets pass.
+_ROBUSTNESS_CUTS, _ROBUSTNESS_PASS = (0.1, 0.01), 10
 
 
 class NamedFigure(NamedTuple):
@@ -78,6 +85,7 @@ class Report:
     evaluations: Sequence[Evaluation]  # none without signal
     paired: Sequence[PairedComparison]
     figures: Sequence[NamedFigure]
+    studies: Sequence[StudySection]
     cut_names: Sequence[str]
     cut_flow: Sequence[CutFlowRow]
     correlations: Mapping[str, float]
@@ -99,6 +107,8 @@ def collect_report(
     signals: Mapping[str, Sequence[Path]],
     *,
     background_name: str = "background",
+    studies: Sequence[Study] = (),
+    label: FigureLabel | None = None,
     max_jets: int | None = 20_000,
     device: str = "auto",
     say: Callable[[str], None] = lambda text: None,
@@ -110,6 +120,8 @@ def collect_report(
         background: Files of background jets that no run was trained on.
         signals: Files of signal jets by name; may be empty.
         background_name: What the background is called.
+        studies: Made before; without one of robustness, the first jets of each sample are distorted here.
+        label: What to write above the figures.
         max_jets: Jets read of each sample; ``None`` for all.
         device: Where to score.
         say: Called with a line of progress.
@@ -154,12 +166,20 @@ def collect_report(
         variables_of(first[background_name].scores, first[background_name].n_constituents),
     )
     run = runs[main]
+    if not any(isinstance(study, Robustness) for study in studies):
+        studies = [*_robustness(run.detector(device), first, background_name, say), *studies]
+    figures = list(_figures(run, first, evaluations, found, device))
+    sections = [section_of(study) for study in studies]
+    if label is not None:
+        for figure in (*(named.figure for named in figures), *(section.figure for section in sections)):
+            add_label(figure, label)
     return Report(
         title=f"{main}: {run.config().method}",
         runs=runs,
         evaluations=evaluations,
         paired=_pairs(samples, main, background_name, signals),
-        figures=list(_figures(run, first, evaluations, found, device)),
+        figures=figures,
+        studies=sections,
         cut_names=["read", "scored", *(f"ε_B ≤ {cut:g}" for cut in _CUTS)],
         cut_flow=_cut_flow(first, background_name),
         correlations={name: v.correlation for name, v in found.items()},
@@ -240,6 +260,20 @@ def _pairs(
         if other != main
         for signal in signals
     ]
+
+
+def _robustness(
+    detector: Any, samples: Mapping[str, _Sample], background: str, say: Callable[[str], None]
+) -> list[Robustness]:
+    """The first jets of each sample distorted, unless there are no constituents or too few jets."""
+    jets = {name: sample.images for name, sample in samples.items()}
+    n = int((~np.isnan(samples[background].scores.score[: len(jets[background])])).sum())
+    cuts = [cut for cut in _ROBUSTNESS_CUTS if cut * n >= _ROBUSTNESS_PASS]
+    if not cuts or not all(some.has_constituents for some in jets.values()):
+        return []
+    say("scoring distorted jets")
+    signals = {name: some for name, some in jets.items() if name != background}
+    return [robustness(detector, jets[background], signals, background_name=background, cuts=cuts)]
 
 
 def _cut_flow(samples: Mapping[str, _Sample], background: str) -> list[CutFlowRow]:

@@ -11,6 +11,7 @@ import math
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ..evaluation import Evaluation, Interval, either_way
 from ..files import atomic_output
 from ..plots.style import style
 from .collect import NamedFigure, Report
+from .studies import StudySection
 
 __all__ = ["find_browser", "render_page", "to_pdf", "write_page"]
 
@@ -71,6 +73,11 @@ def render_page(report: Report) -> str:
         sections.append(("performance", "ROC and significance improvement", body))
     for figure in figures.values():
         sections.append((figure.name, figure.title, _figure(figure)))
+    keys: Counter[str] = Counter()
+    for study in report.studies:
+        keys[study.name] += 1
+        key = study.name if keys[study.name] == 1 else f"{study.name}-{keys[study.name]}"
+        sections.append((key, study.title, _study(study)))
     sections += [
         ("cutflow", "Cut flow", _cut_flow(report)),
         ("configuration", "Configuration", _configurations(report)),
@@ -180,6 +187,12 @@ def _warnings(report: Report) -> Iterable[str]:
             for what, alone in (("mass", result.mass_only_auc), ("pT", result.pt_only_auc)):
                 if math.isfinite(alone) and either_way(alone) >= auc >= 0.5:
                     yield f"{where}jet {what} alone finds {name} as well (AUC {either_way(alone):.3f})."
+
+
+def _study(study: StudySection) -> str:
+    header, *rows = study.rows
+    figure = NamedFigure(study.name, study.title, study.caption, study.figure)
+    return f"<p>{html.escape(study.text)}</p>" + _table(header, rows) + _figure(figure)
 
 
 def _cut_flow(report: Report) -> str:

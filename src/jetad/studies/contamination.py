@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ConfigError, InputError
 from ..evaluation import Interval, evaluate
-from ..evaluation.intervals import finite_or_none
+from ..evaluation.intervals import finite_or_none, nan_if_none
 from ..jets import Jets
 from ..readers import read
 from .trainings import TrainingOptions, hold_out, train_in_study
@@ -42,6 +42,13 @@ class ContaminationPoint(NamedTuple):
             "aucs": [finite_or_none(a) for a in self.aucs],
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ContaminationPoint:
+        """What ``to_dict`` gave."""
+        auc, max_sic = (Interval.from_dict(values[name]) for name in ("auc", "max_sic"))
+        aucs = tuple(nan_if_none(a) for a in values["aucs"])
+        return cls(float(values["fraction"]), values["n_signal"], auc, max_sic, aucs)
+
 
 @dataclasses.dataclass(frozen=True)
 class Contamination:
@@ -55,11 +62,18 @@ class Contamination:
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
         return {
+            "study": "contamination",
             "background": self.background,
             "signal": self.signal,
             "n_train": self.n_train,
             "points": [p.to_dict() for p in self.points],
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Contamination:
+        """What ``to_dict`` gave."""
+        points = tuple(ContaminationPoint.from_dict(p) for p in values["points"])
+        return cls(values["background"], values["signal"], values["n_train"], points)
 
 
 def mix(background: Jets, signal: Jets, fraction: float, n: int, seed: int) -> Jets:

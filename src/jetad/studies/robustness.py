@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..evaluation import roc_curve
-from ..evaluation.intervals import finite_or_none
+from ..evaluation.intervals import finite_or_none, nan_if_none
 from ..jets import Jets
 from .distortions import DISTORTIONS, distort
 
@@ -51,6 +51,11 @@ class Change(NamedTuple):
             "relative_error": finite_or_none(self.relative_error),
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float | None]) -> Change:
+        """What ``to_dict`` gave."""
+        return cls(*(nan_if_none(values[name]) for name in cls._fields))
+
 
 @dataclasses.dataclass(frozen=True)
 class DistortionResult:
@@ -65,11 +70,20 @@ class DistortionResult:
         return {
             "description": self.description,
             "efficiencies": {
-                f"{cut:g}": {name: change.to_dict() for name, change in samples.items()}
+                f"{cut:.12g}": {name: change.to_dict() for name, change in samples.items()}
                 for cut, samples in self.efficiencies.items()
             },
             "auc": {name: finite_or_none(value) for name, value in self.auc.items()},
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DistortionResult:
+        """What ``to_dict`` gave."""
+        efficiencies = {
+            float(cut): {name: Change.from_dict(change) for name, change in samples.items()}
+            for cut, samples in values["efficiencies"].items()
+        }
+        return cls(values["description"], efficiencies, _numbers(values["auc"]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,15 +96,34 @@ class Robustness:
     auc: Mapping[str, float]  # undistorted
     distortions: Mapping[str, DistortionResult]
 
+    def changes(self, cut: float) -> dict[str, dict[str, tuple[float, float]]]:
+        """Relative change and its error at one cut, by distortion and sample."""
+        return {
+            name: {s: (c.relative, c.relative_error) for s, c in result.efficiencies[cut].items()}
+            for name, result in self.distortions.items()
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
         return {
+            "study": "robustness",
             "background": self.background,
             "n_jets": dict(self.n_jets),
             "cuts": list(self.cuts),
             "auc": {name: finite_or_none(value) for name, value in self.auc.items()},
             "distortions": {name: result.to_dict() for name, result in self.distortions.items()},
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Robustness:
+        """What ``to_dict`` gave."""
+        results = {name: DistortionResult.from_dict(v) for name, v in values["distortions"].items()}
+        cuts = tuple(float(cut) for cut in values["cuts"])
+        return cls(values["background"], dict(values["n_jets"]), cuts, _numbers(values["auc"]), results)
+
+
+def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: nan_if_none(value) for name, value in values.items()}
 
 
 def change_of(passed: NDArray[np.bool_], passes: NDArray[np.bool_]) -> Change:

@@ -11,7 +11,7 @@ import numpy as np
 from ..config import RunConfig
 from ..errors import InputError, OutputError
 from ..jets import Jets
-from ..run import Run, file_hash
+from ..run import Run, collect_inputs
 from ..scoring import TrainedDetector
 from ..training.loop import StopRequest
 from ..training.train import prepare_run, train
@@ -77,7 +77,8 @@ def train_in_study(
     study = {**study, "n_jets_given": len(jets)}
     if (folder / "provenance.json").is_file():
         old = Run.open(folder)
-        same_files = [i["sha256"] for i in old.provenance.get("inputs", [])] == [file_hash(p) for p in files]
+        known, given = old.provenance.get("inputs", []), collect_inputs(files)
+        same_files = [i["sha256"] for i in known] == [i["sha256"] for i in given]
         same = same_files and old.config() == options.config and old.provenance.get("study") == study
         if same and old.finished:
             return old.detector(options.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..evaluation import Evaluation, evaluate, rank_correlation, roc_curve
-from ..evaluation.intervals import finite_or_none
+from ..evaluation.intervals import finite_or_none, nan_if_none
 from ..jets import Jets
 from ..preprocessing.images import ImageConfig, JetImages
 from ..readers import read
@@ -76,6 +76,7 @@ class TwoWay:
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
         return {
+            "study": "two-way",
             "directions": [
                 {
                     "background": d.background,
@@ -102,6 +103,23 @@ class TwoWay:
                 name: finite_or_none(self.complexity_bias(name)) for name in self.directions[0].complexity
             },
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TwoWay:
+        """What ``to_dict`` gave."""
+        first, second = (
+            Direction(
+                d["background"],
+                d["signal"],
+                Evaluation.from_dict(d["evaluation"]),
+                {
+                    name: Complexity(nan_if_none(c["auc"]), nan_if_none(c["rank_correlation"]))
+                    for name, c in d["complexity"].items()
+                },
+            )
+            for d in values["directions"]
+        )
+        return cls((first, second))
 
 
 def n_pixels(jets: Jets, *, chunk: int = 5000) -> NDArray[np.float64]:

@@ -105,27 +105,43 @@ def _without_dates(data: bytearray) -> bytearray:
     """Set the dates of all records to ROOT's zero (1 January 1995), so that equal jets give equal bytes.
 
     A ROOT file is a header and records, each with a key (TFile class documentation): length, version,
-    object length, date, ... A directory holds two more dates, and copies of the keys of its objects.
+    object length, date, ... A directory holds two more dates, and copies of the keys of its objects. What
+    uproot has rewritten elsewhere leaves gaps between the records; they are filled with zeros.
     """
-    _, begin = struct.unpack_from(">ii", data, 4)
-    end, *_ = struct.unpack_from(">i", data, 12)
+    _, begin, end, seek_free = struct.unpack_from(">iiii", data, 4)
     name_length, *_ = struct.unpack_from(">i", data, 28)
-    position = begin
-    while position < end:
-        length, *_ = struct.unpack_from(">i", data, position)
-        if length > 0:
-            _clear_key(data, position)
-        position += max(abs(length), 1)
+    seek_streamers, *_ = struct.unpack_from(">i", data, 37)
     directory = begin + name_length  # version, created, modified, length of keys, of name, three seeks
     data[directory + 2 : directory + 10] = bytes(8)
     seek_keys, *_ = struct.unpack_from(">i", data, directory + 26)
+    records = {begin, seek_free, seek_streamers, seek_keys, *_seeks_of_objects(data)}
     position = seek_keys + struct.unpack_from(">h", data, seek_keys + 14)[0]  # behind the key of the list
     n_keys, *_ = struct.unpack_from(">i", data, position)
     position += 4
     for _ in range(n_keys):
         _clear_key(data, position)
         position += struct.unpack_from(">h", data, position + 14)[0]  # a key's own length
+    filled = begin
+    for position in sorted(records):
+        data[filled:position] = bytes(position - filled)
+        _clear_key(data, position)
+        filled = position + struct.unpack_from(">i", data, position)[0]
+    data[filled:end] = bytes(end - filled)
     return data
+
+
+def _seeks_of_objects(data: bytearray) -> set[int]:
+    """Where the keys of all objects and of all baskets of trees are."""
+    import uproot
+
+    seeks = set()
+    with uproot.open(io.BytesIO(data)) as file:
+        for name in file.keys(recursive=False):
+            seeks.add(int(file.key(name).fSeekKey))
+            if file.classname_of(name) == "TTree":
+                for branch in file[name].branches:
+                    seeks.update(branch.member("fBasketSeek")[: branch.member("fWriteBasket")].tolist())
+    return seeks
 
 
 def _clear_key(data: bytearray, position: int) -> None:

@@ -1,0 +1,203 @@
+"""Files on real servers, HTTP and XRootD: the same scores as of the file here, restarts, and who is who."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import toy_jets
+from remote_servers import HTTP, XRootD, http_server, xrootd_server
+from test_cli import jetad
+
+from jetad import readers
+from jetad.errors import InputError
+from jetad.production import read_ledger
+from jetad.production.identity import hash_of_ends, stamp_of
+from jetad.readers import base, rootfile
+from jetad.scores import load_scores
+from jetad.writers import write_jets
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, quick_runs: Path) -> Path:
+    """A run, and files to serve."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "run").symlink_to(quick_runs / "run")
+    (folder / "data").mkdir()
+    write_jets(toy_jets(230, 2, labels=1), folder / "data" / "signal.root")
+    write_jets(toy_jets(60, 3), folder / "data" / "other.root")
+    return folder
+
+
+@pytest.fixture
+def here(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JETAD_RUN", str(files / "run"))
+    monkeypatch.setattr(base, "RETRY_DELAYS", (0.0, 0.05))
+    return tmp_path
+
+
+@pytest.fixture
+def http(files: Path) -> Iterator[HTTP]:
+    with http_server(files / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def xrootd(files: Path) -> Iterator[XRootD]:
+    with xrootd_server() as server:
+        server.put(files / "data" / "signal.root")
+        yield server
+
+
+@pytest.fixture(params=["http", "xrootd"])
+def server(request: pytest.FixtureRequest) -> HTTP | XRootD:
+    return request.getfixturevalue(request.param)
+
+
+def test_scores_are_those_of_the_file_here(server: HTTP | XRootD, here: Path, files: Path, capsys) -> None:
+    url, local = server.url("signal.root"), files / "data" / "signal.root"
+    assert jetad("score", url, "-o", "there", "--chunk", "50") == 0
+    assert "there/signal.scores.root: 230 of 230 jets scored" in capsys.readouterr().out
+    assert jetad("score", local, "-o", "here", "--chunk", "50") == 0
+    a, b = load_scores("there/signal.scores.root"), load_scores("here/signal.scores.root")
+    for name, values in a.columns().items():
+        np.testing.assert_array_equal(values, b.columns()[name], err_msg=name)
+    ledger = read_ledger(here / "there" / "signal.scores.root")
+    assert ledger is not None
+    assert (ledger["input"], ledger["input_size"]) == (url, local.stat().st_size)
+    assert ledger["input_ends_sha256"] == hash_of_ends(local)[1]
+    assert "input_sha256" not in ledger
+    capsys.readouterr()
+    # known by its ends, there and here; a local ledger knows all of the file, which nobody fetches
+    for scored, original, word in (
+        ("there", url, "ok"), ("there", local, "ok"), ("here", local, "ok"), ("here", url, "unknown"),
+    ):  # fmt: skip
+        assert jetad("verify", f"{scored}/signal.scores.root", original) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert word in next(line for line in lines if line.startswith("same input file"))
+    assert jetad("verify", "there/signal.scores.root", files / "data" / "other.root") == 1
+    assert jetad("score", url, "-o", "there") == 1
+    assert "is complete; nothing is left to do" not in capsys.readouterr().out
+
+
+def test_parts_are_merged(server: HTTP | XRootD, here: Path, capsys) -> None:
+    url = server.url("signal.root")
+    for k in (1, 2):
+        assert jetad("score", url, "--part", f"{k}/2", "-o", "parts") == 0
+    assert jetad("merge", *sorted(Path("parts").glob("*.root")), "-o", "all.root") == 0
+    assert len(load_scores("all.root")) == 230
+
+
+def test_plan_and_check(server: HTTP | XRootD, here: Path, capsys) -> None:
+    url = server.url("signal.root")
+    assert jetad("plan", url, "--seconds", "0.2", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["n_jets"] == 230
+    assert jetad("score", url, "--check") == 0
+    assert "would write signal.scores.root" in capsys.readouterr().out
+
+
+def test_what_is_not_there_is_said_at_once(server: HTTP | XRootD, here: Path, capsys) -> None:
+    assert jetad("score", server.url("nothing.root")) == 1
+    out = capsys.readouterr()
+    assert out.err.count("nothing.root: no such file on the server") == 1
+    assert "trying again" not in out.err
+
+
+def test_a_busy_server_is_asked_again(http: HTTP, here: Path, caplog) -> None:
+    n = len(readers.read(http.url("signal.root")))
+    http.answer(0)
+    before = http.n_requests
+    with pytest.raises(InputError, match=r"signal\.root: its server does not answer"):
+        stamp_of(Path(http.url("signal.root")))
+    assert caplog.text.count("trying again") == 2
+    assert http.n_requests - before <= 12  # a few by fsspec itself, for each of three attempts
+    assert n == 230
+
+
+def test_parts_survive_a_server_that_went_away(
+    http: HTTP, here: Path, files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # many small baskets, each fetched on its own
+    monkeypatch.setattr("jetad.writers.jetclass._JETS_PER_BASKET", 20)
+    monkeypatch.setattr("jetad.readers.jetclass._MIN_ENTRIES", 20)
+    write_jets(toy_jets(230, 2, labels=1), files / "data" / "baskets.root")
+    url = http.url("baskets.root")
+    assert jetad("score", files / "data" / "baskets.root", "-o", "here", "--chunk", "20") == 0
+    before = http.n_requests
+    assert jetad("score", url, "-o", "first", "--chunk", "20") == 0
+    needed = http.n_requests - before
+    rootfile._outlines.cache_clear()
+    http.answer(needed - 10)
+    assert jetad("score", url, "-o", "there", "--chunk", "20") == 1
+    assert "its server does not answer" in capsys.readouterr().err
+    kept = list(Path("there/.baskets.scores.root.parts").glob("part-*.npz"))
+    assert 0 < len(kept) < 12
+    http.answer()
+    assert jetad("score", url, "-o", "there", "--chunk", "20") == 0
+    found, wanted = load_scores("there/baskets.scores.root"), load_scores("here/baskets.scores.root")
+    np.testing.assert_array_equal(found.score, wanted.score)
+    assert not Path("there/.baskets.scores.root.parts").exists()
+
+
+@pytest.mark.slow
+def test_reading_goes_on_when_xrootd_comes_back(
+    xrootd: XRootD, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jetad.writers.jetclass._JETS_PER_BASKET", 20)
+    monkeypatch.setattr("jetad.readers.jetclass._MIN_ENTRIES", 20)
+    jets = toy_jets(230, 8)
+    write_jets(jets, files / "data" / "long.root")
+    pieces = readers.iterate(xrootd.put(files / "data" / "long.root"), step=20)
+    found = [next(pieces)]
+    xrootd.stop()
+    restart = threading.Timer(2.0, xrootd.start)
+    restart.start()
+    try:
+        found += pieces
+    finally:
+        restart.join()
+    assert [len(piece) for piece in found] == [20] * 11 + [10]
+    np.testing.assert_allclose(np.concatenate([p.jet_pt for p in found]), jets.jet_pt, rtol=1e-5)
+
+
+def test_a_changed_file_is_scored_again(http: HTTP, here: Path, files: Path, capsys) -> None:
+    changing = files / "data" / "changing.root"
+    shutil.copy(files / "data" / "signal.root", changing)
+    url, other = http.url("changing.root"), http.url("other.root")
+    assert jetad("score", url, other, "-o", "there") == 0
+    capsys.readouterr()
+    assert jetad("score", url, other, "-o", "there") == 0
+    assert capsys.readouterr().out.count("complete before") == 2
+    write_jets(toy_jets(230, 9, labels=1), changing, force=True)
+    rootfile._outlines.cache_clear()
+    assert jetad("score", url, other, "-o", "there") == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_query_is_no_part_of_the_name(http: HTTP, here: Path, capsys) -> None:
+    assert jetad("score", http.url("signal.root") + "?token=a.b", "-o", ".") == 0
+    assert Path("signal.scores.root").exists()
+
+
+def test_small_and_large_files_have_different_ends(tmp_path: Path) -> None:
+    path, rng = tmp_path / "x", np.random.default_rng(0)
+    seen = set()
+    for n in (0, 1, 65535, 65536, 65537, 131072, 200_000):
+        path.write_bytes(rng.bytes(n))
+        size, digest = hash_of_ends(path)
+        assert size == n
+        seen.add(digest)
+        if n:
+            content = bytearray(path.read_bytes())
+            for at in (0, n - 1):
+                changed = content.copy()
+                changed[at] ^= 1
+                path.write_bytes(changed)
+                seen.add(hash_of_ends(path)[1])
+    assert len(seen) == 1 + 2 + 3 * 5
