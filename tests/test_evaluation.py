@@ -284,7 +284,7 @@ def test_max_sic_covers(shift: float, n_signal: int, n_background: int) -> None:
     cut = np.linspace(-3, 6, 2001)
     enough = norm.sf(cut) * n_background >= 10
     truth = np.max((norm.sf(cut - shift) / np.sqrt(norm.sf(cut)))[enough])
-    rng, n_trials, hits = np.random.default_rng(13), 200, 0
+    rng, n_trials, hits = np.random.default_rng(13), 120, 0
     for _ in range(n_trials):
         best = roc_curve(rng.normal(size=n_background), rng.normal(shift, 1, n_signal)).max_sic()
         assert best.low <= best.value <= best.high

@@ -179,7 +179,7 @@ def test_the_readers_of_jetad_give_back_the_jets(tmp_path, suffix):
 def test_root_with_many_baskets_is_whole_and_has_no_dates(tmp_path, monkeypatch):
     """Between the records of such a file are gaps, where uproot has written something before."""
     monkeypatch.setattr("jetad.writers.jetclass._JETS_PER_BASKET", 20)
-    for seed in range(9):
+    for seed in range(5):
         jets = toy_jets(230, seed, labels=1)
         path = tmp_path / f"{seed}.root"
         write_jets(jets, path)

@@ -94,6 +94,8 @@ def command(
 
 def _text(found: Inspection) -> str:
     """A readable page about one file."""
+    from jetad.readers.base import remote_url
+
     summary = found.summary
     facts = {
         "format": f"{summary.reader}, {summary.container}, '{summary.dataset}'",
@@ -115,7 +117,8 @@ def _text(found: Inspection) -> str:
     facts["empty"] = f"{found.n_empty} jets"
     facts["duplicates"] = f"{found.n_duplicates} jets"
     facts["unsorted"] = f"{found.n_unsorted} jets"
-    lines = [str(summary.path), *(f"  {key:<14}  {value}" for key, value in facts.items())]
+    lines = [remote_url(summary.path) or str(summary.path)]
+    lines += [f"  {key:<14}  {value}" for key, value in facts.items()]
     lines.append(f"  {'':<14}  {'min':>11} {'mean':>11} {'max':>11}")
     for name, title in _ROWS.items():
         lines.append(f"  {title:<14}  " + " ".join(f"{value:>11.5g}" for value in found.spreads[name]))

@@ -244,7 +244,7 @@ def _figure(named: NamedFigure, *, heading: bool = False) -> str:
         # about 1500 pixels across: sharp on a page of 1100, light in the file
         named.figure.savefig(buffer, format="png", dpi=min(110, 1500 / width), metadata={"Software": "jetad"})
     data = base64.b64encode(buffer.getvalue()).decode()
-    tall = named.figure.get_figheight() > 0.8 * width
+    tall = width < 16 and named.figure.get_figheight() > 0.8 * width  # else its many panels would be small
     limit = ' style="width: 640px"' if not heading and (width < 12 or tall) else ""
     return (
         f'<figure><img alt="{html.escape(named.title)}" src="data:image/png;base64,{data}"{limit}>'
