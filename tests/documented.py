@@ -13,6 +13,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _LAUNCHED = re.compile(r"(?:\$ )?(?:(?:torchrun|srun|apptainer)\s.*?\s)?(jetad\s.*)", re.DOTALL)
 PLACEHOLDER = re.compile(r"[^a-z]*[A-Z]{2,}[^a-z]*|[A-Z]{2,}\.\w+|K/N|.*\.\.\..*")
 
+_LONG = {"-b": "--background", "-s": "--signal", "-x": "--fraction", "-d": "--detector", "-t": "--train"}
+_PLAIN = {"-n", "-o", "--output", "--seed", "--n-seeds", "--jobs", "--run"}
+
 
 class Documented(NamedTuple):
     """A command as it stands on a page, without the launcher before it."""
@@ -20,6 +23,18 @@ class Documented(NamedTuple):
     line: int
     text: str
     inline: bool  # in the text, not in a block
+
+    @property
+    def name(self) -> str:
+        """The command of jetad."""
+        return self.text.split()[1]
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Command and names of the options that matter; also what is plotted."""
+        words = [_LONG.get(word, word) for word in self.text.split()]
+        options = {word for word in words if word.startswith("-")} - _PLAIN
+        return (*words[1 : 3 if self.name == "plot" else 2], *sorted(options))
 
     @property
     def complete(self) -> bool:

@@ -13,7 +13,7 @@ from test_cli import jetad
 SETUP = {
     "bash": 'eval "$(jetad completion bash)"',
     "zsh": 'autoload -U compinit; compinit -u -D; eval "$(jetad completion zsh)"',
-    "fish": "jetad completion fish | source",
+    "fish": "jetad completion fish > jetad.fish; source jetad.fish",
 }
 # how a shell is asked what it would complete the words {} with
 ASK = {

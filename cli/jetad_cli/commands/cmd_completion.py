@@ -16,9 +16,9 @@ def command(context: click.Context, shell: str) -> None:
     """Print the script that completes jetad's commands, options and files in SHELL.
 
     \b
-    eval "$(jetad completion bash)"     in ~/.bashrc
-    eval "$(jetad completion zsh)"      in ~/.zshrc, after compinit
-    jetad completion fish | source      in ~/.config/fish/config.fish
+    eval "$(jetad completion bash)"        # in ~/.bashrc
+    eval "$(jetad completion zsh)"         # in ~/.zshrc, after compinit
+    jetad completion fish > jetad.fish     # in ~/.config/fish/completions
     """
     script = SHELLS[shell](context.find_root().command, {}, "jetad", VARIABLE).source()
     click.echo(script, nl=False)
