@@ -148,8 +148,10 @@ def stages(jets: Jets) -> dict[str, float]:
     jets = jets[:512]
     imager, counts = JetImages(CONFIG), jets.n_constituents
     images = np.empty((len(jets), CONFIG.n_eta, CONFIG.n_phi), dtype=np.float32)
-    rows, columns = np.random.default_rng(0).integers(0, CONFIG.n_eta, (2, len(jets.pt)))
-    share = jets.pt.astype(np.float64)
+    found = imager._contents(jets)
+    share = imager._shares(jets, found)
+    project = imager.projector(np.random.default_rng(0).normal(size=(images[0].size, 60)))
+    assert project is not None
     g_eta, _ = imager._filters
 
     def best(task: Callable[[], object]) -> float:
@@ -161,7 +163,7 @@ def stages(jets: Jets) -> dict[str, float]:
         return min(times) / len(jets) * 1e6
 
     whole, aligned = best(lambda: imager.transform(jets)), best(lambda: align(jets))
-    blurred = best(lambda: imager._blur_constituents(share, rows, columns, counts, images))
+    blurred = best(lambda: imager._blur_constituents(share, found, counts, images))
     product = best(lambda: np.matmul(g_eta, images))
     return {
         "all": whole,
@@ -169,6 +171,7 @@ def stages(jets: Jets) -> dict[str, float]:
         "blur along phi'": blurred - product,
         "blur along eta', a matrix product": product,
         "pixel indices, sums, memory": whole - aligned - blurred,
+        "60 components without images, all": best(lambda: project(jets)),
     }
 
 
