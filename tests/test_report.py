@@ -258,7 +258,7 @@ def test_command_refuses_before_it_works(folder: Path, monkeypatch, capsys) -> N
         (
             ["--run", "ae", "-b", "qcd.h5", "--study", "no.json", "-o", "new.html"],
             1,
-            "no.json: cannot be read",
+            "no.json: no such file",
         ),
         (["--run", "ae", "-b", "qcd.h5", "--lumi", "-1", "-o", "new.html"], 2, "--lumi -1: must be positive"),
     ):

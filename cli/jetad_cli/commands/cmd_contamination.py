@@ -74,13 +74,10 @@ def command(
 def table(found: Contamination) -> str:
     """One line a share."""
     lines = [f"trained on {found.n_train} jets, looking for {found.signal} in {found.background}:", ""]
-    lines.append(f"{'share [%]':>10}{'signal jets':>13}{'AUC':>20}{'max SIC':>16}")
+    lines.append(f"{'share [%]':>10}{'signal jets':>13}{'AUC':>20}{'max SIC':>22}")
     for p in found.points:
         auc = f"{p.auc.value:.4f} ± {p.auc.high - p.auc.value:.4f}"
-        sic = (
-            "-"
-            if math.isnan(p.max_sic.value)
-            else f"{p.max_sic.value:.2f} ± {p.max_sic.high - p.max_sic.value:.2f}"
-        )
-        lines.append(f"{100 * p.fraction:>10g}{p.n_signal:>13}{auc:>20}{sic:>16}")
+        value, low, high = p.max_sic
+        sic = "-" if math.isnan(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+        lines.append(f"{100 * p.fraction:>10g}{p.n_signal:>13}{auc:>20}{sic:>22}")
     return "\n".join(lines)

@@ -102,7 +102,9 @@ def _change(change: Change) -> str:
 def _interval(interval: Interval, form: str) -> str:
     if not math.isfinite(interval.value):
         return "–"
-    return f"{interval.value:{form}} ± {interval.high - interval.value:{form}}"
+    value, low, high = interval
+    below, above = (f"{error:{form}}" for error in (value - low, high - value))
+    return f"{value:{form}} ± {above}" if below == above else f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def _number(value: float, form: str) -> str:

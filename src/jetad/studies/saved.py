@@ -27,6 +27,8 @@ def load_study(path: str | Path) -> Study:
         InputError: if it is anything else.
     """
     path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
