@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .base import MethodSettings
+from .autoencoder import Autoencoder
 from .density import DensityModel
-from .networks import Architecture
 
 __all__ = ["NormalizedAutoencoder"]
 
 
-class NormalizedAutoencoder(DensityModel):
+class NormalizedAutoencoder(Autoencoder, DensityModel):
     r"""An autoencoder that defines the density ``p(x) = exp(-E(x) / T) / Omega`` inside a box.
 
     The gradient of the log-likelihood is ``-grad E(x+) / T + <grad E(x-) / T>`` with x- drawn from p, so
@@ -27,23 +26,6 @@ class NormalizedAutoencoder(DensityModel):
         (equations 4-8); Dillon, Favaro, Plehn, Sorrenson, Kraemer, "A normalized autoencoder for LHC
         triggers", 2022, arXiv:2206.14225. The temperature rule is ours; the papers set T = 1 by hand.
     """
-
-    def __init__(
-        self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None
-    ) -> None:
-        super().__init__(shape, network, settings)
-        self.codec = network.codec(self.input)
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """``f_d(f_e(x))``, same shape."""
-        y: Tensor = self.codec(x)
-        return y
-
-    def embedding(self, x: Tensor) -> Tensor:
-        return self.codec.encode(x)
-
-    def energy(self, x: Tensor) -> Tensor:
-        return self.codec.error(x)
 
     @torch.no_grad()
     def fit_temperature(self, x: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from ..batches import integers
 from ..config import TrainingConfig
 from ..models.base import EnergyModel
-from .phases import Metrics
-from .reconstruction import one_cycle
+from .phases import FirstPhase, Metrics
 
 __all__ = ["Classification", "SignalInputs"]
 
@@ -25,7 +24,7 @@ class SignalInputs(NamedTuple):
     validation: Tensor
 
 
-class Classification:
+class Classification(FirstPhase):
     """Minimise the binary cross-entropy of the energy as the logit of signal; best by held-out jets.
 
     Every batch of background meets as many signal jets drawn at random: both classes count the same,
@@ -37,19 +36,8 @@ class Classification:
     def __init__(
         self, model: EnergyModel, config: TrainingConfig, n_train: int, signal: SignalInputs
     ) -> None:
-        self.model = model
+        super().__init__(model, config, n_train)
         self.signal = signal
-        self.peak = config.learning_rate
-        self.n_steps = config.epochs * max(1, n_train // config.batch_size)
-
-    def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
-        return {}
-
-    def parameters(self) -> list[nn.Parameter]:
-        return list(self.model.parameters())
-
-    def learning_rate(self, step: int) -> float:
-        return self.peak * one_cycle((step + 1) / self.n_steps)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         chosen = integers(len(self.signal.train), x.shape[:1], generator, device=x.device)
@@ -67,15 +55,6 @@ class Classification:
             )
         loss = float(_cross_entropy(background, signal))
         return loss, {"val_loss": loss, "val_energy": float(background.mean())}
-
-    def trouble(self, metrics: Metrics) -> str | None:
-        return None
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 def _cross_entropy(background: Tensor, signal: Tensor) -> Tensor:

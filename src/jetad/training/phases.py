@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +16,7 @@ from ..models.base import EnergyModel
 if TYPE_CHECKING:
     from .classification import SignalInputs
 
-__all__ = ["Metrics", "Phase", "frozen", "make_phases"]
+__all__ = ["FirstPhase", "Metrics", "Phase", "frozen", "make_phases", "one_cycle"]
 
 Metrics = dict[str, Tensor | float]
 
@@ -60,6 +61,48 @@ class Phase(Protocol):
 
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class FirstPhase:
+    """What the phases before any negatives share: all parameters, some passes over the data, one cycle."""
+
+    def __init__(self, model: EnergyModel, config: TrainingConfig, n_train: int) -> None:
+        self.model = model
+        self.peak = config.learning_rate
+        self.n_steps = config.epochs * max(1, n_train // config.batch_size)
+
+    def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
+        self.model.start(x_train)
+        return {}
+
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.model.parameters())
+
+    def learning_rate(self, step: int) -> float:
+        return self.peak * one_cycle((step + 1) / self.n_steps)
+
+    def trouble(self, metrics: Metrics) -> str | None:
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def one_cycle(t: float) -> float:
+    """Learning rate over its peak at the time t from 0 to 1: up over the first third, then a cosine down.
+
+    References:
+        Smith, Topin, "Super-convergence", 2017, arXiv:1708.07120
+    """
+    shape = (
+        0.5 * (1 - math.cos(math.pi * t / 0.3))
+        if t < 0.3
+        else 0.5 * (1 + math.cos(math.pi * (t - 0.3) / 0.7))
+    )
+    return 0.02 + 0.98 * shape
 
 
 @contextmanager

@@ -3,55 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..batches import mean, reseeded, share, whole
 from ..config import TrainingConfig
 from ..models.base import EnergyModel
-from .phases import Metrics
+from .phases import FirstPhase, Metrics
 
-__all__ = ["Reconstruction", "one_cycle"]
+__all__ = ["Reconstruction"]
 
 _VALIDATION_BATCH = 2048
 
 
-def one_cycle(t: float) -> float:
-    """Learning rate over its peak at the time t from 0 to 1: up over the first third, then a cosine down.
-
-    References:
-        Smith, Topin, "Super-convergence", 2017, arXiv:1708.07120
-    """
-    shape = (
-        0.5 * (1 - math.cos(math.pi * t / 0.3))
-        if t < 0.3
-        else 0.5 * (1 + math.cos(math.pi * (t - 0.3) / 0.7))
-    )
-    return 0.02 + 0.98 * shape
-
-
-class Reconstruction:
+class Reconstruction(FirstPhase):
     """Minimise the model's objective, a mean reconstruction error or -ln p; best by held-out background."""
 
     def __init__(
         self, model: EnergyModel, config: TrainingConfig, n_train: int, name: str = "reconstruction"
     ) -> None:
+        super().__init__(model, config, n_train)
         self.name = name
-        self.model = model
-        self.peak = config.learning_rate
-        self.n_steps = config.epochs * max(1, n_train // config.batch_size)
-
-    def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
-        self.model.start(x_train)
-        return {}
-
-    def parameters(self) -> list[nn.Parameter]:
-        return list(self.model.parameters())
-
-    def learning_rate(self, step: int) -> float:
-        return self.peak * one_cycle((step + 1) / self.n_steps)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         loss = self.model.objective(x, generator)
@@ -76,12 +49,3 @@ class Reconstruction:
             self.model.settle(x_val)
             metrics |= self.model.diagnostics(x_val[:_VALIDATION_BATCH])
         return error, metrics
-
-    def trouble(self, metrics: Metrics) -> str | None:
-        return None
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
