@@ -20,6 +20,7 @@ from jetad.errors import ConfigError, Interrupted
 from jetad.jets import Jets
 from jetad.models import METHODS, model_class
 from jetad.models.igebm import ScalarEnergy
+from jetad.models.nae import NormalizedAutoencoder
 from jetad.models.networks import (
     NETWORKS,
     ConvolutionConfig,
@@ -35,6 +36,8 @@ from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents
 from jetad.preprocessing.images import align
 from jetad.presets import preset, presets
 from jetad.registry import load
+from jetad.samplers.base import ChainConfig, ChainRunner
+from jetad.samplers.on_manifold import OnManifoldConfig, OnManifoldSampler
 from jetad.samplers.recovery import RecoveryConfig, RecoverySampler, geodesic_square
 from jetad.training.classification import SignalInputs
 from jetad.training.contrastive import Contrastive
@@ -418,10 +421,10 @@ def test_recovery_chain_has_the_posterior_of_a_gaussian_energy():
         def energy(self, x):
             return 0.5 * x.square().sum(dim=1)
 
-        boxed_energy = energy
-
         def clamp(self, x):
             return x
+
+        fold = clamp
 
     config = RecoveryConfig.model_validate(
         {"min_std": std, "max_std": std, "latent_chain": {"n_steps": 0}, "visible_chain": {"n_steps": 150}}
@@ -447,6 +450,53 @@ def test_geodesic_is_the_angle_with_a_finite_slope_everywhere():
     torch.testing.assert_close(d, t.square(), rtol=1e-4, atol=1e-11)
     (g,) = torch.autograd.grad(d.sum(), b)
     assert torch.isfinite(g).all()
+
+
+def test_adjusted_chains_move_although_some_pixels_are_always_empty():
+    """A box has a width in every direction, and chains that start on the manifold start inside."""
+    torch.manual_seed(0)
+    images = torch.rand(400, 1, 12, 12, generator=rng(1))
+    images[:, :, :3] = 0
+    model = NormalizedAutoencoder((1, 12, 12), ConvolutionConfig(channels=(4, 4), latent_dim=3))
+    model.fit_input(images)
+    x = model.prepare(images)
+    model.fit_temperature(x)
+    model.fit_box(x)
+    assert (model.high - model.low).min() > 0
+    sampler = OnManifoldSampler(OnManifoldConfig(visible_chain=ChainConfig(n_steps=8, step_size=1e-4)))
+    for step in range(40):
+        negatives = sampler.negatives(model, x[:64], rng(step))
+    assert negatives.metrics["visible_acceptance"] > 0.2
+    assert bool(((negatives.x >= model.low) & (negatives.x <= model.high)).all())
+    assert float((negatives.x - negatives.x0).abs().max()) > 0
+
+
+def test_chains_reflected_at_the_walls_have_the_density_of_the_box():
+    """exp(-x / T) between two walls near the start, in one direction; nothing but walls in the other."""
+    model = IncreasingEnergy((2,), DenseConfig(components=None, hidden=(4,), latent_dim=3)).double()
+    model.temperature.fill_(0.5)
+    model.low.copy_(torch.tensor([0.0, -1.0]))
+    model.high.copy_(torch.tensor([1.0, 1.0]))
+    runner = ChainRunner(ChainConfig(n_steps=60, step_size=0.1))
+    x0 = model.random_input(6000, rng(1))
+    for step in range(4):
+        chain = runner.visible(model, x0, rng(step))
+        x0 = chain.x
+    assert bool(((x0 >= model.low) & (x0 <= model.high)).all())
+    b = math.exp(-2)  # of x / T at the upper wall
+    mean = 0.5 * (1 - 3 * b) / (1 - b)
+    assert float(x0[:, 0].mean()) == pytest.approx(mean, abs=0.01)
+    assert float(x0[:, 1].mean()) == pytest.approx(0, abs=0.03)
+    assert float(x0[:, 1].square().mean()) == pytest.approx(1 / 3, abs=0.02)
+    assert float(chain.acceptance_rate) > 0.3
+    model.high[1] = math.inf
+    torch.testing.assert_close(model.fold(torch.tensor([[1.25, -7.0]], dtype=torch.float64)),
+                               torch.tensor([[0.75, -7.0]], dtype=torch.float64))  # fmt: skip
+
+
+class IncreasingEnergy(NormalizedAutoencoder):
+    def energy(self, x):
+        return x[:, 0]
 
 
 # --- the Wasserstein NAE -------------------------------------------------------------------------

@@ -39,15 +39,33 @@ class DensityModel(EnergyModel):
 
     @torch.no_grad()
     def fit_box(self, x: Tensor, margin: float = 0.2) -> None:
-        """Set the box to the range of background inputs, wider by ``margin`` of it on each side."""
+        """Set the box to the range of background inputs, wider by ``margin`` of it on each side.
+
+        Inputs that hardly vary, such as the pixels of an empty corner, get the margin of the average: a box
+        without width would refuse every move.
+        """
         low, high = x.min(dim=0).values, x.max(dim=0).values
-        self.low.copy_(low - margin * (high - low))
-        self.high.copy_(high + margin * (high - low))
+        width = high - low
+        width = torch.where(width < 0.1 * width.mean(), width.mean(), width)
+        self.low.copy_(low - margin * width)
+        self.high.copy_(high + margin * width)
 
     def boxed_energy(self, x: Tensor) -> Tensor:
-        """The energy inside the box, infinite outside: what adjusted chains run on."""
+        """The energy inside the box, infinite outside."""
         outside = ((x < self.low) | (x > self.high)).any(dim=1)
         return self.energy(x).masked_fill(outside, float("inf"))
+
+    def fold(self, x: Tensor) -> Tensor:
+        """Reflect points at the walls of the box until they are inside, ``(n, d) -> (n, d)``.
+
+        An energy of folded points has the same density in every copy of the box: adjusted chains cross a
+        wall instead of being refused there, and their folded ends have the density of the box.
+        """
+        width = self.high - self.low
+        walls = torch.isfinite(width) & (width > 0)
+        low, width = torch.where(walls, self.low, 0.0), torch.where(walls, width, 1.0)
+        t = torch.remainder((x - low) / width, 2.0)
+        return torch.where(walls, low + width * (1 - (1 - t).abs()), x)
 
     def clamp(self, x: Tensor) -> Tensor:
         """The nearest point of the box: what keeps unadjusted chains inside."""

@@ -61,6 +61,7 @@ class NormalizedModel(Protocol):
     def energy(self, x: Tensor) -> Tensor: ...
     def boxed_energy(self, x: Tensor) -> Tensor: ...
     def clamp(self, x: Tensor) -> Tensor: ...
+    def fold(self, x: Tensor) -> Tensor: ...
     def random_input(self, n: int, generator: torch.Generator | None = None) -> Tensor: ...
 
 
@@ -96,29 +97,34 @@ class ChainRunner:
         geometry: Geometry = EUCLIDEAN,
         scale: Tensor | float = 1.0,
         clamp: Callable[[Tensor], Tensor] | None = None,
+        fold: Callable[[Tensor], Tensor] | None = None,
         n_steps: int | None = None,
     ) -> Chain:
         """Chains from ``x0``; the step size of adjusted ones is ``scale`` times the tuned one.
 
         Arguments:
-            energy: ``(n, d) -> (n,)``; infinite where an adjusted chain must not go.
+            energy: ``(n, d) -> (n,)``.
             x0: Starts, ``(n, d)``.
             generator: Source of the random numbers.
             temperature: T of ``exp(-E / T)``.
             geometry: Flat space or the sphere.
             scale: Unit of the step size: E / T changes over distances of sqrt(scale).
             clamp: Keeps unadjusted chains inside.
+            fold: Reflects adjusted chains at the walls.
             n_steps: Other than configured.
         """
         c = self.config
         n = c.n_steps if n_steps is None else n_steps
         if c.adjusted:
+            folded = energy if fold is None else lambda v: energy(fold(v))
             chain = langevin(
-                energy, x0, n_steps=n, step_size=self.step_size * scale, temperature=temperature,
+                folded, x0, n_steps=n, step_size=self.step_size * scale, temperature=temperature,
                 geometry=geometry, metropolis=True, generator=generator,
             )  # fmt: skip
             # of all chains of the batch: the step size stays the same on all ranks
             chain = chain._replace(acceptance_rate=mean(chain.acceptance_rate, generator))
+            if fold is not None:
+                chain = chain._replace(x=fold(chain.x))
             if n:
                 # one stochastic-approximation step of log(step size) towards the wanted acceptance rate
                 up = math.exp(0.1 * (float(chain.acceptance_rate) - c.acceptance))
@@ -133,9 +139,10 @@ class ChainRunner:
 
     def visible(self, model: NormalizedModel, x0: Tensor, generator: torch.Generator) -> Chain:
         """Chains among the inputs of a model, at its temperature and in its box."""
-        energy = model.boxed_energy if self.config.adjusted else model.energy
         t = model.temperature
-        return self.run(energy, x0, generator, temperature=t, scale=t, clamp=model.clamp)
+        return self.run(
+            model.energy, x0, generator, temperature=t, scale=t, clamp=model.clamp, fold=model.fold
+        )
 
     def metrics(self, name: str, chain: Chain) -> dict[str, Tensor | float]:
         """Numbers for the history."""

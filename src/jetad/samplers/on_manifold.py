@@ -57,9 +57,7 @@ class OnManifoldSampler:
         latent = self.latent.run(model.latent_energy, z, generator, temperature=t, geometry=codec.geometry)
         self.buffer.push(latent.x, generator)
         with torch.no_grad():
-            x0 = codec.decode(latent.x)
-            if not c.visible_chain.adjusted:
-                x0 = model.clamp(x0)
+            x0 = model.clamp(codec.decode(latent.x))
         visible = self.visible.visible(model, x0, generator)
         metrics |= self.latent.metrics("latent", latent) | self.visible.metrics("visible", visible)
         return Negatives(visible.x, x0, metrics)

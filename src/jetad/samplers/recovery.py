@@ -103,20 +103,17 @@ class RecoverySampler:
                 starts.append(codec.decode(chain.x))
             tethers.append(tether)
 
-        x0 = torch.cat(starts)
-        inside = model.boxed_energy if c.visible_chain.adjusted else model.energy
+        x0 = model.clamp(torch.cat(starts))
 
         def visible_energy(v: Tensor) -> Tensor:
-            u: Tensor = inside(v) / t
+            u: Tensor = model.energy(v) / t
             if not c.visible_tether:  # the encoders need not run
                 return u
             pulls = [tether(v[share]) for tether, share in zip(tethers, shares, strict=True)]
             return u + c.visible_tether * torch.cat(pulls)
 
-        if not c.visible_chain.adjusted:
-            x0 = model.clamp(x0)
         visible = self.visible.run(
-            visible_energy, x0, generator, geometry=EUCLIDEAN, scale=t, clamp=model.clamp
+            visible_energy, x0, generator, geometry=EUCLIDEAN, scale=t, clamp=model.clamp, fold=model.fold
         )
         return Negatives(visible.x, x0, latent_metrics | self.visible.metrics("visible", visible))
 
