@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -18,9 +19,10 @@ onnxruntime = pytest.importorskip("onnxruntime")
 from jetad.calibration import Surprise  # noqa: E402
 from jetad.errors import ConfigError, OutputError  # noqa: E402
 from jetad.export import ParityError, export_onnx  # noqa: E402
-from jetad.export.graph import Observables, Pixels, SurpriseGraph  # noqa: E402
+from jetad.export.graph import Leading, Observables, Pixels, SurpriseGraph  # noqa: E402
 from jetad.export.onnxfile import check_jets, padded_inputs  # noqa: E402
 from jetad.jets import Jets  # noqa: E402
+from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents  # noqa: E402
 from jetad.preprocessing.features import OBSERVABLES, FeatureConfig, JetFeatures  # noqa: E402
 from jetad.preprocessing.images import ImageConfig, JetImages  # noqa: E402
 from jetad.preprocessing.substructure import CLUSTERED, PAIRWISE  # noqa: E402
@@ -67,6 +69,36 @@ def test_pixels_are_those_of_the_engine(settings):
     wanted = images.transform(jets)
     np.testing.assert_array_equal(valid.numpy(), np.isfinite(wanted).all((1, 2, 3)))
     np.testing.assert_allclose(found.numpy(), wanted, atol=2e-6 * np.nanmax(wanted))
+
+
+@pytest.mark.parametrize("settings", [{}, {"n_constituents": 12, "pt_power": 1.0, "rotate": False}])
+def test_leading_constituents_are_those_of_the_engine(settings):
+    constituents_of = JetConstituents(ConstituentConfig(**settings))
+    jets = good_jets()
+    # many of the same pT: the first of them leads
+    for some in (jets, dataclasses.replace(jets, pt=np.ceil(jets.pt / 10) * 10)):
+        found, valid = Leading(constituents_of)(*constituents(some))
+        wanted = constituents_of.transform(some)
+        np.testing.assert_array_equal(valid.numpy(), np.isfinite(wanted).all((1, 2)))
+        np.testing.assert_allclose(found.numpy(), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("nae", []), ("ae", ["network.attention_heads=2"]), ("igebm", ["preprocessing.n_constituents=10"])],
+)
+def test_lists_of_constituents_are_exported(tmp_path, method, settings):
+    run = run_of(tmp_path, quick(method, "constituents", *settings))
+    detector = train(run, toy_jets(160, 1), device="cpu")
+    result = export_onnx(run, tmp_path / "a.onnx", tolerance=1e-5)
+    assert result.inputs == ("pt", "eta", "phi", "mask")
+    session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"))
+    jets = toy_jets(300, 9)
+    few = jets[jets.n_constituents < 8]  # fewer than the network sees
+    for some in (jets, few):
+        feed = dict(zip(result.inputs, (c.numpy() for c in padded_inputs(some, mass=False)), strict=True))
+        found = session.run(None, feed)[0]
+        np.testing.assert_allclose(found, detector.score(some), rtol=1e-5, atol=1e-5)
 
 
 def test_observables_are_those_of_the_engine():

@@ -18,6 +18,7 @@ from ..calibration import BackgroundEfficiency, Surprise
 from ..conditional import BinnedEfficiency, Calibration, DecorrelatedEfficiency
 from ..errors import ConfigError
 from ..models.base import EnergyModel
+from ..preprocessing.constituents import JetConstituents
 from ..preprocessing.features import OBSERVABLES, JetFeatures
 from ..preprocessing.images import _ON_AXIS, JetImages
 from ..preprocessing.substructure import CLUSTERED, PAIRWISE
@@ -133,6 +134,32 @@ class Pixels(nn.Module):
         return pixels[:, None], valid[:, 0, 0]
 
 
+class Leading(nn.Module):
+    """The constituent representation, as ``JetConstituents``."""
+
+    def __init__(self, constituents: JetConstituents) -> None:
+        super().__init__()
+        self.config = constituents.config
+        self.frame = Frame(rotate=self.config.rotate, flip=self.config.flip)
+
+    def forward(
+        self, pt: Tensor, eta: Tensor, phi: Tensor, mass: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Returns rows ``(n, n_constituents, 3)`` float32 and which of them are valid."""
+        c = self.config
+        eta, phi = self.frame(pt, eta, phi)
+        total = pt.sum(1, keepdim=True)
+        w = (pt / torch.where(total > 0, total, torch.ones_like(total))) ** c.pt_power
+        rows = torch.stack([w, w * eta / c.angular_scale, w * phi / c.angular_scale], 2)
+        # of equal float32 pT the first one leads: less than the last digit of the others moves
+        key = pt * (1 - torch.cumsum(torch.ones_like(pt), 1) * 2.0**-45)
+        # padding, so that there are always enough to choose from
+        key = nn.functional.pad(key, (0, c.n_constituents))
+        rows = nn.functional.pad(rows, (0, 0, 0, c.n_constituents))
+        order = torch.topk(key, c.n_constituents, dim=1).indices[:, :, None]
+        return torch.gather(rows, 1, order.expand(-1, -1, 3)).float(), total[:, 0] > 0
+
+
 def _four_momentum(
     pt: Tensor, eta: Tensor, phi: Tensor, mass: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -209,12 +236,11 @@ class Observables(nn.Module):
 def _representation(member: Member) -> nn.Module:
     if isinstance(member.preprocessor, JetImages):
         return Pixels(member.preprocessor)
+    if isinstance(member.preprocessor, JetConstituents):
+        return Leading(member.preprocessor)
     if isinstance(member.preprocessor, JetFeatures):
         return Observables(member.preprocessor)
-    raise ConfigError(
-        f"member '{member.name}': {type(member.preprocessor).__name__} cannot be exported, "
-        "only images and features"
-    )
+    raise ConfigError(f"member '{member.name}': {type(member.preprocessor).__name__} cannot be exported")
 
 
 class SurpriseGraph(nn.Module):
