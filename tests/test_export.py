@@ -17,16 +17,20 @@ from test_engine import quick, run_of
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from jetad.calibration import Surprise  # noqa: E402
-from jetad.errors import ConfigError, OutputError  # noqa: E402
+from jetad.errors import ConfigError, InputError, OutputError  # noqa: E402
 from jetad.export import ParityError, export_onnx  # noqa: E402
-from jetad.export.graph import Leading, Observables, Pixels, SurpriseGraph  # noqa: E402
-from jetad.export.onnxfile import check_jets, padded_inputs  # noqa: E402
+from jetad.export.common import make_graph  # noqa: E402
+from jetad.export.features import NormalQuantile, Observables, Scaling  # noqa: E402
+from jetad.export.frame import four_momentum  # noqa: E402
+from jetad.export.graph import Leading, Pixels, SurpriseGraph  # noqa: E402
+from jetad.export.parity import check_jets, graph_inputs, padded_inputs  # noqa: E402
 from jetad.jets import Jets  # noqa: E402
 from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents  # noqa: E402
 from jetad.preprocessing.features import OBSERVABLES, FeatureConfig, JetFeatures  # noqa: E402
 from jetad.preprocessing.images import ImageConfig, JetImages  # noqa: E402
-from jetad.preprocessing.substructure import CLUSTERED, PAIRWISE  # noqa: E402
+from jetad.preprocessing.substructure import CLUSTERED  # noqa: E402
 from jetad.run import Run  # noqa: E402
+from jetad.scoring import TrainedDetector  # noqa: E402
 from jetad.training.train import train  # noqa: E402
 from jetad.writers import write_jets  # noqa: E402
 
@@ -101,14 +105,47 @@ def test_lists_of_constituents_are_exported(tmp_path, method, settings):
         np.testing.assert_allclose(found, detector.score(some), rtol=1e-5, atol=1e-5)
 
 
-def test_observables_are_those_of_the_engine():
-    names = tuple(name for name in OBSERVABLES if name not in CLUSTERED and name not in PAIRWISE)
-    features = JetFeatures(FeatureConfig(observables=names))
+@pytest.mark.parametrize("scaling", ["standard", "quantile-normal"])
+def test_observables_are_those_of_the_engine(scaling):
+    names = tuple(name for name in OBSERVABLES if name not in CLUSTERED)
+    features = JetFeatures(FeatureConfig(observables=names, scaling=scaling))
     jets = good_jets()
+    # some constituents have mass, some have none
+    jets = dataclasses.replace(jets, mass=np.where(np.arange(len(jets.pt)) % 3, jets.mass, 0))
+    features.fit(jets[50:])
+    pt, eta, phi, mass, mask = constituents(jets)
+    momentum = four_momentum(pt, eta, phi, mass, mask)
+    columns = {
+        n: v.float().double() for n, v in zip(("jet_pt", "jet_mass", "jet_eta"), momentum, strict=True)
+    }
+    found, _ = Observables(features)(pt, eta, phi, mass, mask, columns)
+    np.testing.assert_allclose(found.numpy(), features.transform(jets), rtol=2e-6, atol=2e-6)
+
+
+def test_normal_quantiles_are_those_of_scipy():
+    from scipy.stats import norm
+
+    p = np.concatenate([np.geomspace(1e-10, 0.5, 2000), 1 - np.geomspace(1e-10, 0.5, 2000)])
+    np.testing.assert_allclose(NormalQuantile()(torch.from_numpy(p)), norm.ppf(p), rtol=1e-13, atol=1e-15)
+
+
+def test_quantile_scaling_of_repeated_values_and_beyond_the_range():
+    jets = toy_jets(3000, 1)
+    counts = jets.n_constituents.astype(float)
+    columns = {"n": np.minimum(counts, 40), "zeros": np.where(counts < 30, 0, counts), "x": 1e-9 * counts}
+    names = ("file:n", "file:zeros", "file:x")
+    features = JetFeatures(FeatureConfig(observables=names, scaling="quantile-normal"))
+    jets = dataclasses.replace(jets, observables=columns)
     features.fit(jets)
-    found, _ = Observables(features)(*constituents(jets))
-    # masses: float32 jets in the engine, float64 in the graph
-    np.testing.assert_allclose(found.numpy(), features.transform(jets), atol=1e-5)
+    wider = {name: np.concatenate([values[:500] * 1.1 - 1, values[500:]]) for name, values in columns.items()}
+    wider["n"][700] = np.nan
+    found, valid = Scaling(features)([torch.from_numpy(values) for values in wider.values()])
+    wanted = features.transform(dataclasses.replace(jets, observables=wider))
+    valid = valid.numpy()
+    assert np.flatnonzero(~valid).tolist() == [700]
+    np.testing.assert_allclose(found.numpy()[valid], wanted[valid], rtol=1e-6, atol=1e-6)
+    assert np.isnan(wanted[700]).all()
+    assert (np.abs(wanted[valid]) > 5).any()
 
 
 def test_surprises_are_those_of_the_engine():
@@ -235,14 +272,87 @@ def test_disagreement_is_refused(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"observables": ("mass", "tau21")}, "the feature 'tau21' cannot be exported.*girth"),
-        ({"observables": ("efp_d1_0",)}, "the feature 'efp_d1_0' cannot be exported"),
-        ({"scaling": "quantile-normal"}, "'scaling: quantile-normal' cannot be exported"),
+        ({"observables": ("mass", "tau21")}, "the feature 'tau21' needs FastJet and cannot.*girth.*efp_d1_0"),
+        ({"observables": ("soft_drop_mass",)}, "the feature 'soft_drop_mass' needs FastJet"),
     ],
 )
 def test_features_that_no_graph_computes_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         Observables(JetFeatures(FeatureConfig(**settings)))
+
+
+def with_columns(jets: Jets) -> Jets:
+    """Two columns of a file: one follows the jet, one is one of four values, or missing."""
+    rng = np.random.default_rng(len(jets))
+    tau = np.sqrt(jets.n_constituents) + rng.normal(0, 0.3, len(jets))
+    tag = rng.integers(0, 4, len(jets)).astype(float)
+    tag[3] = np.nan
+    return dataclasses.replace(jets, observables={"tau1": tau.astype(np.float32), "tag": tag})
+
+
+def trained_on(folder: Path, observables: str, *settings: str) -> tuple[Run, TrainedDetector]:
+    run = run_of(folder, quick("ae", "features", f"preprocessing.observables=[{observables}]", *settings))
+    return run, train(run, with_columns(toy_jets(160, 1)), device="cpu")
+
+
+def through(path: Path, names: tuple[str, ...], columns: list[torch.Tensor]) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(str(path))
+    return session.run(None, dict(zip(names, (c.numpy() for c in columns), strict=True)))
+
+
+@pytest.mark.parametrize("scaling", ["standard", "quantile-normal"])
+def test_columns_of_the_file_are_inputs(tmp_path, scaling):
+    run, detector = trained_on(tmp_path, "mass,'file:tau1',d2,'file:tag'", f"preprocessing.scaling={scaling}")
+    jets = with_columns(toy_jets(300, 9))
+    wanted = detector.score(jets)
+    assert np.flatnonzero(np.isnan(wanted)).tolist() == [3]
+    result = export_onnx(run, tmp_path / "a.onnx", tolerance=1e-5, jets=jets)
+    assert result.inputs == ("pt", "eta", "phi", "mask", "mass", "file:tau1", "file:tag")
+    columns = graph_inputs(make_graph(detector, "constituents"), detector, jets)
+    np.testing.assert_allclose(through(result.model, result.inputs, columns)[0], wanted, rtol=1e-5, atol=1e-5)
+    columns[-1][:] = 2.5  # it is looked at
+    assert np.abs(through(result.model, result.inputs, columns)[0] - wanted)[4:].max() > 1e-3
+    with pytest.raises(InputError, match="no column 'tau1'"):
+        export_onnx(run, tmp_path / "b.onnx", jets=toy_jets(20))
+    with pytest.raises(ConfigError, match="'d2', which needs constituents; leave out --input jets"):
+        export_onnx(run, tmp_path / "b.onnx", inputs="jets")
+
+    if scaling == "quantile-normal":
+        return
+    packed = export_onnx(run, tmp_path / "cms.onnx", target="cmssw")
+    assert packed.inputs == ("pf_features", "pf_mask", "jet_features")
+    lists = json.loads((tmp_path / "preprocess.json").read_text())
+    assert lists["jet_features"]["var_names"] == ["tau1", "tag"]
+    assert lists["jet_features"]["max_length"] == 1
+    export_onnx(run, tmp_path / "tagger", target="triton")
+    config = (tmp_path / "tagger/config.pbtxt").read_text()
+    assert 'name: "file:tag" data_type: TYPE_FP32 dims: [ 1 ] reshape: { shape: [ ] }' in config
+
+
+def test_jets_without_constituents_in(tmp_path):
+    run, detector = trained_on(tmp_path, "mass_over_pt,'file:tau1'")
+    result = export_onnx(run, tmp_path / "a.onnx", inputs="jets", tolerance=1e-5)
+    assert result.inputs == ("jet_pt", "jet_mass", "file:tau1")
+    jets = with_columns(toy_jets(300, 9))
+    stored = Jets.without_constituents(
+        300,
+        jet_momenta=np.stack([jets.jet_pt, jets.jet_eta, jets.jet_phi, jets.jet_mass], 1),
+        observables=jets.observables,
+    )
+    columns = [torch.from_numpy(v) for v in (jets.jet_pt, jets.jet_mass, jets.observables["tau1"])]
+    found = through(result.model, result.inputs, columns)
+    wanted = detector.evaluate(stored)
+    np.testing.assert_allclose(found[0], wanted.score, rtol=1e-5, atol=1e-5)
+    assert np.mean(np.abs(found[1] - wanted.background_efficiency) > 1e-5) < 0.02
+    with pytest.raises(ConfigError, match="target 'cmssw' takes constituents, not jets"):
+        export_onnx(run, tmp_path / "b.onnx", inputs="jets", target="cmssw")
+
+
+def test_columns_alone_need_no_constituents(tmp_path):
+    run, _ = trained_on(tmp_path, "'file:tau1','file:tag'")
+    with pytest.raises(ConfigError, match=r"columns of the file alone, no constituents; .* --input jets"):
+        export_onnx(run, tmp_path / "a.onnx")
+    assert export_onnx(run, tmp_path / "a.onnx", inputs="jets").inputs == ("file:tau1", "file:tag")
 
 
 def test_images_that_no_graph_computes_are_refused():

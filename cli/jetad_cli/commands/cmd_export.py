@@ -32,10 +32,11 @@ __all__ = ["command"]
 @click.option(
     "--input",
     "inputs",
-    type=click.Choice(["constituents", "images"]),
+    type=click.Choice(["constituents", "jets", "images"]),
     default="constituents",
     show_default=True,
-    help="What goes in: padded pt, eta, phi in GeV and radians with a mask, or jet images.",
+    help="What goes in: padded pt, eta, phi in GeV and radians with a mask; momenta of jets and columns of "
+    "files, for detectors that need no constituents; or jet images.",
 )
 @click.option("--check", metavar="FILE", help="Compare on these jets, too.")
 @click.option(

@@ -1,5 +1,7 @@
-"""Detectors outside jetad: one graph from constituents or images to score and background efficiency."""
+"""Detectors outside jetad: one graph from constituents, jets or images to score and background efficiency."""
 
-from .onnxfile import Exported, ParityError, export_onnx
+from .common import Exported
+from .onnxfile import export_onnx
+from .parity import ParityError
 
 __all__ = ["Exported", "ParityError", "export_onnx"]

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ..calibration import BackgroundEfficiency, Surprise
@@ -19,65 +18,13 @@ from ..conditional import BinnedEfficiency, Calibration, DecorrelatedEfficiency
 from ..errors import ConfigError
 from ..models.base import EnergyModel
 from ..preprocessing.constituents import JetConstituents
-from ..preprocessing.features import OBSERVABLES, JetFeatures
-from ..preprocessing.images import _ON_AXIS, JetImages
-from ..preprocessing.substructure import CLUSTERED, PAIRWISE
+from ..preprocessing.features import COLUMN, JetFeatures
+from ..preprocessing.images import JetImages
 from ..scoring import Member, TrainedDetector
+from .features import MASSIVE, OF_THE_JET, Observables, Scaling, of_the_jet
+from .frame import Frame, buffer, finite, four_momentum, fractions
 
-__all__ = ["ConstituentGraph", "ImageGraph"]
-
-
-def _buffer(values: ArrayLike, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.tensor(np.asarray(values), dtype=dtype)
-
-
-def _finite(x: Tensor) -> Tensor:
-    return torch.abs(x) < math.inf  # false for NaN
-
-
-class Frame(nn.Module):
-    """Constituents in the frame of their jet, as ``jetad.preprocessing.images.align``, float64."""
-
-    def __init__(self, *, rotate: bool = True, flip: bool = True) -> None:
-        super().__init__()
-        self.rotate, self.flip = rotate, flip
-
-    def forward(self, pt: Tensor, eta: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
-        """Float64 ``(n, k)`` each, padding with pt = 0; returns (eta', phi')."""
-        total = pt.sum(1, keepdim=True)
-        norm = torch.where(total > 0, total, torch.ones_like(total))
-        # relative to the first constituent, so that the mean never crosses the cut at +-pi
-        phi = phi - phi[:, :1]
-        phi = phi - 2 * math.pi * torch.floor((phi + math.pi) / (2 * math.pi))
-        eta = eta - (pt * eta).sum(1, keepdim=True) / norm
-        phi = phi - (pt * phi).sum(1, keepdim=True) / norm
-        if self.rotate:
-            ee = (pt * eta * eta).sum(1, keepdim=True)
-            ep = (pt * eta * phi).sum(1, keepdim=True)
-            pp = (pt * phi * phi).sum(1, keepdim=True)
-            # half of the angle atan2(y, x) without an arcus tangent, which runtimes have in float32 only
-            x, y = ee - pp, 2 * ep
-            r = torch.sqrt(x * x + y * y)
-            zero = r <= 0
-            r = torch.where(zero, torch.ones_like(r), r)
-            larger = torch.sqrt((1 + torch.abs(x) / r) / 2)
-            smaller = torch.abs(y) / (2 * r * larger)
-            sign = torch.where(y < 0, -torch.ones_like(y), torch.ones_like(y))
-            cos_a = torch.where(zero, torch.ones_like(x), torch.where(x >= 0, larger, smaller))
-            sin_a = torch.where(zero, torch.zeros_like(x), sign * torch.where(x >= 0, smaller, larger))
-            eta, phi = eta * sin_a - phi * cos_a, eta * cos_a + phi * sin_a
-            eta, phi = (torch.where(torch.abs(v) < _ON_AXIS, torch.zeros_like(v), v) for v in (eta, phi))
-        if self.flip:
-            eta = eta * self._sign(pt, eta)
-            phi = phi * self._sign(pt, phi)
-        return eta, phi
-
-    @staticmethod
-    def _sign(pt: Tensor, x: Tensor) -> Tensor:
-        side = (
-            torch.where(x > 0, pt, torch.zeros_like(pt)) - torch.where(x < 0, pt, torch.zeros_like(pt))
-        ).sum(1, keepdim=True)
-        return torch.where(side < 0, -torch.ones_like(side), torch.ones_like(side))
+__all__ = ["ConstituentGraph", "ImageGraph", "JetGraph"]
 
 
 class Pixels(nn.Module):
@@ -96,10 +43,10 @@ class Pixels(nn.Module):
         self.config = c
         self.frame = Frame(rotate=c.rotate, flip=c.flip)
         filters = images._filters or (np.eye(c.n_eta), np.eye(c.n_phi))
-        self.register_buffer("g_eta", _buffer(filters[0], torch.float32))
-        self.register_buffer("g_phi", _buffer(np.ascontiguousarray(filters[1].T), torch.float32))
-        self.register_buffer("bin_eta", _buffer(np.arange(c.n_eta)))
-        self.register_buffer("bin_phi", _buffer(np.arange(c.n_phi)))
+        self.register_buffer("g_eta", buffer(filters[0], torch.float32))
+        self.register_buffer("g_phi", buffer(np.ascontiguousarray(filters[1].T), torch.float32))
+        self.register_buffer("bin_eta", buffer(np.arange(c.n_eta)))
+        self.register_buffer("bin_phi", buffer(np.arange(c.n_phi)))
 
     def forward(
         self, pt: Tensor, eta: Tensor, phi: Tensor, mass: Tensor, mask: Tensor
@@ -148,8 +95,7 @@ class Leading(nn.Module):
         """Returns rows ``(n, n_constituents, 3)`` float32 and which of them are valid."""
         c = self.config
         eta, phi = self.frame(pt, eta, phi)
-        total = pt.sum(1, keepdim=True)
-        w = (pt / torch.where(total > 0, total, torch.ones_like(total))) ** c.pt_power
+        w = fractions(pt) ** c.pt_power
         rows = torch.stack([w, w * eta / c.angular_scale, w * phi / c.angular_scale], 2)
         # of equal float32 pT the first one leads: less than the last digit of the others moves
         key = pt * (1 - torch.cumsum(torch.ones_like(pt), 1) * 2.0**-45)
@@ -157,80 +103,7 @@ class Leading(nn.Module):
         key = nn.functional.pad(key, (0, c.n_constituents))
         rows = nn.functional.pad(rows, (0, 0, 0, c.n_constituents))
         order = torch.topk(key, c.n_constituents, dim=1).indices[:, :, None]
-        return torch.gather(rows, 1, order.expand(-1, -1, 3)).float(), total[:, 0] > 0
-
-
-def _four_momentum(
-    pt: Tensor, eta: Tensor, phi: Tensor, mass: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """pT, mass and eta of jets, ``(n,)`` float64."""
-    grown = torch.exp(eta)
-    pz = pt * (grown - 1 / grown) / 2
-    px, py = pt * torch.sin(phi + math.pi / 2), pt * torch.sin(phi)
-    energy_gev = torch.sqrt(px * px + py * py + pz * pz + mass * mass) * mask
-    px, py, pz, energy_gev = (v.sum(1) for v in (px, py, pz, energy_gev))
-    pt2 = px * px + py * py
-    mass2 = energy_gev * energy_gev - pt2 - pz * pz
-    jet_mass = torch.sqrt(torch.where(mass2 > 0, mass2, torch.zeros_like(mass2)))
-    jet_pt = torch.sqrt(pt2)
-    slope = pz / jet_pt
-    return jet_pt, jet_mass, torch.sign(slope) * torch.log(slope.abs() + torch.sqrt(slope * slope + 1))
-
-
-class Observables(nn.Module):
-    """The feature representation, as ``JetFeatures``."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, features: JetFeatures) -> None:
-        super().__init__()
-        self.names = features.config.observables
-        for name in self.names:
-            if name not in OBSERVABLES:
-                raise ConfigError(f"'{name}' is a column of files, which an exported graph does not see")
-            if name in CLUSTERED or name in PAIRWISE:
-                raise ConfigError(
-                    f"the feature '{name}' cannot be exported; a graph computes sums over constituents only: "
-                    + ", ".join(n for n in OBSERVABLES if n not in CLUSTERED and n not in PAIRWISE)
-                )
-        if features.config.scaling == "quantile-normal":
-            raise ConfigError(
-                "features with 'scaling: quantile-normal' cannot be exported, only with 'standard' or 'none'"
-            )
-        self.frame = Frame()
-        self.register_buffer("mean", _buffer(features.mean))
-        self.register_buffer("std", _buffer(features.std))
-
-    def forward(
-        self, pt: Tensor, eta: Tensor, phi: Tensor, mass: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Returns features ``(n, n_observables)`` float32 and which jets are valid."""
-        total = pt.sum(1, keepdim=True)
-        z = pt / torch.where(total > 0, total, torch.ones_like(total))
-        x, y = self.frame(pt, eta, phi)
-        r = torch.sqrt(x * x + y * y)
-        columns = []
-        for name in self.names:
-            if name in ("mass", "mass_over_pt", "pt", "eta"):
-                jet_pt, jet_mass, jet_eta = _four_momentum(pt, eta, phi, mass, mask)
-            columns.append(
-                {
-                    "major_axis": lambda: torch.sqrt((z * y * y).sum(1)),
-                    "minor_axis": lambda: torch.sqrt((z * x * x).sum(1)),
-                    "n_constituents": lambda: mask.sum(1),
-                    "mass": lambda: jet_mass,  # noqa: B023
-                    "mass_over_pt": lambda: jet_mass / jet_pt,  # noqa: B023
-                    "pt": lambda: jet_pt,  # noqa: B023
-                    "eta": lambda: jet_eta,  # noqa: B023
-                    "girth": lambda: (z * r).sum(1),
-                    "lha": lambda: (z * torch.sqrt(r / 0.8)).sum(1),
-                    "ptd": lambda: torch.sqrt((z * z).sum(1)),
-                    "leading_fraction": lambda: z.amax(1),
-                }[name]()
-            )
-        rows = (torch.stack(columns, 1) - self.mean) / self.std
-        return rows.float(), total[:, 0] > 0
+        return torch.gather(rows, 1, order.expand(-1, -1, 3)).float(), pt.sum(1) > 0
 
 
 def _representation(member: Member) -> nn.Module:
@@ -255,8 +128,8 @@ class SurpriseGraph(nn.Module):
         knots, values = np.asarray(surprise.knots), np.asarray(surprise.surprises)
         if len(knots) == 1:
             knots, values = np.append(knots, knots + 1), np.append(values, values)
-        self.register_buffer("knots", _buffer(knots))
-        self.register_buffer("surprises", _buffer(values))
+        self.register_buffer("knots", buffer(knots))
+        self.register_buffer("surprises", buffer(values))
 
     def forward(self, s: Tensor) -> Tensor:
         below = (self.knots <= s[:, None]).to(torch.int64).sum(1)
@@ -286,9 +159,9 @@ class EfficiencyGraph(nn.Module):
         fractions[: m + 1] = efficiency.fractions
         blocks = knots.reshape(n_blocks, self.width)
         self.n_eff = efficiency.n_eff
-        self.register_buffer("blocks", _buffer(blocks))
-        self.register_buffer("firsts", _buffer(blocks[:, 0]))
-        self.register_buffer("fractions", _buffer(fractions))
+        self.register_buffer("blocks", buffer(blocks))
+        self.register_buffer("firsts", buffer(blocks[:, 0]))
+        self.register_buffer("fractions", buffer(fractions))
 
     def forward(self, s: Tensor) -> Tensor:
         block = torch.clamp((self.firsts < s[:, None]).to(torch.int64).sum(1) - 1, min=0)
@@ -312,10 +185,10 @@ class CalibrationGraph(nn.Module):
             self.shape = calibration.shape
             self.cells = nn.ModuleList(EfficiencyGraph(cell) for cell in calibration.cells)
             for name, edges in calibration.edges.items():
-                self.register_buffer(f"edges_{name}", _buffer(edges))
+                self.register_buffer(f"edges_{name}", buffer(edges))
         elif isinstance(calibration, DecorrelatedEfficiency):
             self.kind = "decorrelated"
-            self.register_buffer("nodes", _buffer(calibration.nodes))
+            self.register_buffer("nodes", buffer(calibration.nodes))
             self.scales = nn.ModuleList(SurpriseGraph(scale) for scale in calibration.scales)
             self.cells = nn.ModuleList([EfficiencyGraph(calibration.efficiency)])
         elif isinstance(calibration, BackgroundEfficiency):
@@ -390,56 +263,136 @@ class _Scored(nn.Module):
         if self.calibration is None:
             return (*outputs, nothing)
         p, d = self.calibration(score.double(), columns)
+        for name in self.calibration.columns:
+            valid = valid & finite(columns[name])
         outputs.append(torch.where(valid, p.float(), nothing))
         if d is not None:
             outputs.append(torch.where(valid, d, nothing))
         return tuple(outputs)
 
 
+def _columns_of_files(detector: TrainedDetector) -> tuple[str, ...]:
+    """Columns of the file that members see, ``file:NAME``, each once."""
+    names = [
+        name
+        for member in detector.members
+        if isinstance(member.preprocessor, JetFeatures)
+        for name in member.preprocessor.config.observables
+    ]
+    return tuple(dict.fromkeys(name for name in names if name.startswith(COLUMN)))
+
+
+def _calibration_columns(detector: TrainedDetector) -> tuple[str, ...]:
+    return () if detector.background_efficiency is None else tuple(detector.background_efficiency.columns)
+
+
 class ConstituentGraph(nn.Module):
     """Padded constituents to scores; a jet that cannot be scored gets NaN.
 
-    Inputs float32 ``(n, k)``: pT and mass [GeV], eta, phi [rad], and a mask that is 1 for a constituent
-    and 0 for padding; n and k are free. Without mass inputs, constituents are massless.
+    Inputs float32 ``(n, k)``: pT, eta, phi [GeV, rad], a mask that is 1 for a constituent and 0 for
+    padding, and where ``needs_mass`` the mass [GeV]; n and k are free. Then the ``columns`` of the file
+    that features are, float32 ``(n,)`` each.
     """
 
     def __init__(self, detector: TrainedDetector) -> None:
         super().__init__()
         self.representations = nn.ModuleList(_representation(member) for member in detector.members)
         self.scored = _Scored(detector)
-        calibration = detector.background_efficiency
-        self.columns = () if calibration is None else tuple(calibration.columns)
+        self.columns = _columns_of_files(detector)
+        quantities = _calibration_columns(detector)
         names = [n for r in self.representations for n in getattr(r, "names", ())]
-        self.needs_mass = bool(self.columns) or any(n in ("mass", "mass_over_pt") for n in names)
+        if len(self.columns) == len(set(names)) and not quantities and _only_features(detector):
+            raise ConfigError(
+                "this run sees columns of the file alone, no constituents; export it with --input jets"
+            )
+        self.needs_mass = bool(quantities) or any(name in MASSIVE for name in names)
+        self.needs_momentum = bool(quantities) or any(name in OF_THE_JET for name in names)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs in their order."""
+        return "pt", "eta", "phi", "mask", *(["mass"] if self.needs_mass else []), *self.columns
 
     def forward(
-        self, pt: Tensor, eta: Tensor, phi: Tensor, mask: Tensor, mass: Tensor | None = None
+        self, pt: Tensor, eta: Tensor, phi: Tensor, mask: Tensor, *more: Tensor
     ) -> tuple[Tensor, ...]:
         there = mask > 0
         zero = torch.zeros_like(pt)
-        mass = zero if mass is None else mass
-        bad = there & ~(_finite(pt + eta + phi + mass) & (pt >= 0))
+        mass = more[0] if self.needs_mass else zero
+        columns = dict(zip(self.columns, more[1:] if self.needs_mass else more, strict=True))
+        bad = there & ~(finite(pt + eta + phi + mass) & (pt >= 0))
         fine = ~bad.any(1)
         keep = there & fine[:, None]
         pt, eta, phi, mass = (torch.where(keep, v, zero).double() for v in (pt, eta, phi, mass))
-        valid = fine & (pt.sum(1) > 0)
+        described = pt.sum(1) > 0
         # padding in front of the first constituent would move the reference of phi
         m = keep.double()
+        if self.needs_momentum:
+            momentum = four_momentum(pt, eta, phi, mass, m)
+            # float32 in the engine: bins, and quantiles that many jets share, begin at such numbers
+            for name, value in zip(("jet_pt", "jet_mass", "jet_eta"), momentum, strict=True):
+                value = torch.where(described, value, torch.full_like(value, math.nan))
+                columns[name] = value.float().double()
         rows = []
+        valid = torch.ones_like(described)
         for representation in self.representations:
-            x, usable = representation(pt, eta, phi, mass, m)
+            known = (columns,) if isinstance(representation, Observables) else ()
+            x, usable = representation(pt, eta, phi, mass, m, *known)
             rows.append(x)
             valid = valid & usable
-        columns: dict[str, Tensor] = {}
-        if self.columns:
-            jet_pt, jet_mass, _ = _four_momentum(pt, eta, phi, mass, m)
-            columns = {"jet_pt": jet_pt.float().double(), "jet_mass": jet_mass.float().double()}
+        outputs: tuple[Tensor, ...] = self.scored(rows, valid, columns)
+        return outputs
+
+
+def _only_features(detector: TrainedDetector) -> bool:
+    return all(isinstance(member.preprocessor, JetFeatures) for member in detector.members)
+
+
+class JetGraph(nn.Module):
+    """Momenta of jets and columns of the file to scores, for detectors that need no constituents.
+
+    Inputs float32 ``(n,)``: those of ``jet_pt``, ``jet_eta``, ``jet_mass`` [GeV] that are needed, then the
+    columns.
+    """
+
+    def __init__(self, detector: TrainedDetector) -> None:
+        super().__init__()
+        needed = list(_calibration_columns(detector))
+        self.names: list[tuple[str, ...]] = []
+        self.scalings = nn.ModuleList()
+        for member in detector.members:
+            features = member.preprocessor
+            names = features.config.observables if isinstance(features, JetFeatures) else ()
+            unknown = [name for name in names if name not in OF_THE_JET and not name.startswith(COLUMN)]
+            if unknown or not isinstance(features, JetFeatures):
+                what = f"'{unknown[0]}'" if unknown else "more than features"
+                raise ConfigError(
+                    f"member '{member.name}' of this run sees {what}, which needs constituents; leave out "
+                    "--input jets"
+                )
+            self.names.append(names)
+            self.scalings.append(Scaling(features))
+            needed += [part for name in names for part in OF_THE_JET.get(name, ())]
+        momenta = [name for name in ("jet_pt", "jet_eta", "jet_mass") if name in needed]
+        self.inputs = (*momenta, *_columns_of_files(detector))
+        self.scored = _Scored(detector)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        columns = {name: x.double() for name, x in zip(self.inputs, inputs, strict=True)}
+        valid = torch.ones_like(inputs[0]) > 0
+        rows = []
+        for names, scaling in zip(self.names, self.scalings, strict=True):
+            x, usable = scaling([of_the_jet(name, columns) for name in names])
+            rows.append(x)
+            valid = valid & usable
         outputs: tuple[Tensor, ...] = self.scored(rows, valid, columns)
         return outputs
 
 
 class ImageGraph(nn.Module):
     """Images as ``JetImages.transform`` makes them, ``(n, 1, n_eta, n_phi)`` float32, to scores."""
+
+    inputs = ("image",)
 
     def __init__(self, detector: TrainedDetector) -> None:
         super().__init__()
@@ -458,6 +411,6 @@ class ImageGraph(nn.Module):
         self.n_members = len(detector.members)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        valid = _finite(image).all(3).all(2).all(1)
+        valid = finite(image).all(3).all(2).all(1)
         outputs: tuple[Tensor, ...] = self.scored([image] * self.n_members, valid, {})
         return outputs

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .graph import ConstituentGraph
+from ..preprocessing.features import COLUMN
+from .graph import ConstituentGraph, ImageGraph, JetGraph
 
-__all__ = ["TARGETS", "Packed", "Target"]
+__all__ = ["TARGETS", "Graph", "Packed", "Target", "pack"]
 
 
 class Target(NamedTuple):
@@ -26,22 +27,38 @@ class Target(NamedTuple):
 
 
 class Packed(nn.Module):
-    """The graph with constituents as ``pf_features (n, 3 or 4, k)`` and ``pf_mask (n, 1, k)``."""
+    """The graph with constituents as ``pf_features (n, 3 or 4, k)`` and ``pf_mask (n, 1, k)``.
+
+    Columns of the file are ``jet_features (n, n_columns, 1)``.
+    """
 
     def __init__(self, graph: ConstituentGraph) -> None:
         super().__init__()
         self.graph = graph
 
-    def forward(self, pf_features: Tensor, pf_mask: Tensor) -> tuple[Tensor, ...]:
-        columns = [pf_features[:, i] for i in range(4 if self.graph.needs_mass else 3)]
-        outputs: tuple[Tensor, ...] = self.graph(*columns[:3], pf_mask[:, 0], *columns[3:])
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs in their order."""
+        return "pf_features", "pf_mask", *(["jet_features"] if self.graph.columns else [])
+
+    def forward(
+        self, pf_features: Tensor, pf_mask: Tensor, jet_features: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        parts = [pf_features[:, i] for i in range(4 if self.graph.needs_mass else 3)]
+        columns = [] if jet_features is None else list(jet_features[:, :, 0].unbind(1))
+        outputs: tuple[Tensor, ...] = self.graph(*parts[:3], pf_mask[:, 0], *parts[3:], *columns)
         return outputs
 
 
+Graph = ConstituentGraph | ImageGraph | JetGraph | Packed
+
+
 def pack(inputs: Sequence[Tensor]) -> list[Tensor]:
-    """``pt, eta, phi, mask[, mass]`` to the two inputs of ``Packed``."""
-    pt, eta, phi, mask, *mass = inputs
-    return [torch.stack([pt, eta, phi, *mass], 1), mask[:, None]]
+    """``pt, eta, phi, mask[, mass][, columns]`` to the inputs of ``Packed``."""
+    pt, eta, phi, mask, *more = inputs
+    mass, columns = [x for x in more if x.dim() == 2], [x for x in more if x.dim() == 1]
+    packed = [torch.stack([pt, eta, phi, *mass], 1), mask[:, None]]
+    return [*packed, torch.stack(columns, 1)[:, :, None]] if columns else packed
 
 
 def _no_files(model: Path, facts: Mapping[str, Any]) -> dict[Path, str]:
@@ -62,31 +79,34 @@ def _cmssw(model: Path, facts: Mapping[str, Any]) -> dict[Path, str]:
         "upper_bound": 1e32,
         "pad": 0.0,
     }
-    lengths = {
-        "min_length": 1,
-        "max_length": facts["max_constituents"],
-        "var_length": facts["max_constituents"],
-    }
 
-    def group(names: list[str]) -> dict[str, Any]:
+    def group(names: list[str], length: int) -> dict[str, Any]:
+        lengths = {"min_length": 1, "max_length": length, "var_length": length}
         return {"var_names": names, "var_infos": {name: plain for name in names}, **lengths}
 
     values = {
         "input_names": facts["inputs"],
         "output_names": facts["outputs"],
-        "pf_features": group([f"pfcand_{name}" for name in _variables(facts)]),
-        "pf_mask": group(["pfcand_mask"]),
+        "pf_features": group([f"pfcand_{name}" for name in _variables(facts)], facts["max_constituents"]),
+        "pf_mask": group(["pfcand_mask"], facts["max_constituents"]),
     }
+    if facts["columns"]:
+        values["jet_features"] = group([name.removeprefix(COLUMN) for name in facts["columns"]], 1)
     return {model.with_name("preprocess.json"): json.dumps(values, indent=1) + "\n"}
 
 
 def _athena(model: Path, facts: Mapping[str, Any]) -> dict[Path, str]:
     """``preprocess.json`` with name, type, shape and unit of each input and output."""
-    units = {"pt": "GeV", "mass": "GeV", "phi": "rad"}
+    units = {"pt": "GeV", "mass": "GeV", "phi": "rad", "jet_pt": "GeV", "jet_mass": "GeV"}
     values = {
         "model": model.name,
         "inputs": [
-            {"name": name, "type": "float32", "shape": facts["shapes"][name], "unit": units.get(name, "1")}
+            {
+                "name": name,
+                "type": "float32",
+                "shape": facts["shapes"][name],
+                "unit": "as in the file" if name.startswith(COLUMN) else units.get(name, "1"),
+            }
             for name in facts["inputs"]
         ],
         "outputs": [{"name": name, "type": "float32", "shape": ["n"]} for name in facts["outputs"]],
@@ -98,18 +118,14 @@ def _athena(model: Path, facts: Mapping[str, Any]) -> dict[Path, str]:
 def _triton(model: Path, facts: Mapping[str, Any]) -> dict[Path, str]:
     """``config.pbtxt``: the first dimension is the batch, so that the server can join requests."""
 
-    def tensor(name: str, dims: str) -> str:
-        return f'  {{ name: "{name}" data_type: TYPE_FP32 dims: [ {dims} ] }}'
+    def tensor(name: str, shape: Sequence[str | int]) -> str:
+        # one number a jet: the server counts the batch dimension itself, dims may not be empty
+        dims = ", ".join(str(d) if isinstance(d, int) else "-1" for d in shape)
+        size = f"[ {dims} ]" if shape else "[ 1 ] reshape: { shape: [ ] }"
+        return f'  {{ name: "{name}" data_type: TYPE_FP32 dims: {size} }}'
 
-    def dims(name: str) -> str:
-        return ", ".join(str(d) if isinstance(d, int) else "-1" for d in facts["shapes"][name][1:])
-
-    inputs = ",\n".join(tensor(name, dims(name)) for name in facts["inputs"])
-    # one number a jet: the server counts the batch dimension itself, dims may not be empty
-    outputs = ",\n".join(
-        f'  {{ name: "{name}" data_type: TYPE_FP32 dims: [ 1 ] reshape: {{ shape: [ ] }} }}'
-        for name in facts["outputs"]
-    )
+    inputs = ",\n".join(tensor(name, facts["shapes"][name][1:]) for name in facts["inputs"])
+    outputs = ",\n".join(tensor(name, ()) for name in facts["outputs"])
     text = (
         f'name: "{model.parents[1].name}"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 4096\n'
         f"input [\n{inputs}\n]\noutput [\n{outputs}\n]\ndynamic_batching {{ }}\n"
