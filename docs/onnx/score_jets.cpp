@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
     names.emplace_back(session.GetInputNameAllocated(i, allocator).get());
     const auto place = std::find(known.begin(), known.end(), names.back()) - known.begin();
     if (place == static_cast<std::ptrdiff_t>(known.size())) {
-      std::cerr << "input '" << names.back() << "' is none of a constituent: this example takes exports of --target generic\n";
+      std::cerr << "input '" << names.back() << "' is none of a constituent\n";
       return 1;
     }
     auto& column = columns[static_cast<std::size_t>(place)];
