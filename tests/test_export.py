@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +268,54 @@ def test_disagreement_is_refused(folder, tmp_path, monkeypatch):
     (tmp_path / "b.onnx").touch()
     with pytest.raises(OutputError, match="exists already"):
         export_onnx(run, tmp_path / "b.onnx")
+
+
+def test_package_needs_a_compiler(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    words = ["--run", folder / "images", "-o", tmp_path / "model.pt2"]
+    assert jetad("export", *words) == 1
+    assert "there is no C++ compiler 'no-such-compiler'" in capsys.readouterr().err
+    assert jetad("export", *words, "--target", "cmssw") == 2
+    assert "--target cmssw is for ONNX" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_compiled_package_in_python_and_cpp(folder, tmp_path, capsys):
+    """A minute: two compilations."""
+    words = ["--run", folder / "images", "-o", tmp_path / "model.pt2", "--check", folder / "fresh.h5"]
+    assert jetad("export", *words, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["files"] == []
+    assert result["n_jets"] == 2000
+    assert max(parity["score"] for parity in result["parity"]) < 1e-5
+    detector = Run.open(folder / "images").detector("cpu")
+    package = torch._inductor.aoti_load_package(str(tmp_path / "model.pt2"))
+    assert package.get_metadata()["model_hash"] == Run.open(folder / "images").model_hash()
+    jets = toy_jets(300, 9)
+    for rows, k in ((slice(0, 1), 70), (slice(0, 300), 90)):
+        score, p = package(*padded_inputs(jets[rows], mass=False, n_constituents=k))
+        wanted = detector.evaluate(jets[rows])
+        np.testing.assert_allclose(score.numpy(), wanted.score, rtol=1e-5, atol=1e-5)
+        assert np.mean(np.abs(p.numpy() - wanted.background_efficiency) > 1e-5) < 0.05
+
+    torch_folder = Path(torch.__file__).parent
+    source = Path(__file__).parents[1] / "docs/onnx/score_package.cpp"
+    command = ["g++", "-std=c++20", source, "-I", torch_folder / "include",
+               "-I", torch_folder / "include/torch/csrc/api/include", "-L", torch_folder / "lib",
+               f"-Wl,-rpath,{torch_folder / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10",
+               "-o", tmp_path / "score"]  # fmt: skip
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    program = [str(tmp_path / "score"), str(tmp_path / "model.pt2")]
+    lines = subprocess.run(program, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert json.loads(lines[0]) == {name: ["n", "k"] for name in ("pt", "eta", "phi", "mask")}
+    same = np.array([
+        [(120, 0.3, 3.1), (60, 0.5, -3.0), (20, 0.1, 2.9)],
+        [(300, -1.2, 0.4), (90, -1.1, 0.9), (0, 0, 0)],
+    ])  # fmt: skip
+    found = [float(line.split()[0]) for line in lines[1:]]
+    np.testing.assert_allclose(found, detector.score(same), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

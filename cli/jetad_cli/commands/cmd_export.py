@@ -1,4 +1,4 @@
-"""jetad export: a run as one ONNX graph."""
+"""jetad export: a run as one ONNX graph, or compiled for torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ __all__ = ["command"]
     help="Run directory.  [default: $JETAD_RUN, runs/latest]",
 )
 @click.option(
-    "--output", "-o", required=True, type=click.Path(path_type=Path), help="ONNX file; a folder for triton."
+    "--output",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="ONNX file, a folder for triton; model.pt2 for a compiled package for torch.",
 )
 @click.option(
     "--target",
@@ -66,29 +70,37 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write preprocessing, networks, score and calibration as one ONNX graph.
+    """Write preprocessing, networks, score and calibration as one ONNX graph, or compiled for torch.
 
     The graph is compared with jetad at batch sizes 1, 2 and 1000 and refused if a score differs.
 
     \b
     jetad export --run runs/latest -o model.onnx
+    jetad export --run runs/latest -o model.pt2
     jetad export -o jetad_tagger/ --target triton --check qcd.root
     """
     from jetad import readers
+    from jetad.errors import ConfigError
     from jetad.run import find_run
+
+    if output.suffix == ".pt2" and target != "generic":
+        raise ConfigError(f"--target {target} is for ONNX: give -o a name that does not end with .pt2")
 
     run = find_run(run_dir)
     jets = None if check is None else readers.read(check, max_jets=10_000)
 
     import torch
 
-    from jetad.export import export_onnx
+    from jetad.export import export_onnx, export_package
 
     torch.set_num_threads(1)
-    result = export_onnx(
-        run, output, target=target, inputs=inputs, tolerance=tolerance, jets=jets,
-        max_constituents=max_constituents, force=force,
-    )  # fmt: skip
+    if output.suffix == ".pt2":
+        result = export_package(run, output, inputs=inputs, tolerance=tolerance, jets=jets, force=force)
+    else:
+        result = export_onnx(
+            run, output, target=target, inputs=inputs, tolerance=tolerance, jets=jets,
+            max_constituents=max_constituents, force=force,
+        )  # fmt: skip
     if as_json:
         values = result._asdict()
         values["model"], values["files"] = str(result.model), [str(path) for path in result.files]

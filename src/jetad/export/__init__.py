@@ -2,6 +2,7 @@
 
 from .common import Exported
 from .onnxfile import export_onnx
+from .package import export_package
 from .parity import ParityError
 
-__all__ = ["Exported", "ParityError", "export_onnx"]
+__all__ = ["Exported", "ParityError", "export_onnx", "export_package"]

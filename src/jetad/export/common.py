@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from .. import __version__
@@ -16,7 +19,7 @@ from .graph import ConstituentGraph, ImageGraph, JetGraph
 from .parity import Parity
 from .targets import Graph, Packed
 
-__all__ = ["INPUTS", "Exported", "make_graph", "metadata", "output_names", "shapes"]
+__all__ = ["INPUTS", "Exported", "make_graph", "metadata", "output_names", "quietly", "shapes"]
 
 #: What can go in.
 INPUTS = {
@@ -73,9 +76,7 @@ def _shape(name: str, example: Tensor) -> list[str | int]:
     return ["n", *example.shape[1:-1], "k"] if example.dim() > 1 else ["n"]
 
 
-def metadata(
-    detector: TrainedDetector, shapes_of: dict[str, list[str | int]], parity: Sequence[Parity]
-) -> dict[str, str]:
+def metadata(detector: TrainedDetector, shapes_of: dict[str, list[str | int]]) -> dict[str, str]:
     """What an exported file says of itself."""
     calibration = detector.background_efficiency
     return {
@@ -85,5 +86,17 @@ def metadata(
         "outputs": json.dumps(output_names(detector)),
         "units": "pt, mass: GeV; phi: rad; padding and mask of padding: 0",
         "smallest_background_efficiency": "" if calibration is None else f"{calibration.smallest:.6g}",
-        "parity": json.dumps([result._asdict() for result in parity]),
     }
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Exporters warn of being traced and of each other; and attention is written as plain operations."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation that no other runtime has
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)

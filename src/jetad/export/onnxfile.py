@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ..files import atomic_output, check_output
 from ..jets import Jets
 from ..registry import resolve
 from ..run import Run
-from .common import Exported, make_graph, metadata, output_names, shapes
+from .common import Exported, make_graph, metadata, output_names, quietly, shapes
 from .parity import check_jets, compare, graph_inputs
 from .targets import TARGETS, Graph
 
@@ -109,7 +108,9 @@ def export_onnx(
         proto = onnx.load(str(draft))
     proto.producer_name, proto.producer_version = "jetad", __version__
     proto.doc_string = "jetad: anomaly score of jets, higher is more anomalous"
-    for key, value in metadata(detector, dimensions, parity).items():
+    facts_of = metadata(detector, dimensions)
+    facts_of["parity"] = json.dumps([result._asdict() for result in parity])
+    for key, value in facts_of.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value
     onnx.checker.check_model(proto)
@@ -147,7 +148,7 @@ def _write(
         name: {i: letter for i, letter in enumerate(shape) if isinstance(letter, str)}
         for name, shape in dimensions.items()
     }
-    with _quietly(), torch.no_grad():
+    with quietly(), torch.no_grad():
         torch.onnx.export(
             graph,
             tuple(example),
@@ -158,16 +159,3 @@ def _write(
             opset_version=opset,
             dynamo=False,
         )
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """The tracer warns of being traced, and of being the older of two exporters."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operation that no other runtime has
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
