@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -119,6 +119,13 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @click.option("--copy", is_flag=True, help="Copy the whole ROOT tree, with the scores as branches jetad_...")
 @click.option(
+    "--layout",
+    type=click.Choice(["jets", "events"]),
+    default="jets",
+    show_default=True,
+    help="Of a ROOT score file: one row per jet, or one per event with lists jetad_score and so on.",
+)
+@click.option(
     "--output-format",
     type=click.Choice(["ttree", "rntuple"]),
     help="What a ROOT score file holds.  [default: ttree]",
@@ -140,6 +147,7 @@ def command(
     share: tuple[int, int],
     chunk: int,
     copy: bool,
+    layout: Literal["jets", "events"],
     output_format: str | None,
     device: str,
     force: bool,
@@ -186,6 +194,7 @@ def command(
         options=dict(inputs.options),
         copy=copy,
         rntuple=output_format == "rntuple",
+        layout=layout,
         chunk=chunk,
     )
     if check:

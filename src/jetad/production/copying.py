@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from ..errors import ConfigError, InputError
 from ..readers.base import container_of, reading
 from ..readers.rootfile import open_root
-from ..scores import Scores
+from ..scores import PREFIX, Scores
+from .events import ByEntry
 
-__all__ = ["PREFIX", "check_copy", "copy_with_scores"]
+__all__ = ["check_copy", "copy_with_scores"]
 
 logger = logging.getLogger("jetad.scoring")
 
-#: In front of the names of the new branches.
-PREFIX = "jetad_"
 _COPIED = ("score", "background_efficiency")
 _STEP = 20_000
 
@@ -72,7 +71,7 @@ def copy_with_scores(
         left_out = sorted(set(tree.keys(recursive=False)) - set(names))
         if left_out:
             logger.warning("%s: branches that cannot be copied are left out: %s", source, ", ".join(left_out))
-        rows = _ByEntry(parts)
+        rows = ByEntry(parts)
         written = None
         for start in range(0, n_entries, _STEP):
             stop = min(start + _STEP, n_entries)
@@ -121,28 +120,3 @@ def _can_be_written(branch: Any) -> bool:
     if layout.is_list and layout.is_regular is False:
         layout = layout.content
     return bool(layout.is_numpy) and not layout.parameters
-
-
-class _ByEntry:
-    """Rows of consecutive parts, handed out by ranges of entries."""
-
-    def __init__(self, parts: Iterator[Scores]) -> None:
-        self._parts = parts
-        self._held: list[Scores] = []
-        self._ended = False
-
-    def until(self, stop: int) -> Scores:
-        """Rows of entries below ``stop`` that were not given before."""
-        while not self._ended and not (self._held and self._held[-1].entry[-1] >= stop):
-            part = next(self._parts, None)
-            if part is None:
-                self._ended = True
-            elif len(part):
-                self._held.append(part)
-        rows = Scores.concatenate(self._held)
-        n = int(np.searchsorted(rows.entry, stop))
-        self._held = [rows[n:]] if n < len(rows) else []
-        return rows[:n]
-
-    def n_left(self) -> int:
-        return sum(map(len, self._held)) + sum(map(len, self._parts))

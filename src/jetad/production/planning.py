@@ -253,7 +253,7 @@ def _try(
         path,
         workspace.output,
         workspace,
-        dataclasses.replace(request, copy=False),
+        dataclasses.replace(request, copy=False, layout="jets"),
         0,
         n,
         n,

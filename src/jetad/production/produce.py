@@ -25,6 +25,7 @@ from ..scores import ScoreWriter
 from ..scoring import TrainedDetector
 from ..training.loop import StopRequest
 from .copying import check_copy, copy_with_scores
+from .events import write_events
 from .identity import Stamp, content_of, stamp_of
 from .ledger import Account, Digest, read_ledger, write_ledger
 from .request import Request, run_names, score_jets
@@ -317,6 +318,11 @@ def _check_kind(source: Path, output: Path, request: Request, share: tuple[int, 
         check_copy(source, output)
         if share != (0, 1):
             raise ConfigError("--copy copies whole files: leave out --part")
+    if request.layout == "events":
+        if output.suffix != ".root":
+            raise ConfigError(f"{output}: --layout events needs a ROOT file as output (-o NAME.root)")
+        if share != (0, 1):
+            raise ConfigError("--layout events takes whole files: leave out --part")
     if request.rntuple and output.suffix != ".root":
         raise ConfigError(f"{output}: an RNTuple needs a ROOT file as output")
 
@@ -389,6 +395,13 @@ def finish(job: Job) -> Account:
             copy_with_scores(
                 job.source, merged, tables,
                 dataset=summary.dataset, per_event=_has_events(job), provenance=text,
+            )  # fmt: skip
+        elif job.request.layout == "events":
+            summary = describe(job.source, **job.request.options)
+            write_events(
+                job.source, merged, tables,
+                n_entries=summary.n_entries or summary.n_jets, rntuple=job.request.rntuple,
+                provenance=json.dumps(metadata, sort_keys=True),
             )  # fmt: skip
         else:
             with ScoreWriter(merged, force=True, rntuple=job.request.rntuple) as writer:

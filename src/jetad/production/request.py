@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ class Request:
         options: How files are read, as the functions of ``jetad.readers`` take it (``reader``).
         copy: Write a full copy of the ROOT tree with the scores as branches.
         rntuple: Write an RNTuple instead of a TTree.
+        layout: ``jets`` for one row per jet, ``events`` for one row per event with lists (ROOT only).
         chunk: Jets per part, the unit of restarting and sharing.
     """
 
@@ -44,6 +45,7 @@ class Request:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     copy: bool = False
     rntuple: bool = False
+    layout: Literal["jets", "events"] = "jets"
     chunk: int = 20_000
 
     def __post_init__(self) -> None:
@@ -54,6 +56,10 @@ class Request:
         if self.copy and (self.select or self.max_jets or self.rntuple):
             raise ConfigError(
                 "--copy copies all entries of a TTree: leave out --select, --max-jets and --output-format"
+            )
+        if self.layout == "events" and (self.select or self.max_jets or self.copy):
+            raise ConfigError(
+                "--layout events holds every jet of every event: leave out --select, --max-jets and --copy"
             )
         for point in self.working_points:
             if not 0 < point < 1:

@@ -13,7 +13,7 @@ Example:
 """
 
 from .loading import load_scores
-from .table import COLUMNS, Scores
+from .table import COLUMNS, PREFIX, Scores
 from .writing import SCORE_SUFFIXES, ScoreWriter
 
-__all__ = ["COLUMNS", "SCORE_SUFFIXES", "ScoreWriter", "Scores", "load_scores"]
+__all__ = ["COLUMNS", "PREFIX", "SCORE_SUFFIXES", "ScoreWriter", "Scores", "load_scores"]

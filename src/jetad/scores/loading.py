@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, JetadError
 from ..registry import closest_first
-from .table import COLUMNS, Scores
+from .table import COLUMNS, PREFIX, Scores
 from .writing import _pyarrow
 
 __all__ = ["load_scores"]
@@ -100,8 +100,8 @@ def _read_root(path: Path) -> Loaded:
             found = ", ".join(file.keys(cycle=False)[:6]) or "nothing"
             raise InputError(f"{path}: no tree 'jetad' (found: {found}); {_HINT}")
         tree = file["jetad"]
-        columns = {}
-        for name in tree.keys(recursive=False):
+        columns = _rows_of_events(tree)
+        for name in [] if columns else tree.keys(recursive=False):
             values = tree[name].array(library="np")
             if values.ndim == 1 and values.dtype.kind in "biuf":
                 columns[name] = values.astype(values.dtype.newbyteorder("="))
@@ -109,6 +109,19 @@ def _read_root(path: Path) -> Loaded:
                 _log.debug("%s: branch '%s' is not a column of numbers and is left out", path, name)
         text = str(file["jetad_provenance"]) if "jetad_provenance" in file else "{}"
     return columns, json.loads(text)
+
+
+def _rows_of_events(tree: Any) -> dict[str, NDArray[Any]]:
+    """One row per jet of a tree that has lists per event; nothing if it has none."""
+    names = [name for name in tree.keys(recursive=False) if name.startswith(PREFIX)]
+    if f"{PREFIX}score" not in names or "score" in tree:
+        return {}
+    import awkward as ak
+
+    arrays = tree.arrays(["entry", *names], library="ak")
+    counts = ak.num(arrays[f"{PREFIX}score"]).to_numpy()
+    columns = {name.removeprefix(PREFIX): ak.flatten(arrays[name]).to_numpy() for name in names}
+    return {"entry": np.repeat(arrays["entry"].to_numpy(), counts), **columns}
 
 
 def _read_csv(path: Path) -> Loaded:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 
-__all__ = ["COLUMNS", "Scores"]
+__all__ = ["COLUMNS", "PREFIX", "Scores"]
 
 #: Standard columns, their types in every format, and the value of an absent one (None: the row number).
 COLUMNS: dict[str, np.dtype[Any]] = {
@@ -26,6 +26,10 @@ COLUMNS: dict[str, np.dtype[Any]] = {
     "jet_phi": np.dtype(np.float32),
     "jet_mass": np.dtype(np.float32),
 }
+
+
+#: In front of the names of branches with one list per event, or in a copy of a tree.
+PREFIX = "jetad_"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
