@@ -16,18 +16,20 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import torch
 import uproot
 from conftest import toy_jets
 from test_cli import jetad
 
 from jetad import readers
-from jetad.errors import ConfigError, InputError, Interrupted, OutputError
+from jetad.errors import ConfigError, InputError, Interrupted, JetadError, OutputError
 from jetad.evaluation.inputs import named_files
 from jetad.production import Request, merge_scores, read_ledger, score_file, score_files, verify_scores
 from jetad.production.copying import copy_with_scores
 from jetad.production.workspace import Workspace
 from jetad.run import Run
 from jetad.scores import Scores, load_scores
+from jetad.scoring import _for_scoring
 from jetad.writers import write_jets
 
 N = 230
@@ -109,6 +111,45 @@ def test_order_and_neighbours_do_not_change_scores(run, folder, whole):
     scores = detector.score(dataclasses.replace(jets, pt=empty_and_broken))
     assert np.flatnonzero(np.isnan(scores)).tolist() == [4]
     np.testing.assert_allclose(np.delete(scores, 4), np.delete(whole.score, 4), rtol=0, atol=1e-6)
+
+
+class FullMemory:
+    """A network that finds the memory full for more than some rows; there is no GPU here that could do it."""
+
+    def __init__(self, model, fits: int) -> None:
+        self.model, self.fits, self.sizes = model, fits, []
+
+    def score(self, x):
+        return self._try(self.model.score, x)
+
+    def score_inputs(self, x):
+        return self._try(self.model.score_inputs, x)
+
+    def _try(self, score, x):
+        self.sizes.append(len(x))
+        if len(x) > self.fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return score(x)
+
+
+def test_full_memory_halves_the_batch(run, folder, whole, monkeypatch, caplog):
+    monkeypatch.setattr("jetad.scoring._BATCH", {"cpu": 200})
+    full = {}
+
+    def network(model, device):
+        return full.setdefault(id(model), FullMemory(_for_scoring(model, device), 70))
+
+    monkeypatch.setattr("jetad.scoring._for_scoring", network)
+    detector = run.detector("cpu")
+    scores = detector.score(readers.read(folder / "signal.h5"))
+    np.testing.assert_allclose(scores, whole.score, rtol=0, atol=1e-6)
+    # 230 jets of two members; what fitted once is kept
+    assert [stub.sizes for stub in full.values()] == [[200, 100, 50, 50, 50, 50, 32], [50, 50, 50, 50, 32]]
+    assert "the memory of the GPU is full: scoring 50 jets at once" in caplog.text
+    for stub in full.values():
+        stub.fits = 10
+    with pytest.raises(JetadError, match="too little memory to score 32 jets at once; use --device cpu"):
+        detector.score(readers.read(folder / "signal.h5"))
 
 
 def test_reading_rows_is_a_slice_of_reading_all(folder):

@@ -23,7 +23,7 @@ from .conditional import (
     calibration_from_dict,
     quantile_edges,
 )
-from .errors import ConfigError, InputError
+from .errors import ConfigError, InputError, JetadError
 from .jets import Jets
 from .models import model_class
 from .models.base import EnergyModel
@@ -40,8 +40,8 @@ __all__ = ["Member", "TrainedDetector", "calibrate", "select_device"]
 
 logger = logging.getLogger("jetad.scoring")
 
-# jets scored at once: what stays in the cache of a CPU core, and what fills a GPU
-_CPU_BATCH, _GPU_BATCH = 512, 16384
+# jets scored at once: what stays in the cache of a CPU core, and what fills a GPU (less once it was too much)
+_BATCH = {"cpu": 512, "cuda": 16384}
 # linear algebra takes another path for a handful of rows, and its last bits differ: no batch is smaller
 _MIN_BATCH = 32
 
@@ -81,17 +81,15 @@ class Member(NamedTuple):
         On a CPU the network computes in float64: in float32 the order of summation changes with the
         number of rows and threads, and scores with it, by some 1e-6 of their size.
         """
-        out = np.empty(len(jets), dtype=np.float64)
-        model, batch = _for_scoring(self.model, device)
-        project = self._projector()
-        for start in range(0, len(jets), batch):
-            rows = slice(start, start + batch)
+        model, project = _for_scoring(self.model, device), self._projector()
+
+        def energies(rows: slice) -> NDArray[np.float64]:
             if project is None:
                 x = torch.from_numpy(self.preprocessor.transform(jets[rows]))
-                out[rows] = _scores(model.score, x, device)
-            else:
-                out[rows] = _scores(model.score_inputs, torch.from_numpy(project(jets[rows])), device)
-        return out
+                return _scores(model.score, x, device)
+            return _scores(model.score_inputs, torch.from_numpy(project(jets[rows])), device)
+
+        return _in_batches(energies, len(jets), device)
 
     def _projector(self) -> Callable[[Jets], NDArray[np.float64]] | None:
         """From jets to principal components without images in between, where that is possible."""
@@ -120,9 +118,8 @@ class Member(NamedTuple):
                 f"found {images.shape[1:]}; give constituents, or train with --representation image"
             )
         rows = torch.from_numpy(np.asarray(images, dtype=np.float32))
-        model, batch = _for_scoring(self.model, device)
-        parts = [_scores(model.score, part, device) for part in rows.split(batch)] if len(rows) else []
-        return np.concatenate(parts) if parts else np.zeros(0)
+        model = _for_scoring(self.model, device)
+        return _in_batches(lambda part: _scores(model.score, rows[part], device), len(rows), device)
 
 
 def _scores(score: Callable[[Tensor], Tensor], x: Tensor, device: torch.device) -> NDArray[np.float64]:
@@ -134,9 +131,39 @@ def _scores(score: Callable[[Tensor], Tensor], x: Tensor, device: torch.device) 
     return energies
 
 
-def _for_scoring(model: EnergyModel, device: torch.device) -> tuple[EnergyModel, int]:
-    """The network that computes, and the jets of a batch."""
-    return (_in_double(model), _CPU_BATCH) if device.type == "cpu" else (model, _GPU_BATCH)
+def _in_batches(
+    energies: Callable[[slice], NDArray[np.float64]], n: int, device: torch.device
+) -> NDArray[np.float64]:
+    """Energies of ranges of rows, joined; where the memory of a GPU is not enough, of half as many at once.
+
+    Raises:
+        JetadError: if not even the smallest batch fits.
+    """
+    out, start = np.empty(n, dtype=np.float64), 0
+    while start < n:
+        rows = slice(start, min(start + _BATCH[device.type], n))
+        try:
+            out[rows] = energies(rows)
+        except torch.OutOfMemoryError as error:
+            size = rows.stop - start
+            if size <= _MIN_BATCH:
+                raise JetadError(
+                    f"the GPU has too little memory to score {size} jets at once; use --device cpu, or "
+                    "a GPU that nobody else uses"
+                ) from error
+            _BATCH[device.type] = max(size // 2, _MIN_BATCH)
+        else:
+            start = rows.stop
+            continue
+        # only now does nothing hold the tensors of the failed batch any more
+        torch.cuda.empty_cache()
+        logger.warning("the memory of the GPU is full: scoring %d jets at once", _BATCH[device.type])
+    return out
+
+
+def _for_scoring(model: EnergyModel, device: torch.device) -> EnergyModel:
+    """The network that computes."""
+    return _in_double(model) if device.type == "cpu" else model
 
 
 def _in_double(model: EnergyModel) -> EnergyModel:
