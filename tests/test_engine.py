@@ -532,6 +532,19 @@ def test_gradient_through_the_chain_agrees_with_finite_differences():
         assert float(g[i, j]) == pytest.approx((up - down) / (2 * h), rel=1e-4, abs=1e-8)
 
 
+def test_gradient_through_the_chain_passes_attention():
+    torch.manual_seed(0)
+    network = DeepSetConfig(attention_heads=2, per_constituent=(8,), hidden=(8,), latent_dim=3)
+    model = WassersteinNormalizedAutoencoder((6, 3), network)
+    x = torch.rand(20, 18, generator=rng(1))
+    model.fit_box(x)
+    ends = langevin_with_graph(model, x, n_steps=2, step_size=0.01, generator=rng(2))
+    sliced_transport(x, ends, rng(3)).backward()
+    gradients = [p.grad for p in model.parameters()]
+    assert all(g is not None and bool(torch.isfinite(g).all()) for g in gradients)
+    assert any(float(g.abs().max()) > 0 for g in gradients)
+
+
 def test_transport_distance_falls_in_training():
     g = rng(5)
     x = torch.randn(2000, 2, generator=g) * torch.tensor([1.0, 0.3])

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..batches import mean, normal, share, whole
 from ..config import TransportConfig
@@ -44,7 +45,8 @@ def langevin_with_graph(
     std = (2 * step_size) ** 0.5 if noise_std is None else noise_std
     x = x0.detach().requires_grad_(True)
     for _ in range(n_steps):
-        u = model.energy(x) / model.temperature
+        with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+            u = model.energy(x) / model.temperature
         (g,) = torch.autograd.grad(u.sum(), x, create_graph=True)
         noise = normal(x.shape, generator, device=x.device, dtype=x.dtype)
         x = model.clamp(x - step_size * g + std * noise)
