@@ -35,6 +35,8 @@ class Jets:
         phi: Constituent azimuths [rad], ``(n_total,)``.
         mass: Constituent masses [GeV], ``(n_total,)``.
         offsets: Where each jet begins and ends, ``(n_jets + 1,)`` int64, from 0 to n_total.
+        charge: Constituent charges [e], ``(n_total,)``, 0 for neutral, NaN for unknown; ``None`` where the
+            file does not say.
         labels: Truth, 0 background, 1 signal, -1 unknown, ``(n_jets,)`` int8, or ``None``.
         weights: Event weights, ``(n_jets,)`` float64, or ``None`` for 1 each.
         entry: Row or event of the input file, ``(n_jets,)`` int64; 0, 1, ... by default.
@@ -59,6 +61,7 @@ class Jets:
     phi: NDArray[np.float32]
     mass: NDArray[np.float32]
     offsets: NDArray[np.int64]
+    charge: NDArray[np.float32] | None = dataclasses.field(default=None, kw_only=True)
     labels: NDArray[np.int8] | None = None
     weights: NDArray[np.float64] | None = None
     entry: NDArray[np.int64] = None  # type: ignore[assignment]
@@ -76,6 +79,12 @@ class Jets:
         if any(getattr(self, name).shape != (n_total,) for name in _CONSTITUENT_FIELDS):
             shapes = ", ".join(f"{name} {getattr(self, name).shape}" for name in _CONSTITUENT_FIELDS)
             raise InputError(f"constituent arrays differ in shape: {shapes}")
+        if self.charge is not None:
+            put(self, "charge", np.ascontiguousarray(self.charge, dtype=np.float32))
+            if self.charge.shape != (n_total,):
+                raise InputError(
+                    f"'charge' has shape {self.charge.shape}, but there are {n_total} constituents"
+                )
         o = self.offsets
         if o.ndim != 1 or o.size < 1 or o[0] != 0 or o[-1] != n_total or np.any(np.diff(o) < 0):
             raise InputError(f"offsets must rise from 0 to the {n_total} constituents")
@@ -155,10 +164,11 @@ class Jets:
         )
 
     def to_awkward(self) -> ak.Array:
-        """Constituents as an awkward array of records ``pt, eta, phi, mass``, one list per jet."""
+        """Constituents as records ``pt, eta, phi, mass`` and, where known, ``charge``, one list per jet."""
         import awkward as ak
 
-        records = ak.zip({name: getattr(self, name) for name in _CONSTITUENT_FIELDS})
+        names = (*_CONSTITUENT_FIELDS, *(["charge"] if self.charge is not None else []))
+        records = ak.zip({name: getattr(self, name) for name in names})
         return ak.unflatten(records, self.n_constituents)
 
     def padded(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -194,6 +204,7 @@ class Jets:
         return Jets(
             **{name: getattr(self, name)[flat] for name in _CONSTITUENT_FIELDS},
             offsets=offsets,
+            charge=None if self.charge is None else self.charge[flat],
             labels=None if self.labels is None else self.labels[index],
             weights=None if self.weights is None else self.weights[index],
             entry=self.entry[index],
@@ -205,7 +216,7 @@ class Jets:
 
     @staticmethod
     def concatenate(parts: Iterable[Jets]) -> Jets:
-        """Several collections as one, in order; truth, weights, observables stay where all have them.
+        """Several collections as one, in order; charge, truth, weights, observables stay where all have them.
 
         Raises:
             InputError: if some have constituents and others do not.
@@ -232,6 +243,7 @@ class Jets:
                 name: joined(name)
                 for name in (
                     *_CONSTITUENT_FIELDS,
+                    "charge",
                     "labels",
                     "weights",
                     "entry",

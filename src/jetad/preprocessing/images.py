@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from scipy.ndimage import gaussian_filter1d
 from typing_extensions import Self
 
@@ -25,6 +25,9 @@ _CHUNK = 512
 _ON_AXIS = 1e-9
 
 
+#: What an image can show: pT of all constituents, of those with charge, of those without.
+Channel = Literal["pt", "charged", "neutral"]
+
 # slots of a jet and points of a side of the grid in the program behind the published images
 _REFERENCE_SLOTS, _REFERENCE_POINTS = 200, 180
 
@@ -35,6 +38,9 @@ class ImageConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     representation: Literal["image"] = "image"
+    channels: tuple[Channel, ...] = Field(
+        ("pt",), min_length=1, description="of the image: pt of all constituents, of charged or neutral ones"
+    )
     n_eta: int = Field(40, ge=4, description="pixels along eta'")
     n_phi: int = Field(40, ge=4, description="pixels along phi'")
     pixel_eta: float = Field(0.029, gt=0, description="pixel size in eta'")
@@ -62,13 +68,29 @@ class ImageConfig(BaseModel):
                 "reference images have square grids of up to 178 x 178 pixels of 0.029 x 0.035; "
                 "leave n_eta, n_phi, pixel_eta and pixel_phi as they are, or leave out 'reference'"
             )
+        if self.reference and self.needs_charge:
+            raise ValueError(
+                "reference images have the one channel pt; leave out 'channels' or 'reference'"
+            )
         return self
+
+    @field_validator("channels")
+    @classmethod
+    def _each_once(cls, channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
+        if len(set(channels)) < len(channels):
+            raise ValueError("a channel is named twice")
+        return channels
+
+    @property
+    def needs_charge(self) -> bool:
+        """Whether charged and neutral constituents are told apart."""
+        return self.channels != ("pt",)
 
 
 class PixelatedJets(NamedTuple):
     """Images with what was lost on the way."""
 
-    images: NDArray[np.float32]  # (n_jets, 1, n_eta, n_phi); NaN rows for jets that cannot be imaged
+    images: NDArray[np.float32]  # (n_jets, n_channels, n_eta, n_phi); NaN where a jet cannot be imaged
     outside_fraction: NDArray[np.float32]  # (n_jets,) pT fraction of constituents outside the window
     valid: NDArray[np.bool_]  # (n_jets,)
 
@@ -83,6 +105,13 @@ class _Contents(NamedTuple):
     kept: NDArray[np.float64]  # (n_jets,) pT inside
     outside: NDArray[np.float64]  # (n_jets,) fraction of pT outside, NaN if not valid
     valid: NDArray[np.bool_]  # (n_jets,)
+    charged: NDArray[np.bool_]  # (n_total,); empty where all channels are of all constituents
+
+    def of(self, channel: Channel) -> NDArray[np.bool_] | slice:
+        """Which constituents a channel shows."""
+        if channel == "pt":
+            return slice(None)
+        return self.charged if channel == "charged" else ~self.charged
 
 
 def align(
@@ -147,16 +176,23 @@ def _some(jets: Jets, rows: slice) -> Jets:
         return Jets.without_constituents(len(jets.images[rows]), images=jets.images[rows])
     offsets = jets.offsets[rows.start : rows.stop + 1]
     part = slice(offsets[0], offsets[-1])
-    return Jets(jets.pt[part], jets.eta[part], jets.phi[part], jets.mass[part], offsets - offsets[0])
+    charge = None if jets.charge is None else jets.charge[part]
+    return Jets(
+        jets.pt[part], jets.eta[part], jets.phi[part], jets.mass[part], offsets - offsets[0], charge=charge
+    )
 
 
 class JetImages:
-    """The image representation, float32 ``(n_jets, 1, n_eta, n_phi)``.
+    """The image representation, float32 ``(n_jets, n_channels, n_eta, n_phi)``.
 
     ``constituents -> align -> pixel sums of pT -> pixel^n -> unit sum -> Gaussian filter``. Pixels are
     half-open and accumulate; constituents outside the window are dropped and their pT fraction is
     recorded by ``pixelate``. The filter is separable with a reflecting border and cut at 4 sigma, as
     ``scipy.ndimage.gaussian_filter``; being linear, it is one fixed matrix on each side.
+
+    Channels other than ``pt`` show the charged or the neutral constituents alone, in the frame of all of
+    them, and every channel is divided by the one number that makes the unit sum of ``pt``: with
+    pixel_power 1, charged + neutral = pt.
 
     Arguments:
         config: The settings; defaults when left out.
@@ -173,12 +209,13 @@ class JetImages:
 
     def __repr__(self) -> str:
         c = self.config
-        return f"JetImages({c.n_eta} x {c.n_phi}, pixel_power={c.pixel_power}, sigma={c.sigma})"
+        channels = f"{', '.join(c.channels)}: " if c.needs_charge else ""
+        return f"JetImages({channels}{c.n_eta} x {c.n_phi}, pixel_power={c.pixel_power}, sigma={c.sigma})"
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of one image, ``(1, n_eta, n_phi)``."""
-        return 1, self.config.n_eta, self.config.n_phi
+        """Shape of one image, ``(n_channels, n_eta, n_phi)``."""
+        return len(self.config.channels), self.config.n_eta, self.config.n_phi
 
     def fit(self, jets: Jets) -> Self:
         return self
@@ -212,20 +249,32 @@ class JetImages:
         are applied, and nothing is known to lie outside.
 
         Raises:
-            InputError: if the file holds neither constituents nor images of this size.
+            InputError: as ``check``.
         """
-        self._check(jets)
+        self.check(jets)
         n_jets = len(jets)
         images = np.empty((n_jets, *self.shape), dtype=np.float32)
         outside = np.zeros(n_jets, dtype=np.float32)
         valid = np.zeros(n_jets, dtype=bool)
         for start in range(0, n_jets, _CHUNK):
             rows = slice(start, min(start + _CHUNK, n_jets))
-            outside[rows], valid[rows] = self._pixelate_chunk(_some(jets, rows), images[rows, 0])
+            outside[rows], valid[rows] = self._pixelate_chunk(_some(jets, rows), images[rows])
         return PixelatedJets(images, outside, valid)
 
-    def _check(self, jets: Jets) -> None:
+    def check(self, jets: Jets) -> None:
+        """Whether images can be made of such jets.
+
+        Raises:
+            InputError: if they have neither constituents, with charges where a channel needs them, nor
+                images of this shape.
+        """
         if jets.has_constituents:
+            if self.config.needs_charge and jets.charge is None and len(jets.pt):
+                raise InputError(
+                    "the constituents have no charges, which the image channels "
+                    f"{', '.join(self.config.channels)} need; give a file that has them ('jetad inspect' "
+                    "says), name their column in a mapping, or train with preprocessing.channels=[pt]"
+                )
             return
         if jets.images is None:
             raise InputError(
@@ -242,39 +291,51 @@ class JetImages:
     def _pixelate_chunk(
         self, jets: Jets, images: NDArray[np.float32]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Write ``images``, ``(n_jets, n_eta, n_phi)``; returns ``outside_fraction`` and ``valid``."""
+        """Write ``images``, ``(n_jets, ...)``; returns ``outside_fraction`` and ``valid``."""
+        n_jets, channels = len(jets), self.config.channels
         if jets.images is not None:
-            pixels: NDArray[Any] = jets.images.reshape(len(jets), -1).astype(np.float64)
-            valid = np.isfinite(pixels).all(axis=1) & (pixels >= 0).all(axis=1)
+            pixels: NDArray[Any] = jets.images.reshape(n_jets, len(channels), -1).astype(np.float64)
+            valid = np.isfinite(pixels).all(axis=(1, 2)) & (pixels >= 0).all(axis=(1, 2))
             pixels[~valid] = 0.0
-            kept = pixels.sum(axis=1)
-            valid &= kept > 0
-            self._finish(pixels, kept, valid, images)
-            return np.zeros(len(jets)), valid
+            whole = pixels[:, channels.index("pt")] if "pt" in channels else pixels.sum(axis=1)
+            valid &= whole.sum(axis=1) > 0
+            self._finish(pixels, whole, valid, images)
+            return np.zeros(n_jets), valid
         if self.config.reference:
             pixels, outside, valid = self._reference_pixels(jets)
-            kept = pixels.sum(axis=1)
-            valid &= kept > 0
-            self._finish(pixels, kept, valid, images)
+            valid &= pixels.sum(axis=1) > 0
+            self._finish(pixels[:, None], None, valid, images)
             return outside, valid
         found = self._contents(jets)
         if self._is_linear and len(jets.pt):
-            self._blur_constituents(self._shares(jets, found), found, jets.n_constituents, images)
+            share = self._shares(jets, found)
+            rows = np.repeat(np.arange(n_jets) * self.config.n_eta, jets.n_constituents) + found.i_eta
+            for k, channel in enumerate(channels):
+                some = found.of(channel)
+                self._blur_constituents(share[some], rows[some], found.i_phi[some], images[:, k])
             images[~found.valid] = np.nan
             return found.outside, found.valid
-        n_eta, n_phi = self.config.n_eta, self.config.n_phi
-        n_pixels = n_eta * n_phi
-        flat = ((jets.jet_index * n_eta + found.i_eta) * n_phi + found.i_phi)[found.inside]
-        sums = np.bincount(flat, weights=found.pt[found.inside], minlength=len(jets) * n_pixels)
-        # without any constituent bincount forgets the type of the weights
-        pixels = sums.astype(np.float64, copy=False).reshape(len(jets), n_pixels)
-        self._finish(pixels, pixels.sum(axis=1), found.valid, images)
+        pixels = np.stack([self._sums(jets, found, channel) for channel in channels], axis=1)
+        whole = None if "pt" in channels else self._sums(jets, found, "pt")
+        self._finish(pixels, whole, found.valid, images)
         return found.outside, found.valid
+
+    def _sums(self, jets: Jets, found: _Contents, channel: Channel) -> NDArray[np.float64]:
+        """Sums of pT in pixels, ``(n_jets, n_pixels)``."""
+        n_eta, n_phi = self.config.n_eta, self.config.n_phi
+        rows = found.inside if channel == "pt" else found.inside & found.of(channel)
+        flat = ((jets.jet_index * n_eta + found.i_eta) * n_phi + found.i_phi)[rows]
+        sums = np.bincount(flat, weights=found.pt[rows], minlength=len(jets) * n_eta * n_phi)
+        # without any constituent bincount forgets the type of the weights
+        return sums.astype(np.float64, copy=False).reshape(len(jets), n_eta * n_phi)
 
     def _contents(self, jets: Jets) -> _Contents:
         """The pixel of every constituent, and what of a jet lies outside."""
         c, counts = self.config, jets.n_constituents
         eta, phi, valid = align(jets, rotate=c.rotate, flip=c.flip)
+        charge = jets.charge if c.needs_charge and jets.charge is not None else np.zeros(0, dtype=np.float32)
+        if len(charge):
+            valid &= jets.sum_over_constituents(~np.isfinite(charge)) == 0
         pt = np.where(np.repeat(valid, counts), jets.pt, 0).astype(np.float64)
         i_eta = np.floor(eta / c.pixel_eta + c.n_eta / 2).astype(np.int64)
         i_phi = np.floor(phi / c.pixel_phi + c.n_phi / 2).astype(np.int64)
@@ -284,7 +345,7 @@ class JetImages:
         outside = np.where(valid, 1.0 - kept / np.where(total > 0, total, 1.0), np.nan)
         np.clip(i_eta, 0, c.n_eta - 1, out=i_eta)
         np.clip(i_phi, 0, c.n_phi - 1, out=i_phi)
-        return _Contents(pt_inside, i_eta, i_phi, inside, kept, outside, valid & (kept > 0))
+        return _Contents(pt_inside, i_eta, i_phi, inside, kept, outside, valid & (kept > 0), charge != 0)
 
     def _shares(self, jets: Jets, found: _Contents) -> NDArray[np.float64]:
         """What constituents add to their pixels, 0 outside the window."""
@@ -298,7 +359,7 @@ class JetImages:
         of theirs, which are rows of the blurred basis: for 60 components a twentieth of the work.
 
         Arguments:
-            basis: One column a component, ``(n_eta n_phi, k)``.
+            basis: One column a component, ``(n_channels n_eta n_phi, k)``.
 
         Returns:
             ``jets -> (n_jets, k)`` float64 with rows of NaN for jets that cannot be imaged, or ``None`` where
@@ -311,20 +372,34 @@ class JetImages:
         assert self._filters is not None
         g_eta, g_phi = (g.astype(np.float64) for g in self._filters)
         c = self.config
-        grid = basis.reshape(c.n_eta, c.n_phi, -1)
-        blurred = np.einsum("ei,fj,efk->ijk", g_eta, g_phi, grid, optimize=True).reshape(basis.shape)
+        n_pixels = c.n_eta * c.n_phi
+        blurred: dict[str, NDArray[np.float64]] = {
+            channel: np.einsum(
+                "ei,fj,efk->ijk", g_eta, g_phi, part.reshape(c.n_eta, c.n_phi, -1), optimize=True
+            ).reshape(part.shape)
+            for channel, part in zip(c.channels, basis.reshape(-1, n_pixels, basis.shape[1]), strict=True)
+        }
+        if c.needs_charge:  # what a charged constituent adds to all channels, then what a neutral one does
+            nothing = np.zeros((n_pixels, basis.shape[1]))
+            table = np.concatenate(
+                [blurred.get("pt", nothing) + blurred.get(kind, nothing) for kind in ("charged", "neutral")]
+            )
+        else:
+            table = blurred["pt"]
 
         def project(jets: Jets) -> NDArray[np.float64]:
-            self._check(jets)
+            self.check(jets)
             if jets.images is not None:
                 return self.transform(jets).reshape(len(jets), -1).astype(np.float64) @ basis
             found = self._contents(jets)
             starts = (jets.offsets - jets.offsets[0]).astype(np.int32)
+            pixel = found.i_eta * c.n_phi + found.i_phi
+            if len(found.charged):
+                pixel += np.where(found.charged, 0, n_pixels)
             per_jet = csr_matrix(
-                (self._shares(jets, found), (found.i_eta * c.n_phi + found.i_phi).astype(np.int32), starts),
-                shape=(len(jets), len(basis)),
+                (self._shares(jets, found), pixel.astype(np.int32), starts), shape=(len(jets), len(table))
             )
-            result: NDArray[np.float64] = per_jet @ blurred
+            result: NDArray[np.float64] = per_jet @ table
             result[~found.valid] = np.nan
             return result
 
@@ -339,28 +414,27 @@ class JetImages:
     def _blur_constituents(
         self,
         share: NDArray[np.float64],
-        found: _Contents,
-        counts: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        i_phi: NDArray[np.int64],
         images: NDArray[np.float32],
     ) -> None:
-        """Write blurred ``images`` of constituents with pixel content ``share``, 0 for those outside.
+        """Write blurred ``images (n_jets, n_eta, n_phi)`` of constituents with pixel content ``share``.
 
         What ``_finish`` makes of their pixels, up to 4e-7 of the largest pixel: each constituent adds its row
-        of the filter along phi' at its eta', then the filter along eta' acts on all of them.
+        of the filter along phi' at its eta', then the filter along eta' acts on all of them. ``rows`` count
+        eta' pixels through all jets; constituents outside the window have share 0.
         """
         from scipy.sparse import csc_matrix
 
         assert self._filters is not None
         g_eta, g_phi = self._filters
         n_jets, n_eta, _ = images.shape
-        # scipy would turn wider indices into these
-        rows = np.repeat(np.arange(n_jets) * n_eta, counts) + found.i_eta
-        # one entry a column: each constituent goes to one row of one jet
+        # one entry a column: each constituent goes to one row of one jet; scipy would narrow wider indices
         to_rows = csc_matrix(
             (share.astype(np.float32), rows.astype(np.int32), np.arange(len(share) + 1, dtype=np.int32)),
             shape=(n_jets * n_eta, len(share)),
         )
-        along_phi = np.ascontiguousarray(g_phi.T).take(found.i_phi, axis=0)
+        along_phi = np.ascontiguousarray(g_phi.T).take(i_phi, axis=0)
         np.matmul(g_eta, (to_rows @ along_phi).reshape(images.shape), out=images)
 
     def _reference_pixels(
@@ -408,24 +482,32 @@ class JetImages:
     def _finish(
         self,
         pixels: NDArray[np.float64],
-        kept: NDArray[np.float64],
+        whole: NDArray[np.float64] | None,
         valid: NDArray[np.bool_],
         images: NDArray[np.float32],
     ) -> None:
-        """Pixel power, normalisation and filter of ``(n_jets, n_pixels)`` sums of pT, ``kept`` in all."""
+        """Intensity, normalisation and filter of pT in pixels, ``(n_jets, n_channels, n_pixels)``.
+
+        The normalisation is that of the channel ``pt``, or of ``whole (n_jets, n_pixels)`` without one.
+        """
         c = self.config
-        if c.intensity == "log":
-            pixels = np.log1p(pixels)
-        if c.pixel_power != 1.0:
-            pixels = pixels**c.pixel_power
-        if c.intensity == "log" or c.pixel_power != 1.0:
-            kept = pixels.sum(axis=1)
-        scale = pixels.max(axis=1) if c.normalize == "max" else kept
-        unit = np.where(valid & (c.normalize != "none"), scale, 1.0)[:, None]
+        pixels = self._intensity(pixels)
+        if "pt" in c.channels:
+            whole = pixels[:, c.channels.index("pt")]
+        else:
+            assert whole is not None
+            whole = self._intensity(whole)
+        scale = whole.max(axis=1) if c.normalize == "max" else whole.sum(axis=1)
+        unit = np.where(valid & (c.normalize != "none"), scale, 1.0)[:, None, None]
         filters = self._filters
         blurred = images if filters is None else np.empty_like(images)
-        np.divide(pixels, unit, out=blurred.reshape(len(images), -1), casting="same_kind")
+        np.divide(pixels, unit, out=blurred.reshape(pixels.shape), casting="same_kind")
         if filters is not None:
             g_eta, g_phi = filters
             np.matmul(np.matmul(g_eta, blurred), g_phi.T, out=images)
         images[~valid] = np.nan
+
+    def _intensity(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.config.intensity == "log":
+            pixels = np.log1p(pixels)
+        return pixels if self.config.pixel_power == 1.0 else pixels**self.config.pixel_power
