@@ -38,8 +38,8 @@ def as_jets(data: Any) -> Adapted:
         data: ``Jets``; a NumPy array ``(n_jets, n, 3 or 4)`` of (pt, eta, phi[, mass]) with pt = 0 as
             padding; or an awkward array of records, jets x constituents or events x jets x
             constituents, with fields ``pt, eta, phi[, mass]`` or ``E, px, py, pz`` (``energy``, vector's
-            ``t, x, y, z``) in GeV and radians. Of an array with events, ``entry`` is the event and
-            ``position`` the jet inside it.
+            ``t, x, y, z``) in GeV and radians, and ``charge`` if there is one. Of an array with events,
+            ``entry`` is the event and ``position`` the jet inside it.
 
     Raises:
         InputError: for anything else, saying what was found.
@@ -69,6 +69,8 @@ def as_jets(data: Any) -> Adapted:
         )
     found = _find(names)
     components = {name: data[field] for name, field in found.items()}
+    if "charge" in names:
+        components["charge"] = data["charge"]
     counts = entry = position = None
     if depth == 3:
         counts = np.asarray(ak.num(data, axis=1), dtype=np.int64)
@@ -81,7 +83,9 @@ def as_jets(data: Any) -> Adapted:
         name: np.asarray(ak.to_numpy(ak.flatten(values, axis=1)), dtype=np.float64)
         for name, values in components.items()
     }
-    fields: dict[str, Any] = {"offsets": offsets, "entry": entry, "position": position}
+    fields: dict[str, Any] = {
+        "offsets": offsets, "entry": entry, "position": position, "charge": flat.get("charge"),
+    }  # fmt: skip
     with np.errstate(all="ignore"):
         if "pt" in flat:
             mass = flat.get("mass", np.zeros(len(flat["pt"])))

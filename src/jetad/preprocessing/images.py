@@ -69,9 +69,7 @@ class ImageConfig(BaseModel):
                 "leave n_eta, n_phi, pixel_eta and pixel_phi as they are, or leave out 'reference'"
             )
         if self.reference and self.needs_charge:
-            raise ValueError(
-                "reference images have the one channel pt; leave out 'channels' or 'reference'"
-            )
+            raise ValueError("reference images have the one channel pt; leave out 'channels' or 'reference'")
         return self
 
     @field_validator("channels")
@@ -323,7 +321,8 @@ class JetImages:
     def _sums(self, jets: Jets, found: _Contents, channel: Channel) -> NDArray[np.float64]:
         """Sums of pT in pixels, ``(n_jets, n_pixels)``."""
         n_eta, n_phi = self.config.n_eta, self.config.n_phi
-        rows = found.inside if channel == "pt" else found.inside & found.of(channel)
+        rows, some = np.zeros_like(found.inside), found.of(channel)
+        rows[some] = found.inside[some]
         flat = ((jets.jet_index * n_eta + found.i_eta) * n_phi + found.i_phi)[rows]
         sums = np.bincount(flat, weights=found.pt[rows], minlength=len(jets) * n_eta * n_phi)
         # without any constituent bincount forgets the type of the weights

@@ -472,6 +472,7 @@ def build_jets(
     first_entry: int,
     labels: NDArray[np.int8] | None,
     observables: Mapping[str, NDArray[Any]],
+    charge: NDArray[Any] | None = None,
 ) -> Jets:
     """Jets from flat constituent (E, px, py, pz) [GeV], each ``(n_total,)``, one jet per row.
 
@@ -483,17 +484,20 @@ def build_jets(
         first_entry: Row of the first jet in its file.
         labels: Truth ``(n_jets,)`` or ``None``.
         observables: Column name -> ``(n_jets,)``.
+        charge: Of the slots, ``(n_total,)``, or ``None``.
     """
     filled = (momenta[0] != 0) | (momenta[1] != 0) | (momenta[2] != 0) | (momenta[3] != 0)
     if not filled.all():
         offsets = np.concatenate([[0], np.cumsum(filled)])[offsets]
         momenta = tuple(component[filled] for component in momenta)
+        charge = None if charge is None else charge[filled]
     n_jets = len(offsets) - 1
     # NaN, inf and values beyond float32 are the user's data, reported when the jet is scored
     with np.errstate(all="ignore"):
         return Jets.from_cartesian(
             *momenta,
             offsets=offsets,
+            charge=charge,
             labels=labels,
             entry=np.arange(first_entry, first_entry + n_jets),
             observables={column_name(name): _native(values) for name, values in observables.items()},

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..kinematics import delta_phi
-from .events import EventReader, Plan, check_same_lengths, event_columns, jet_columns
+from .events import (
+    Constituents,
+    EventReader,
+    Plan,
+    check_same_lengths,
+    event_columns,
+    jagged_columns,
+    jet_columns,
+)
 from .rootfile import Jagged, Outline, Tree, flatten
 
 __all__ = ["DelphesReader"]
@@ -19,7 +27,8 @@ __all__ = ["DelphesReader"]
 _COLLECTIONS = ("FatJet", "JetPUPPIAK8", "JetAK8", "ParticleFlowJet08", "Jet", "JetPUPPI")
 _KINEMATICS = ("PT", "Eta", "Phi", "Mass")
 # particle-flow output: charged particles, photons, neutral hadrons, with their transverse momentum
-_FLOW = {"EFlowTrack": "PT", "EFlowPhoton": "ET", "EFlowNeutralHadron": "ET"}
+_TRACKS = "EFlowTrack"
+_FLOW = {_TRACKS: "PT", "EFlowPhoton": "ET", "EFlowNeutralHadron": "ET"}
 
 
 class DelphesReader(EventReader):
@@ -28,7 +37,8 @@ class DelphesReader(EventReader):
     Jets are ``FatJet``, ``JetAK8``, ... or else ``Jet``, unless ``collection`` says otherwise. Their
     references to constituents are not followed: the particle-flow objects (``EFlowTrack``,
     ``EFlowPhoton``, ``EFlowNeutralHadron``) go to the nearest jet within ``radius`` (0.8 for large jets,
-    0.5 for others), tracks with the charged-pion mass unless stored, towers without mass. This differs from
+    0.5 for others), tracks with the charged-pion mass unless stored, towers without mass and charge. Tracks
+    without stored charge have +1, as their sign is not known. Matching by angle differs from
     the clustering at the edges of a jet; ``jetad inspect`` compares the sums. Without particle-flow
     branches jets are at jet level.
     """
@@ -63,6 +73,7 @@ class DelphesReader(EventReader):
         particles = [
             f"{c}.{k}" for c in flow for k in (_FLOW[c], "Eta", "Phi", "Mass") if f"{c}.{k}" in branches
         ]
+        particles += jagged_columns(tree, [f"{_TRACKS}.Charge"]) if _TRACKS in flow else []
         notes = (
             f"constituents are {', '.join(flow)} within {radius:g} of the nearest jet; "
             "Delphes' own references are not followed"
@@ -85,27 +96,26 @@ class DelphesReader(EventReader):
 
     def constituents(
         self, arrays: Any, plan: Plan, jets: Jagged, path: str | Path, first_entry: int
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+    ) -> Constituents:
         eta_name, phi_name = plan.momenta[1:3]
         jet_eta, jet_phi = (flatten(arrays[n], n, path) for n in (eta_name, phi_name))
         parts: list[list[NDArray[Any]]] = []
         for collection in plan.extra["flow"]:
-            names = [f"{collection}.{k}" for k in (_FLOW[collection], "Eta", "Phi")]
-            flat = [flatten(arrays[n], n, path) for n in names]
-            mass_name = f"{collection}.Mass"
-            if mass_name in plan.constituents:
-                names.append(mass_name)
-                flat.append(flatten(arrays[mass_name], mass_name, path))
-            check_same_lengths(flat, names, path, first_entry)
-            pt, eta, phi = (f.content.astype(np.float32) for f in flat[:3])
-            default = 0.13957 if collection == "EFlowTrack" else 0.0
-            mass = flat[3].content.astype(np.float32) if len(flat) == 4 else np.full_like(pt, default)
-            jet = nearest_jet(jets, jet_eta, jet_phi, flat[0], eta, phi, plan.extra["radius"])
+            kinds = (_FLOW[collection], "Eta", "Phi", "Mass", "Charge")
+            names = {k: f"{collection}.{k}" for k in kinds if f"{collection}.{k}" in plan.constituents}
+            flat = {k: flatten(arrays[n], n, path) for k, n in names.items()}
+            check_same_lengths(list(flat.values()), list(names.values()), path, first_entry)
+            found = {k: column.content.astype(np.float32) for k, column in flat.items()}
+            pt, eta, phi = (found[k] for k in kinds[:3])
+            track = collection == _TRACKS
+            mass = found.get("Mass", np.full_like(pt, 0.13957 if track else 0.0))
+            charge = found.get("Charge", np.full_like(pt, 1.0 if track else 0.0))
+            jet = nearest_jet(jets, jet_eta, jet_phi, flat[kinds[0]], eta, phi, plan.extra["radius"])
             inside = (jet >= 0) & (pt != 0)
-            parts.append([values[inside] for values in (pt, eta, phi, mass, jet)])
-        pt, eta, phi, mass, jet = (np.concatenate(values) for values in zip(*parts, strict=True))
-        order = np.argsort(jet, kind="stable")
-        return pt[order], eta[order], phi[order], mass[order], jet[order].astype(np.int64)
+            parts.append([values[inside] for values in (pt, eta, phi, mass, jet, charge)])
+        columns = [np.concatenate(values) for values in zip(*parts, strict=True)]
+        order = np.argsort(columns[4], kind="stable")
+        return Constituents(*(values[order] for values in columns))
 
 
 def nearest_jet(

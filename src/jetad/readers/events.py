@@ -6,7 +6,7 @@ import abc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,13 @@ from .rootfile import (
 )
 
 __all__ = [
+    "Constituents",
     "EventReader",
     "Plan",
     "check_same_lengths",
     "event_columns",
     "gather_links",
+    "jagged_columns",
     "jet_columns",
     "missing",
 ]
@@ -61,6 +63,17 @@ class Plan:
     def names(self) -> list[str]:
         everything = (*self.momenta, *self.constituents, *self.per_jet, *self.per_event, *self.truth)
         return list(dict.fromkeys([*everything, *([self.weight] if self.weight else [])]))
+
+
+class Constituents(NamedTuple):
+    """Constituents of all jets, each ``(n_total,)``, sorted by jet."""
+
+    pt: NDArray[Any]
+    eta: NDArray[Any]
+    phi: NDArray[Any]
+    mass: NDArray[Any]
+    jet: NDArray[np.int64]  # the jet each belongs to
+    charge: NDArray[Any] | None = None  # where the file says
 
 
 class EventReader(BaseReader, abc.ABC):
@@ -99,8 +112,8 @@ class EventReader(BaseReader, abc.ABC):
 
     def constituents(
         self, arrays: Any, plan: Plan, jets: Jagged, path: str | Path, first_entry: int
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-        """Constituent (pt, eta, phi, mass) sorted by jet, and the jet each belongs to."""
+    ) -> Constituents:
+        """The constituents of the jets."""
         raise NotImplementedError
 
     def labels(self, arrays: Any, plan: Plan, jets: Jagged, path: str | Path) -> NDArray[np.int8] | None:
@@ -197,10 +210,12 @@ class EventReader(BaseReader, abc.ABC):
             }
             if not plan.constituents:
                 return Jets.without_constituents(n_jets, jet_momenta=momenta, **fields)
-            pt, eta, phi, mass, jet = self.constituents(arrays, plan, jets, path, first_entry)
-            offsets = np.concatenate([[0], np.cumsum(np.bincount(jet, minlength=n_jets))])
+            found = self.constituents(arrays, plan, jets, path, first_entry)
+            offsets = np.concatenate([[0], np.cumsum(np.bincount(found.jet, minlength=n_jets))])
             with np.errstate(all="ignore"):
-                return Jets(pt=pt, eta=eta, phi=phi, mass=mass, offsets=offsets, **fields)
+                return Jets(
+                    found.pt, found.eta, found.phi, found.mass, offsets, charge=found.charge, **fields
+                )
 
 
 def _fetch(tree: Tree, names: Sequence[str], start: int, stop: int, path: str | Path) -> Any:
@@ -295,6 +310,11 @@ def gather_links(
 def jet_columns(tree: Tree, prefix: str) -> list[str]:
     """Branches with that prefix that hold one number per jet."""
     return [name for name, kind in tree.types(prefix).items() if element_type(kind)]
+
+
+def jagged_columns(tree: Tree, names: Sequence[str]) -> list[str]:
+    """Those of the named branches that are there and hold a list of numbers per event."""
+    return [n for n in names if n in tree.branches and element_type(tree.data[n].typename)]
 
 
 def event_columns(tree: Tree, names: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from .rootfile import (
     Outline,
     Tree,
     choose_tree,
+    element_type,
     find_trees,
     flatten,
     n_entries,
@@ -27,6 +28,7 @@ from .rootfile import (
 __all__ = ["JetClassReader"]
 
 _MOMENTA = ("part_energy", "part_px", "part_py", "part_pz")
+_CHARGE = "part_charge"
 _BACKGROUND = "label_QCD"
 
 # Entries fetched at once: every fetch decompresses its baskets whole, so small steps are cut from larger
@@ -38,9 +40,10 @@ class JetClassReader(BaseReader):
     """Reader of JetClass and files laid out like it.
 
     Any TTree or RNTuple (usually called ``tree``; ``file.root:name`` picks one) with jagged branches
-    ``part_px, part_py, part_pz, part_energy`` [GeV]. Labels: ``label_QCD`` = 1 is background, any other
-    ``label_*`` = 1 is signal; a jet with neither or both is unknown. Scalar numeric branches ``jet_*``
-    become observables; those that jetad computes itself are called ``jet_pt_file`` and so on.
+    ``part_px, part_py, part_pz, part_energy`` [GeV], and charges in ``part_charge`` if it is there. Labels:
+    ``label_QCD`` = 1 is background, any other ``label_*`` = 1 is signal; a jet with neither or both is
+    unknown. Scalar numeric branches ``jet_*`` become observables; those that jetad computes itself are
+    called ``jet_pt_file`` and so on.
 
     References:
         Qu, Li, Qian, "Particle Transformer for jet tagging", 2022, arXiv:2202.03772
@@ -102,8 +105,9 @@ class JetClassReader(BaseReader):
             tree = self._tree(handle, path)
             with reading(path):
                 labels, observables = _labels(tree), _observables(tree)
-            names = [*_MOMENTA, *labels, *observables]
-            n_jets = n_entries(tree, _MOMENTA, path)
+                particles = _particles(tree)
+            names = [*particles, *labels, *observables]
+            n_jets = n_entries(tree, particles, path)
             n_fetched = max(_MIN_ENTRIES, min(step, _MAX_ENTRIES))
             for first in range(start, n_jets, n_fetched):
                 stop = min(first + n_fetched, n_jets)
@@ -114,7 +118,7 @@ class JetClassReader(BaseReader):
                         f"only {len(arrays)} are there; the file is broken"
                     )
                 with reading(path):
-                    jets = _jets(arrays, labels, observables, first, path)
+                    jets = _jets(arrays, particles, labels, observables, first, path)
                 yield jets
 
     def _tree(self, handle: Any, path: str | Path) -> Tree:
@@ -136,23 +140,37 @@ def _observables(tree: Tree) -> list[str]:
     return [name for name, kind in tree.types("jet_").items() if kind in NUMBERS]
 
 
-def _jets(arrays: Any, labels: list[str], observables: list[str], first_entry: int, path: str | Path) -> Jets:
-    flat = [flatten(arrays[name], name, path) for name in _MOMENTA]
+def _particles(tree: Tree) -> list[str]:
+    """Branches of constituents: their momenta, and their charge where the file has it."""
+    kind = tree.types(_CHARGE).get(_CHARGE)
+    return [*_MOMENTA, *([_CHARGE] if kind is not None and element_type(kind) else [])]
+
+
+def _jets(
+    arrays: Any,
+    particles: list[str],
+    labels: list[str],
+    observables: list[str],
+    first_entry: int,
+    path: str | Path,
+) -> Jets:
+    flat = [flatten(arrays[name], name, path) for name in particles]
     offsets = flat[0].offsets
-    for name, other in zip(_MOMENTA[1:], flat[1:], strict=True):
+    for name, other in zip(particles[1:], flat[1:], strict=True):
         if not np.array_equal(other.offsets, offsets):
             i = int(np.flatnonzero(np.diff(other.offsets) != np.diff(offsets))[0])
             raise InputError(
                 f"{path}: entry {first_entry + i} has {np.diff(offsets)[i]} values in '{_MOMENTA[0]}', "
                 f"but {np.diff(other.offsets)[i]} in '{name}'"
             )
-    energy, px, py, pz = (jagged.content for jagged in flat)
+    energy, px, py, pz, *charge = (jagged.content for jagged in flat)
     return build_jets(
         (energy, px, py, pz),
         offsets,
         first_entry=first_entry,
         labels=_truth(arrays, labels) if labels else None,
         observables={name: np.asarray(arrays[name]) for name in observables},
+        charge=charge[0] if charge else None,
     )
 
 

@@ -49,6 +49,7 @@ class Four(_Strict):
     jet: str | None = Field(
         None, description="of constituents: position of their jet in the event; -1 is none"
     )
+    charge: str | None = Field(None, description="of constituents; 0 is neutral")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -62,7 +63,7 @@ class Four(_Strict):
 
     @property
     def names(self) -> list[str]:
-        values = [getattr(self, k) for k in (*_CYLINDRICAL, *_CARTESIAN, "mass", "mask", "jet")]
+        values = [getattr(self, k) for k in (*_CYLINDRICAL, *_CARTESIAN, "mass", "mask", "jet", "charge")]
         return [v for v in values if isinstance(v, str)]
 
 
@@ -104,6 +105,8 @@ class ColumnMap(_Strict):
             raise ValueError("give the columns of 'constituents' or of 'jets'")
         if self.constituents is not None and self.constituents.jet and self.jets is None:
             raise ValueError("'constituents.jet' points to jets: give the columns of 'jets', too")
+        if self.jets is not None and self.jets.charge:
+            raise ValueError("'jets.charge' has no use: name the charges of the 'constituents'")
         return self
 
     @property
@@ -348,6 +351,8 @@ class MappingReader(BaseReader):
         order = np.flatnonzero(kept)
         order = order[np.argsort(jet[order], kind="stable")]
         offsets = np.concatenate([[0], np.cumsum(np.bincount(jet[order], minlength=n_jets))])
+        if four.charge:
+            fields["charge"] = flat[four.charge][order]
         return Jets(pt=pt[order], eta=eta[order], phi=phi[order], mass=mass[order], offsets=offsets, **fields)
 
 
@@ -392,7 +397,7 @@ def _number(values: NDArray[Any], name: str, path: str | Path) -> NDArray[Any]:
 
 # --- a first mapping -------------------------------------------------------------------------------
 
-_PART = re.compile(r"(?i)^(.*?)(pt|eta|phi|mass|m|energy|en|e|px|py|pz)$")
+_PART = re.compile(r"(?i)^(.*?)(charge|pt|eta|phi|mass|m|energy|en|e|px|py|pz)$")
 _LABELS = ("is_signal_new", "is_signal", "signal", "label", "labels", "truth", "target", "y")
 _WEIGHTS = ("weight", "weights", "event_weight", "mcweight", "genweight", "w")
 _ROLE = {"energy": "E", "en": "E", "e": "E", "m": "mass"}
@@ -423,7 +428,7 @@ def suggest_mapping(path: str | Path) -> str:
             family = families.setdefault((match[1].lower(), kind.count("[")), {})
             family.setdefault(_ROLE.get(role, role), name)
     complete = {
-        key: {k: v for k, v in roles.items() if k in wanted}
+        key: {k: v for k, v in roles.items() if k in wanted or (k == "charge" and key[1])}
         for key, roles in families.items()
         for wanted in [(*_CARTESIAN,) if set(_CARTESIAN) <= set(roles) else (*_CYLINDRICAL, "mass")]
         if set(_CARTESIAN) <= set(roles) or set(_CYLINDRICAL) <= set(roles)

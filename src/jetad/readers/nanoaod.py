@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .base import nearest
-from .events import EventReader, Plan, event_columns, gather_links, jet_columns, missing
+from .events import (
+    Constituents,
+    EventReader,
+    Plan,
+    event_columns,
+    gather_links,
+    jagged_columns,
+    jet_columns,
+    missing,
+)
 from .rootfile import Jagged, Outline, Tree, flatten
 
 __all__ = ["NanoAODReader"]
@@ -20,6 +29,8 @@ _COLLECTIONS = ("FatJet", "Jet")
 _KINEMATICS = ("pt", "eta", "phi", "mass")
 _PER_EVENT = ("run", "luminosityBlock", "event")
 _WEIGHT = "genWeight"
+# particle-flow ids: leptons have the charge opposite to the sign of their id, charged hadrons that sign
+_LEPTONS, _CHARGED_HADRONS = (11, 13, 15), (211, 321, 2212)
 _CANDIDATE_INDEX = ("pFCandsIdx", "pfCandIdx", "pFCandIdx", "PFCandIdx", "pfCandsIdx")
 
 
@@ -37,6 +48,8 @@ class NanoAODReader(EventReader):
     has none). ``Jet`` is weighted unless the file has ``Jet_puId``, which only the older jets with charged
     hadron subtraction carry. ``use_puppi`` decides otherwise. The constituents sum to the jet before the
     jet energy corrections, ``pt * (1 - rawFactor)``.
+
+    Charges are ``PFCands_charge``, or follow from ``PFCands_pdgId``.
 
     Observables: every branch ``<collection>_*`` with one number a jet, and run, luminosityBlock, event.
     Weights come from ``genWeight``.
@@ -62,7 +75,7 @@ class NanoAODReader(EventReader):
         collection = next(c for c in self._collections() if {f"{c}_pt", f"{c}_eta", f"{c}_phi"} <= branches)
         momenta = tuple(f"{collection}_{k}" for k in _KINEMATICS if f"{collection}_{k}" in branches)
         links = _find_links(collection, branches)
-        table, weight, notes = "", None, []
+        table, weight, charge, notes = "", None, None, []
         if links is None:
             notes.append(f"no branches {collection}PFCands_jetIdx: jets have no constituents, only features")
             constituents: tuple[str, ...] = ()
@@ -72,7 +85,8 @@ class NanoAODReader(EventReader):
             particles = [f"{table}_{k}" for k in _KINEMATICS if f"{table}_{k}" in branches]
             weight, said = self._puppi(collection, table, branches, path)
             notes.append(f"constituents from {table}_*{said}")
-            constituents = (*links, *particles, *([weight] if weight else []))
+            charge = next(iter(jagged_columns(tree, [f"{table}_charge", f"{table}_pdgId"])), None)
+            constituents = (*links, *particles, *(name for name in (weight, charge) if name))
         others = [c for c in _COLLECTIONS if c != collection and f"{c}_pt" in branches]
         if others:
             notes.append(f"other jets of the file: {', '.join(others)} (--collection {others[0]})")
@@ -87,7 +101,7 @@ class NanoAODReader(EventReader):
             weight=_WEIGHT if event_columns(tree, [_WEIGHT]) else None,
             notes=tuple(notes),
             reference_pt=reference,
-            extra={"links": links, "table": table, "puppi": weight},
+            extra={"links": links, "table": table, "puppi": weight, "charge": charge},
         )
 
     def _puppi(
@@ -108,7 +122,7 @@ class NanoAODReader(EventReader):
 
     def constituents(
         self, arrays: Any, plan: Plan, jets: Jagged, path: str | Path, first_entry: int
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+    ) -> Constituents:
         table, (jet_link, particle_link) = plan.extra["table"], plan.extra["links"]
         flat = {name: flatten(arrays[name], name, path) for name in plan.constituents}
         particles = flat[f"{table}_pt"]
@@ -133,7 +147,20 @@ class NanoAODReader(EventReader):
                 weight = flat[plan.extra["puppi"]].content[particle].astype(np.float32)
                 pt, mass = pt * weight, mass * weight
         there = pt != 0  # a particle of weight zero is not in the jet
-        return pt[there], eta[there], phi[there], mass[there], jet[there]
+        charge = None
+        if plan.extra["charge"]:
+            charge = flat[plan.extra["charge"]].content[particle][there]
+            charge = _charge_of(charge) if plan.extra["charge"].endswith("_pdgId") else charge
+        return Constituents(pt[there], eta[there], phi[there], mass[there], jet[there], charge)
+
+
+def _charge_of(pid: NDArray[Any]) -> NDArray[np.float32]:
+    """Charges [e] of particle-flow candidates from their PDG ids."""
+    kind, sign = np.abs(pid), np.sign(pid)
+    charge: NDArray[np.float32] = np.select(
+        [np.isin(kind, _LEPTONS), np.isin(kind, _CHARGED_HADRONS)], [-sign, sign], default=0
+    ).astype(np.float32)
+    return charge
 
 
 def _find_links(collection: str, branches: set[str]) -> tuple[str, str] | None:

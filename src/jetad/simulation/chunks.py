@@ -131,6 +131,7 @@ def run_chunk(chunk: Chunk) -> ChunkResult:
         jets = Jets(
             **{name: getattr(objects, name)[found.rows] for name in ("pt", "eta", "phi", "mass")},
             offsets=np.concatenate([[0], np.cumsum(found.counts)]),
+            charge=objects.charge[found.rows],
             labels=np.full(len(found.event), chunk.process.label),
             observables={f"truth{name}": truth[:, k] for k, name in enumerate(("E", "PX", "PY", "PZ"))},
         )

@@ -42,28 +42,24 @@ def _angles(jets: Jets, generator: np.random.Generator) -> Jets:
 def _without_soft(jets: Jets, generator: np.random.Generator) -> Jets:
     keep = ~(jets.pt < 1.0)  # NaN stays, to be reported when it is scored
     counts = np.bincount(jets.jet_index[keep], minlength=len(jets))
-    return _with_constituents(
-        jets, [getattr(jets, name)[keep] for name in ("pt", "eta", "phi", "mass")], counts
-    )
+    return _with_constituents(jets, {name: v[keep] for name, v in _columns(jets).items()}, counts)
 
 
 def _with_radiation(jets: Jets, generator: np.random.Generator) -> Jets:
-    """Poisson(5) massless constituents of exponential pT (mean 1 GeV), uniform within R = 0.8 of the axis."""
+    """Poisson(5) constituents without mass and charge, exponential pT (mean 1 GeV), uniform in R < 0.8."""
     extra = np.where(jets.n_constituents > 0, generator.poisson(5.0, len(jets)), 0)
     owner = np.repeat(np.arange(len(jets)), extra)
     n = len(owner)
     radius, angle = 0.8 * np.sqrt(generator.uniform(size=n)), generator.uniform(0, 2 * np.pi, n)
-    added = [
-        generator.exponential(1.0, n),
-        jets.jet_eta[owner] + radius * np.cos(angle),
-        _wrapped(jets.jet_phi[owner] + radius * np.sin(angle)),
-        np.zeros(n),
-    ]
+    added = {
+        "pt": generator.exponential(1.0, n),
+        "eta": jets.jet_eta[owner] + radius * np.cos(angle),
+        "phi": _wrapped(jets.jet_phi[owner] + radius * np.sin(angle)),
+        "mass": np.zeros(n),
+        "charge": np.zeros(n),
+    }
     order = np.argsort(np.concatenate([jets.jet_index, owner]), kind="stable")
-    columns = [
-        np.concatenate([getattr(jets, name), values])[order]
-        for name, values in zip(("pt", "eta", "phi", "mass"), added, strict=True)
-    ]
+    columns = {name: np.concatenate([values, added[name]])[order] for name, values in _columns(jets).items()}
     return _with_constituents(jets, columns, jets.n_constituents + extra)
 
 
@@ -102,7 +98,13 @@ def _wrapped(phi: NDArray[Any]) -> NDArray[Any]:
     return delta_phi(phi, 0.0)
 
 
-def _with_constituents(jets: Jets, columns: list[NDArray[Any]], counts: NDArray[Any]) -> Jets:
-    pt, eta, phi, mass = columns
+def _columns(jets: Jets) -> dict[str, NDArray[Any]]:
+    """Everything that jets have per constituent."""
+    names = ("pt", "eta", "phi", "mass", *(["charge"] if jets.charge is not None else []))
+    return {name: getattr(jets, name) for name in names}
+
+
+def _with_constituents(jets: Jets, columns: dict[str, NDArray[Any]], counts: NDArray[Any]) -> Jets:
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    return dataclasses.replace(jets, pt=pt, eta=eta, phi=phi, mass=mass, offsets=offsets)
+    changed: dict[str, Any] = {**columns, "offsets": offsets}
+    return dataclasses.replace(jets, **changed)

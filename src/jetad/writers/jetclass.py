@@ -28,7 +28,8 @@ def write(jets: Jets, path: Path, metadata: dict[str, str]) -> None:
 
     ``part_deta`` and ``part_dphi`` are relative to the jet axis, the former mirrored for jets at negative
     eta as in JetClass. Background has ``label_QCD`` 1, signal the branch that ``metadata["class_label"]``
-    names (``label_signal`` by default); unknown truth has 0 in both. Observables become branches.
+    names (``label_signal`` by default); unknown truth has 0 in both. Observables become branches, and
+    charges ``part_charge`` where they are known.
     """
     import uproot
 
@@ -60,6 +61,7 @@ def _branches(jets: Jets, signal_label: str) -> dict[str, Any]:
         "energy": energy_gev,
         "deta": (jets.eta - axis_eta) * np.where(axis_eta > 0, 1, -1),
         "dphi": delta_phi(jets.phi, axis_phi),
+        **({} if jets.charge is None else {"charge": jets.charge}),
     }
     jet_pt, jet_mass = jets.jet_pt.astype(np.float64), jets.jet_mass.astype(np.float64)
     jet_energy = np.sqrt((jet_pt * np.cosh(jets.jet_eta.astype(np.float64))) ** 2 + jet_mass**2)
@@ -89,6 +91,7 @@ def _identity(jets: Jets, metadata: dict[str, str]) -> uuid.UUID:
         jets.phi,
         jets.mass,
         jets.offsets,
+        jets.charge,
         jets.labels,
         *jets.observables.values(),
     ):
