@@ -1,5 +1,11 @@
 """The errors a user can meet, each naming what is wrong, where, and what to do."""
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 __all__ = [
     "ConfigError",
     "DivergedError",
@@ -9,6 +15,7 @@ __all__ = [
     "OutputError",
     "Interrupted",
     "RankError",
+    "of_file",
 ]
 
 
@@ -30,6 +37,17 @@ class ConfigError(JetadError):
     """A setting, name or combination of options is not valid (exit code 2)."""
 
     exit_code = 2
+
+
+@contextlib.contextmanager
+def of_file(path: str | Path) -> Iterator[None]:
+    """Put the name of the file in front of what is wrong with its jets, where it is not named yet."""
+    try:
+        yield
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error
 
 
 class DivergedError(JetadError):

@@ -71,6 +71,8 @@ class Inspection:
         warnings: What the user should know, in words.
         hashes: Distinct hashes of the jets, sorted; 8 bytes a jet, the only thing that grows with the file.
         has_constituents: False where the file holds only jet momenta or images.
+        charged_fraction: Part of the pT of all constituents that is charged; ``None`` where the file does not
+            say.
     """
 
     summary: FileSummary
@@ -86,6 +88,7 @@ class Inspection:
     warnings: tuple[str, ...]
     hashes: NDArray[np.uint64] = dataclasses.field(repr=False)
     has_constituents: bool = True
+    charged_fraction: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: plain numbers, ``None`` for what is not finite."""
@@ -116,6 +119,7 @@ class Inspection:
             "n_duplicates": self.n_duplicates,
             "n_full": self.n_full,
             "padding_fraction": self.padding_fraction,
+            "charged_fraction": self.charged_fraction,
             "warnings": list(self.warnings),
         }
 
@@ -130,6 +134,9 @@ class _Totals:
     n_not_finite: int = 0
     n_empty: int = 0
     n_unsorted: int = 0
+    n_uncharged: int = 0  # jets with a constituent of unknown charge
+    charged_pt: float = 0.0
+    known_pt: float = 0.0  # of constituents whose charge is known
     n_full: int = 0
     n_filled: int = 0
     labels: NDArray[np.int64] | None = None  # unknown, background, signal
@@ -149,6 +156,8 @@ class _Totals:
         self.n_filled += int(jets.n_constituents.sum())
         if n_slots is not None:
             self.n_full += int((jets.n_constituents >= n_slots).sum())
+        if jets.charge is not None:
+            self._add_charges(jets.charge, jets)
         hashes = jet_hashes(jets)
         self.hashes.append(hashes[jets.n_constituents > 0] if jets.has_constituents else hashes)
         if jets.labels is not None:
@@ -162,6 +171,13 @@ class _Totals:
                 ratio = ratio[np.isfinite(ratio)]
                 if len(ratio):
                     self.pt_ratios.append(float(np.median(ratio)))
+
+    def _add_charges(self, charge: NDArray[np.float32], jets: Jets) -> None:
+        known = np.isfinite(charge)
+        self.n_uncharged += int((jets.sum_over_constituents(~known) > 0).sum())
+        pt = np.where(known & np.isfinite(jets.pt), jets.pt, 0).astype(np.float64)
+        self.known_pt += float(pt.sum())
+        self.charged_pt += float(pt[charge != 0].sum())
 
     def _add_moments(self, name: str, values: NDArray[np.float64]) -> None:
         values = values[np.isfinite(values)]
@@ -223,11 +239,13 @@ def inspect_file(
         warnings=(),
         hashes=distinct,
         has_constituents=totals.has_constituents,
+        charged_fraction=totals.charged_pt / totals.known_pt if totals.known_pt else None,
     )
-    return dataclasses.replace(result, warnings=(*summary.warnings, *_warnings(result, totals.pt_ratios)))
+    warnings = [*summary.warnings, *_warnings(result, totals)]
+    return dataclasses.replace(result, warnings=tuple(warnings))
 
 
-def _warnings(found: Inspection, pt_ratios: Sequence[float]) -> Iterable[str]:
+def _warnings(found: Inspection, totals: _Totals) -> Iterable[str]:
     def jets(n: int) -> str:
         return f"{n} jet{'s' if n != 1 else ''} of {found.n_jets}"
 
@@ -236,6 +254,8 @@ def _warnings(found: Inspection, pt_ratios: Sequence[float]) -> Iterable[str]:
         yield f"{jets(found.n_not_finite)} with NaN or infinite {what}: their score will be NaN"
     if found.n_empty:
         yield f"{jets(found.n_empty)} without constituents: their score will be NaN"
+    if totals.n_uncharged:
+        yield f"{jets(totals.n_uncharged)} with constituents of unknown charge: no charged or neutral image"
     if found.n_duplicates:
         yield f"{jets(found.n_duplicates)} repeat an earlier one of the same file"
     if found.n_unsorted:
@@ -245,7 +265,7 @@ def _warnings(found: Inspection, pt_ratios: Sequence[float]) -> Iterable[str]:
         yield f"{jets(found.n_full)} fill all {n_slots} slots: softer constituents may have been cut"
     if found.labels and found.labels["unknown"]:
         yield f"{jets(found.labels['unknown'])} have truth that is neither background nor signal"
-    ratio = float(np.median(pt_ratios)) if pt_ratios else 1.0
+    ratio = float(np.median(totals.pt_ratios)) if totals.pt_ratios else 1.0
     if not 0.8 < ratio < 1.25:
         yield f"the file's jet_pt is {ratio:.3g} times the pT of the summed constituents (median)"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -24,6 +25,18 @@ class DrawnNegatives(NamedTuple):
     start: NDArray  # (n, ...) where the visible chains began
     end: NDArray  # (n, ...) where they ended
     energy: NDArray  # (n,) E / T of the ends
+    channels: tuple[str, ...] = ()  # of images
+
+    def pictures(self) -> tuple[NDArray, list[str]]:
+        """Starts, then ends of image chains, a row a channel: ``(2 n_channels n, 1, n_eta, n_phi)``, titles.
+
+        Inputs that are projections on components may undershoot zero: they are floored three decades below
+        the peak.
+        """
+        both = np.concatenate([np.moveaxis(v, 1, 0).reshape(-1, 1, *v.shape[2:]) for v in self[:2]])
+        several = self.channels if len(self.channels) > 1 else ("",)
+        titles = [f"{what} {channel}".strip() for what in ("decoded", "negative") for channel in several]
+        return np.maximum(both, 1e-3 * both.max()), titles
 
 
 def draw_negatives(
@@ -75,5 +88,8 @@ def draw_negatives(
     with torch.no_grad():
         energy = model.energy(negatives.x) / model.temperature
     return DrawnNegatives(
-        model.restore(negatives.x0).numpy(), model.restore(negatives.x).numpy(), energy.numpy()
+        model.restore(negatives.x0).numpy(),
+        model.restore(negatives.x).numpy(),
+        energy.numpy(),
+        getattr(config.members[member].preprocessing, "channels", ()),
     )

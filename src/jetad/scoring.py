@@ -23,7 +23,7 @@ from .conditional import (
     calibration_from_dict,
     quantile_edges,
 )
-from .errors import ConfigError, InputError, JetadError
+from .errors import ConfigError, InputError, JetadError, of_file
 from .jets import Jets
 from .models import model_class
 from .models.base import EnergyModel
@@ -107,7 +107,7 @@ class Member(NamedTuple):
         return known[1]
 
     def image_energies(self, images: NDArray[Any], device: torch.device) -> NDArray[np.float64]:
-        """Energies of ready-made images ``(n, 1, n_eta, n_phi)``.
+        """Energies of ready-made images ``(n, n_channels, n_eta, n_phi)``.
 
         Raises:
             InputError: if this member does not see such images.
@@ -257,8 +257,8 @@ class TrainedDetector:
 
         Arguments:
             jets: ``Jets``, an awkward array or a padded NumPy array of constituents (see
-                :func:`jetad.adapters.as_jets`), or images ``(n_jets, 1, n_eta, n_phi)`` as the run makes
-                them. An awkward array with events gives lists of scores per event.
+                :func:`jetad.adapters.as_jets`), or images ``(n_jets, n_channels, n_eta, n_phi)`` as the run
+                makes them. An awkward array with events gives lists of scores per event.
 
         Raises:
             InputError: for data of another shape, or images for a detector that needs constituents.
@@ -350,7 +350,8 @@ def calibrate(
             left -= len(jets)
             if not len(jets):
                 continue
-            parts["score"].append(detector.score(jets))
+            with of_file(path):
+                parts["score"].append(detector.score(jets))
             for name in quantities:
                 parts[name].append(getattr(jets, name))
             if weight is not None:

@@ -113,6 +113,9 @@ def _text(found: Inspection) -> str:
     if summary.n_slots is not None:
         padding = "" if found.padding_fraction is None else f", {100 * found.padding_fraction:.1f}% padding"
         facts["slots"] = f"{summary.n_slots} constituents per jet{padding}, {found.n_full} jets fill all"
+    if found.has_constituents:
+        fraction = found.charged_fraction
+        facts["charges"] = "none" if fraction is None else f"{100 * fraction:.1f}% of the pT is charged"
     facts["NaN or inf"] = f"{found.n_not_finite} jets"
     facts["empty"] = f"{found.n_empty} jets"
     facts["duplicates"] = f"{found.n_duplicates} jets"

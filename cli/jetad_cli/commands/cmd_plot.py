@@ -116,22 +116,28 @@ def history(run: str) -> Figure:
 @click.option(
     "--difference/--no-difference", default=True, show_default=True, help="Show each class minus the first."
 )
-def images(files: tuple[str, ...], max_jets: int, sigma: float, difference: bool) -> Figure:
+@click.option(
+    "--channel", type=click.Choice(["pt", "charged", "neutral"]), default="pt", show_default=True,
+    help="pT of all constituents, or of the charged or neutral ones alone.",
+)  # fmt: skip
+def images(files: tuple[str, ...], max_jets: int, sigma: float, difference: bool, channel: Any) -> Figure:
     """Mean jet image of each file of jets, and how the classes differ from the first."""
     from pathlib import Path
 
+    from jetad.errors import of_file
     from jetad.plots import plot_images
     from jetad.preprocessing.images import ImageConfig, JetImages
     from jetad.readers import read
 
-    imager = JetImages(ImageConfig(sigma=sigma))
+    imager = JetImages(ImageConfig(sigma=sigma, channels=(channel,)))
     named = {}
     for file in files:
         name, equals, path = file.partition("=")
-        named[name if equals else Path(file).stem] = imager.transform(
-            read([path if equals else file], max_jets=max_jets)
-        )
-    return plot_images(named, difference=difference)
+        jets = read([path if equals else file], max_jets=max_jets)
+        with of_file(path if equals else file):
+            named[name if equals else Path(file).stem] = imager.transform(jets)
+    of = "" if channel == "pt" else f", {channel} constituents"
+    return plot_images(named, difference=difference, color_label=f"Mean pixel intensity{of}")
 
 
 @figure_command("negatives")
@@ -150,8 +156,6 @@ def images(files: tuple[str, ...], max_jets: int, sigma: float, difference: bool
 )
 def negatives(run_dir: str | None, count: int, background: str | None) -> Figure:
     """Jets that the density of an energy-based method thinks likely: starts and ends of its chains."""
-    import numpy as np
-
     from jetad.errors import ConfigError
     from jetad.negatives import draw_negatives
     from jetad.plots import plot_image_grid
@@ -164,10 +168,8 @@ def negatives(run_dir: str | None, count: int, background: str | None) -> Figure
         raise ConfigError(f"{run.path}: has no member trained on images to draw")
     jets = None if background is None else read([background], max_jets=10 * count)
     drawn = draw_negatives(run, members[0], count, background=jets)
-    both = np.concatenate([drawn.start, drawn.end])
-    # inputs are projections on components and may undershoot zero: floor them, three decades below the peak
-    both = np.maximum(both, 1e-3 * both.max())
-    return plot_image_grid(both, n_columns=count, row_titles=["decoded", "negative"])
+    pictures, titles = drawn.pictures()
+    return plot_image_grid(pictures, n_columns=len(drawn.end), row_titles=titles)
 
 
 @figure_command("reconstructions")
@@ -190,7 +192,8 @@ def reconstructions(file: str, run_dir: str | None) -> Figure:
     run = find_run(run_dir)
     pair = reconstruct(run.detector("cpu"), read([file], max_jets=4))
     if pair is not None:
-        return plot_reconstructions(pair.inputs, pair.outputs)
+        before, after, titles = pair.pictures()
+        return plot_reconstructions(before, after, titles=titles)
     raise ConfigError(f"{run.path}: has no autoencoder of images to draw")
 
 

@@ -146,7 +146,7 @@ def command(
     from jetad import readers
     from jetad.ranks import join
     from jetad.scoring import select_device
-    from jetad.training.data import BY_FILE, open_background
+    from jetad.training.data import BY_FILE, check_charges, open_background
     from jetad.training.loop import stop_signals
     from jetad.training.train import (
         check_inputs,
@@ -163,8 +163,9 @@ def command(
     signal_paths = readers.expand(signal) if signal else []
     check_inputs(config, paths, signal_paths)
     check_no_overlap([*paths, *signal_paths], monitors)
+    jet_files = [*paths, *signal_paths, *monitors.values()]
+    check_charges(jet_files, config, inputs.options)
     if check:
-        jet_files = [*paths, *signal_paths, *monitors.values()]
         for path in jet_files:
             readers.read([path], max_jets=10, **inputs.options)
         if output is not None:

@@ -40,6 +40,11 @@ class Pixels(nn.Module):
         c = images.config
         if c.reference:
             raise ConfigError("images with 'reference: true' cannot be exported from constituents")
+        if c.needs_charge:
+            raise ConfigError(
+                f"images with channels {', '.join(c.channels)} cannot be exported from constituents, as the "
+                "graph takes no charges; export from images (--input images)"
+            )
         self.config = c
         self.frame = Frame(rotate=c.rotate, flip=c.flip)
         filters = images._filters or (np.eye(c.n_eta), np.eye(c.n_phi))

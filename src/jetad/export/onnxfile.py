@@ -41,8 +41,8 @@ def export_onnx(
 
     Inputs are float32 with a free number of jets n (and of constituents k): ``pt, eta, phi, mask`` and,
     where the detector needs it, ``mass``, each ``(n, k)`` in GeV and radians with zeros as padding, then
-    columns of the file that it sees, ``file:NAME (n,)``; or momenta of jets and columns; or ``image (n, 1,
-    n_eta, n_phi)``. Outputs are float32 ``(n,)``: ``score``, ``background_efficiency`` and, for a
+    columns of the file that it sees, ``file:NAME (n,)``; or momenta of jets and columns; or ``image (n,
+    n_channels, n_eta, n_phi)``. Outputs are float32 ``(n,)``: ``score``, ``background_efficiency`` and, for a
     decorrelated calibration, ``score_decorrelated``. A jet that cannot be scored gets NaN.
 
     Arguments:

@@ -63,6 +63,7 @@ def check_jets(n: int = 1000, seed: int = 7, detector: TrainedDetector | None = 
         mass=np.full(total, 0.13957, dtype=np.float32),
         offsets=offsets,
         observables={} if detector is None else _columns(detector, n, rng),
+        charge=rng.choice([-1, 0, 1], total),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration import flag_name
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, of_file
 from ..jets import Jets
 from ..registry import closest_first
 from ..scores import Scores
@@ -94,7 +94,8 @@ def score_jets(detectors: Mapping[str, TrainedDetector], jets: Jets, request: Re
     ``score_NAME`` and ``background_efficiency_NAME``.
 
     Raises:
-        InputError: for a column to keep or cut on that the file does not have.
+        InputError: for a column to keep or cut on that the file does not have, or if a detector needs more
+            of the jets than it holds.
     """
     n_read = len(jets)
     if request.select is not None:
@@ -107,12 +108,14 @@ def score_jets(detectors: Mapping[str, TrainedDetector], jets: Jets, request: Re
                 f"--working-point {point:g}: no jet can pass, the smallest background efficiency of this "
                 f"calibration is {smallest:.2g}; 'jetad calibrate' on more background makes it smaller"
             )
-    scores = first.evaluate(jets)
+    with of_file(source):
+        scores = first.evaluate(jets)
     extra: dict[str, NDArray[Any]] = dict(scores.extra)
     extra.update({name: _column(jets, name, source) for name in request.keep})
     if len(detectors) > 1:
         for name, detector in detectors.items():
-            own = scores if detector is first else detector.evaluate(jets)
+            with of_file(source):
+                own = scores if detector is first else detector.evaluate(jets)
             extra[f"score_{name}"] = own.score
             extra[f"background_efficiency_{name}"] = own.background_efficiency
     for point in request.working_points:

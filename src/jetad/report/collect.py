@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, of_file
 from ..evaluation import (
     Evaluation,
     PairedComparison,
@@ -232,7 +232,8 @@ def _score(detector: Any, files: Sequence[Path], max_jets: int | None, *, galler
                 jets = jets[: max_jets - n]
             if not len(jets):
                 break
-            scores = detector.evaluate(jets)
+            with of_file(path):
+                scores = detector.evaluate(jets)
             if jets.weights is not None:
                 scores = dataclasses.replace(scores, extra={**scores.extra, "weight": jets.weights})
             tables.append(scores)
@@ -285,6 +286,10 @@ def _cut_flow(samples: Mapping[str, _Sample], background: str) -> list[CutFlowRo
         sums = None if weight is None else tuple(float(weight[m].sum()) for m in masks)
         rows.append(CutFlowRow(name, tuple(int(m.sum()) for m in masks), sums))
     return rows
+
+
+def _by_channel(channels: Sequence[str]) -> str:
+    return f", a row for each channel ({', '.join(channels)})" if len(channels) > 1 else ""
 
 
 def _figures(
@@ -356,10 +361,11 @@ def _figures(
     jets = next(iter(samples.values())).images
     pair = reconstruct(detector, jets[:3])
     if pair is not None:
+        before, after, titles = pair.pictures()
         yield NamedFigure(
             "reconstructions", "Reconstructions",
-            "Input, reconstruction and residual of three background jets.",
-            plot_reconstructions(pair.inputs, pair.outputs),
+            f"Input, reconstruction and residual of background jets{_by_channel(pair.channels)}.",
+            plot_reconstructions(before, after, titles=titles),
         )  # fmt: skip
     try:
         member = next(m for m, c in run.config().members.items() if c.preprocessing.representation == "image")
@@ -367,13 +373,12 @@ def _figures(
     except (ConfigError, StopIteration):
         pass
     else:
-        both = np.concatenate([drawn.start, drawn.end])
-        both = np.maximum(both, 1e-3 * both.max())
+        pictures, rows = drawn.pictures()
         yield NamedFigure(
             "negatives", "Negatives",
             "What the model itself finds likely: where its chains start and end. They should look like "
-            "background.",
-            plot_image_grid(both, n_columns=8, row_titles=["decoded", "negative"]),
+            f"background{_by_channel(drawn.channels)}.",
+            plot_image_grid(pictures, n_columns=len(drawn.end), row_titles=rows),
         )  # fmt: skip
     history = run.history()
     if history:

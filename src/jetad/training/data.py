@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import RunConfig
-from ..errors import InputError
+from ..errors import InputError, of_file
 from ..jets import Jets
+from ..preprocessing.images import ImageConfig, JetImages
 from ..readers import ReadOptions, count, iterate, read
 from ..registry import closest_first
 from ..selection import Selection
 
 __all__ = [
-    "BY_FILE", "BackgroundParts", "JetStream", "class_column", "class_numbers", "open_background",
+    "BY_FILE", "BackgroundParts", "JetStream", "check_charges", "class_column", "class_numbers",
+    "open_background",
 ]  # fmt: skip
 
 logger = logging.getLogger("jetad.training")
@@ -153,6 +155,23 @@ class BackgroundParts:
             first += len(jets)
             if high == len(rows):
                 return
+
+
+def check_charges(paths: Iterable[Path], config: RunConfig, options: ReadOptions) -> None:
+    """Look at the first jets of files for what the images of a member need.
+
+    Raises:
+        InputError: naming the first file without charges, where a member has channels of them.
+    """
+    images = [m.preprocessing for m in config.members.values() if isinstance(m.preprocessing, ImageConfig)]
+    needy = next((c for c in images if c.needs_charge), None)
+    if needy is None:
+        return
+    for path in paths:
+        jets = next(iterate(path, step=100, **options), None)
+        if jets is not None:
+            with of_file(path):
+                JetImages(needy).check(jets)
 
 
 def class_column(jets: Jets, column: str) -> NDArray[np.float64]:
