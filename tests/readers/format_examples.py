@@ -25,6 +25,7 @@ class Expected:
     position: int = 0
     constituents: list[Four] | None = None  # (pt, eta, phi, mass); None where the file has none
     momentum: Four | None = None  # stored jet
+    charges: list[float] | None = None  # of the constituents, None where the file does not say
     label: int | None = None
     weight: float | None = None
     observables: dict[str, float] = field(default_factory=dict)
@@ -61,6 +62,7 @@ def nano(
     spelling: tuple[str, str, str] | None = ("FatJetPFCands", "pFCandsIdx", "PFCands"),
     collection: str = "FatJet",
     puppi: bool = True,
+    charge: str | None = "charge",
 ) -> tuple[Path, list[Expected]]:
     """Events with a table of particles that the jets point into, written by uproot."""
     rng = np.random.default_rng(seed)
@@ -90,6 +92,10 @@ def nano(
                 add(f"{table}_{name}", [p[k] for p in particles])
             if puppi:
                 add(f"{table}_puppiWeight", weights)
+            kinds = [(-211, -1), (-13, 1), (11, -1), (22, 0), (130, 0), (1, 0), (211, 1)]
+            chosen = [kinds[i] for i in rng.integers(0, len(kinds), len(particles))]
+            if charge:
+                add(f"{table}_{charge}", [c[charge == "charge"] for c in chosen])
             for p in range(len(particles)):
                 links.append((int(rng.integers(-1, len(jets))) if jets else -1, p))
             order = rng.permutation(len(links))
@@ -98,18 +104,22 @@ def nano(
             add(f"{spelling[0]}_{spelling[1]}", [p for _, p in links])
         for j, jet in enumerate(jets):
             inside: list[Four] | None = None
+            charges: list[float] | None = None
             if spelling is not None:
-                inside = []
+                inside, charges = [], [] if charge else None
                 for i, p in links:
                     pt, eta, phi, mass = particles[p]
                     w = weights[p] if puppi else 1.0
                     if i == j and w > 0:
                         inside.append((pt * w, eta, phi, mass * w))
+                        if charges is not None:
+                            charges.append(chosen[p][1])
             expected.append(
                 Expected(
                     event,
                     j,
                     constituents=inside,
+                    charges=charges,
                     momentum=None if spelling else jet,
                     weight=genweight,
                     observables={
@@ -130,7 +140,7 @@ def nano(
         "HLT_any": np.zeros(n, dtype=bool),
     }
     for name, values in rows.items():
-        arrays[name] = column(values, "i4" if name.endswith(("Idx", "jetId")) else "f4")
+        arrays[name] = column(values, "i4" if name.endswith(("Idx", "jetId", "charge", "pdgId")) else "f4")
     return write_root(folder / f"nano_{seed}_{n}.root", arrays, tree="Events", kind=kind, pieces=2), expected
 
 
@@ -207,7 +217,7 @@ def treemaker(folder: Path, n: int, seed: int, *, kind: str = "ttree") -> tuple[
     ), expected
 
 
-def delphes(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
+def delphes(folder: Path, n: int, seed: int, *, signs: bool = True) -> tuple[Path, list[Expected]]:
     """Jets far apart, particles around them or between."""
     rng = np.random.default_rng(seed)
     rows: dict[str, list[list[float]]] = {}
@@ -221,6 +231,8 @@ def delphes(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
         axes = [(-2.0, 3.1), (0.0, -3.0), (2.0, 1.0)][: int(rng.integers(0, 4))]
         jets: list[Four] = [(float(np.float32(rng.uniform(200, 900))), eta, phi, 50.0) for eta, phi in axes]
         inside: list[list[Four]] = [[] for _ in jets]
+        charges: list[list[float]] = [[] for _ in jets]
+        track_charges = []
         for name, pt_name in (("EFlowTrack", "PT"), ("EFlowPhoton", "ET"), ("EFlowNeutralHadron", "ET")):
             table = []
             for _ in range(int(rng.integers(0, 9))):
@@ -231,13 +243,22 @@ def delphes(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
                 eta = float(np.float32(eta + r * np.cos(angle)))
                 phi = float(np.float32((phi + r * np.sin(angle) + np.pi) % (2 * np.pi) - np.pi))
                 table.append((pt, eta, phi, 0.0))
+                charge = 0 if name != "EFlowTrack" else int(rng.choice([-1, 1])) if signs else 1
+                if name == "EFlowTrack":
+                    track_charges.append(charge)
                 if where >= 0:
                     inside[where].append((pt, eta, phi, 0.13957 if name == "EFlowTrack" else 0.0))
+                    charges[where].append(charge)
             add(name, (pt_name, "Eta", "Phi"), table)
         add("FatJet", ("PT", "Eta", "Phi", "Mass"), jets)
+        if signs:
+            rows.setdefault("EFlowTrack.Charge", []).append(track_charges)
         for j, jet in enumerate(jets):
-            expected.append(Expected(event, j, constituents=inside[j], observables={"FatJet_PT": jet[0]}))
-    arrays = {name: column(values) for name, values in rows.items()}
+            observables = {"FatJet_PT": jet[0]}
+            expected.append(
+                Expected(event, j, constituents=inside[j], charges=charges[j], observables=observables)
+            )
+    arrays = {n: column(v, "i4" if n.endswith("Charge") else "f4") for n, v in rows.items()}
     return write_root(folder / f"delphes_{seed}_{n}.root", arrays, tree="Delphes", pieces=2), expected
 
 
@@ -253,7 +274,7 @@ def jagged(n: int, seed: int) -> tuple[list[list[Four]], list[Expected]]:
 
 
 _FLAT = {
-    "constituents": {"pt": "c_pt", "eta": "c_eta", "phi": "c_phi", "mass": "c_m"},
+    "constituents": {"pt": "c_pt", "eta": "c_eta", "phi": "c_phi", "mass": "c_m", "charge": "c_charge"},
     "label": "truth",
     "weight": "w",
     "observables": {"tau": "t"},
@@ -266,9 +287,11 @@ def mapped_columns(n: int, seed: int) -> tuple[dict[str, Any], list[Expected]]:
         f"c_{name}": column([[c[k] for c in jet] for jet in jets])
         for k, name in enumerate(("pt", "eta", "phi", "m"))
     }
+    charges = [[float(k % 3 - 1) for k in range(len(jet))] for jet in jets]
+    arrays["c_charge"] = column(charges, "i1")
     arrays["truth"] = np.arange(n, dtype="i4") % 2
     arrays["w"], arrays["t"] = np.arange(n) / 4, np.arange(n) * 0.5
-    return arrays, expected
+    return arrays, [replace(e, charges=q) for e, q in zip(expected, charges, strict=True)]
 
 
 def mapped_root(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
@@ -340,14 +363,16 @@ def mapped_events(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]
     expected = []
     for event in range(n):
         for k, jet in enumerate(jets[event]):
-            inside = [p for p, i in zip(parts[event], index[event], strict=True) if i == k]
+            chosen = [i for i, of in enumerate(index[event]) if of == k]
+            inside, charges = [parts[event][i] for i in chosen], [float(i % 2) for i in chosen]
             observables = {"stored": jet[0], "run": float(event)}
-            expected.append(Expected(event, k, constituents=inside, weight=0.5, observables=observables))
+            expected.append(Expected(event, k, inside, charges=charges, weight=0.5, observables=observables))
     arrays: dict[str, Any] = {}
     for prefix, rows in (("j", jets), ("p", parts)):
         for k, name in enumerate(("pt", "eta", "phi", "m")):
             arrays[f"{prefix}_{name}"] = column([[v[k] for v in row] for row in rows])
     arrays["p_jet"] = column(index, "i4")  # type: ignore[arg-type]
+    arrays["p_q"] = column([[i % 2 for i in range(len(row))] for row in parts])
     arrays["run"], arrays["w"] = np.arange(n), np.full(n, 0.5)
     return write_root(folder / f"mapped_{seed}_{n}.root", arrays, tree="t", pieces=2), expected
 
@@ -509,7 +534,14 @@ FORMATS: dict[str, Format] = {
         {
             "mapping": {
                 "jets": {"pt": "j_pt", "eta": "j_eta", "phi": "j_phi"},
-                "constituents": {"pt": "p_pt", "eta": "p_eta", "phi": "p_phi", "mass": "p_m", "jet": "p_jet"},
+                "constituents": {
+                    "pt": "p_pt",
+                    "eta": "p_eta",
+                    "phi": "p_phi",
+                    "mass": "p_m",
+                    "jet": "p_jet",
+                    "charge": "p_q",
+                },
                 "weight": "w",
                 "observables": {"stored": "j_pt", "run": "run"},
             }
@@ -566,15 +598,20 @@ FORMATS: dict[str, Format] = {
     "treemaker": Format(treemaker, "treemaker"),
     "treemaker-rntuple": Format(lambda f, n, s: treemaker(f, n, s, kind="rntuple"), "treemaker"),
     "delphes": Format(delphes, "delphes"),
+    "delphes-no-signs": Format(lambda f, n, s: delphes(f, n, s, signs=False), "delphes"),
     "pfnano": Format(nano, "nanoaod"),
     "pfnano-rntuple": Format(lambda f, n, s: nano(f, n, s, kind="rntuple"), "nanoaod"),
     "nanoaod-v15": Format(
-        lambda f, n, s: nano(f, n, s, spelling=("FatJetPFCand", "pfCandIdx", "PFCand"), puppi=False),
+        lambda f, n, s: nano(
+            f, n, s, spelling=("FatJetPFCand", "pfCandIdx", "PFCand"), puppi=False, charge="pdgId"
+        ),
         "nanoaod",
     ),
     "nanoaod-jets": Format(lambda f, n, s: nano(f, n, s, spelling=None), "nanoaod"),
     "pfnano-ak4": Format(
-        lambda f, n, s: nano(f, n, s, collection="Jet", spelling=("JetPFCands", "pFCandsIdx", "PFCands")),
+        lambda f, n, s: nano(
+            f, n, s, collection="Jet", spelling=("JetPFCands", "pFCandsIdx", "PFCands"), charge=None
+        ),
         "nanoaod",
         {"options": {"collection": "Jet"}},
     ),

@@ -29,6 +29,10 @@ class Example:
     def offsets(self) -> NDArray[np.int64]:
         return np.concatenate([[0], np.cumsum(self.counts)])
 
+    @property
+    def charges(self) -> NDArray[np.float32]:
+        return (np.arange(len(self.momenta)) % 3 - 1).astype(np.float32)
+
     def expected_pt(self) -> NDArray[np.float64]:
         return np.hypot(self.momenta[:, 1].astype(float), self.momenta[:, 2].astype(float))
 
@@ -80,11 +84,13 @@ def landscape_frame(
     return pd.concat([frame, pd.DataFrame(extra)], axis=1)
 
 
-def jetclass_arrays(example: Example, dtype: str = "f4") -> dict[str, Any]:
+def jetclass_arrays(example: Example, dtype: str = "f4", *, charge: bool = True) -> dict[str, Any]:
     arrays: dict[str, Any] = {
         f"part_{name}": ak.unflatten(example.momenta[:, k].astype(dtype), example.counts)
         for k, name in enumerate(("energy", "px", "py", "pz"))
     }
+    if charge:
+        arrays["part_charge"] = ak.unflatten(example.charges, example.counts)
     arrays["jet_pt"] = np.linspace(500, 600, len(example)).astype(np.float32)
     arrays["jet_nparticles"] = example.counts.astype(np.float32)
     arrays["jet_tau1"] = np.linspace(0, 1, len(example)).astype(np.float32)
@@ -136,6 +142,8 @@ LAYOUTS: dict[str, Callable[[Path, Example], Path]] = {
     "fixed": lambda folder, e: write_table(folder / "f.h5", landscape_frame(e), format="fixed"),
     "ttree": lambda folder, e: write_root(folder / "t.root", jetclass_arrays(e)),
     "ttree-baskets": lambda folder, e: write_root(folder / "b.root", jetclass_arrays(e), pieces=5),
-    "ttree-double": lambda folder, e: write_root(folder / "d.root", jetclass_arrays(e, "f8"), tree="a/b"),
+    "ttree-double": lambda folder, e: write_root(
+        folder / "d.root", jetclass_arrays(e, "f8", charge=False), tree="a/b"
+    ),
     "rntuple": lambda folder, e: write_root(folder / "n.root", jetclass_arrays(e), kind="rntuple"),
 }

@@ -32,6 +32,11 @@ def assert_same(jets: Jets, expected: list[Expected]) -> None:
             np.testing.assert_allclose(
                 getattr(jets, name), flat[:, k], rtol=2e-6, atol=2e-3 if k == 3 else 1e-6, err_msg=name
             )
+    charges = [q for e in expected for q in e.charges or []]
+    if any(e.charges is not None for e in expected):
+        np.testing.assert_array_equal(jets.charge, charges)
+    else:
+        assert jets.charge is None
     if expected[0].momentum is not None:
         assert jets.n_constituents.sum() == 0
         stored = np.array([e.momentum for e in expected])
@@ -52,7 +57,7 @@ def assert_same(jets: Jets, expected: list[Expected]) -> None:
 
 
 def assert_equal(a: Jets, b: Jets) -> None:
-    names = ("pt", "eta", "phi", "mass", "offsets", "labels", "weights", "entry", "position")
+    names = ("pt", "eta", "phi", "mass", "offsets", "charge", "labels", "weights", "entry", "position")
     for name in (*names, "jet_momenta", "images"):
         first, second = getattr(a, name), getattr(b, name)
         assert (first is None) == (second is None), name

@@ -35,6 +35,10 @@ def root(tmp_path):
             {"constituents": {**FOUR, "jet": "i"}},
             "'constituents.jet' points to jets: give the columns of 'jets'",
         ),
+        (
+            {"constituents": FOUR, "jets": {**FOUR, "charge": "q"}},
+            "'jets.charge' has no use: name the charges of the 'constituents'",
+        ),
         ({"constituents": FOUR, "units": "TeV"}, "units: Input should be 'GeV' or 'MeV'"),
         ("none.yaml", "--mapping none.yaml: cannot be read"),
     ],
@@ -51,6 +55,7 @@ def test_mistakes_in_a_mapping(mapping, message):
         ({"constituents": {**FOUR, "pt": "w"}}, "column 'w' holds .* expected a list of numbers per row"),
         ({"observables": ["c_pt"]}, "column 'c_pt' holds .* expected one number per jet"),
         ({"tree": "tuple"}, "no tree 'tuple'; there are: ntuple"),
+        ({"constituents": {**FOUR, "charge": "truth"}}, "column 'truth' holds .* expected a list of numbers"),
         ({"jets": FOUR}, "expected lists of lists of numbers per row"),
     ],
 )
@@ -97,13 +102,14 @@ def test_index_behind_the_last_jet(tmp_path):
 def test_suggested_mapping_reads_the_file(write, tmp_path):
     path, _ = write(tmp_path, 9, 2)
     suggestion = yaml.safe_load(suggest_mapping(path))
-    assert suggestion["constituents"] == {**FOUR, "mass": "c_m"}
+    assert suggestion["constituents"] == {**FOUR, "mass": "c_m", "charge": "c_charge"}
     assert (suggestion["label"], suggestion["weight"]) == ("truth", "w")
     assert suggestion["observables"] == {"t": "t"}
     jets = readers.read(path, mapping=suggestion)
     assert len(jets) == 9
     assert jets.labels is not None
     assert jets.labels.tolist() == [0, 1] * 4 + [0]
+    assert set(jets.charge) <= {-1, 0, 1}
 
 
 def test_suggestion_prefers_particles_and_says_what_else_there_is(tmp_path):

@@ -42,10 +42,12 @@ def assert_same(found: Jets, example: Example) -> None:
     np.testing.assert_allclose(found.eta, eta, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(found.phi, phi, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(found.mass, mass, rtol=1e-5, atol=1e-4)
+    if found.charge is not None:
+        np.testing.assert_array_equal(found.charge, example.charges)
 
 
 def assert_equal(a: Jets, b: Jets) -> None:
-    for name in ("pt", "eta", "phi", "mass", "offsets", "labels", "entry", "position"):
+    for name in ("pt", "eta", "phi", "mass", "offsets", "charge", "labels", "entry", "position"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     assert list(a.observables) == list(b.observables)
     for name, values in a.observables.items():
@@ -56,7 +58,9 @@ def assert_equal(a: Jets, b: Jets) -> None:
 def test_jets_come_back_as_they_were_written(layout, tmp_path):
     example = make_example(53)
     path = LAYOUTS[layout](tmp_path, example)
-    assert_same(readers.read(path), example)
+    jets = readers.read(path)
+    assert_same(jets, example)
+    assert (jets.charge is not None) == (path.suffix == ".root" and layout != "ttree-double")
     assert readers.count(path) == 53
 
 
@@ -266,6 +270,10 @@ def test_fixed_size_branches_are_zero_padded_jets(tmp_path):
     arrays = jetclass_arrays(example)
     for k, name in enumerate(("energy", "px", "py", "pz")):
         arrays[f"part_{name}"] = np.ascontiguousarray(padded[:, :, k])
+    slots = np.arange(12) < example.counts[:, None]
+    charge = np.full((13, 12), 5, dtype="f4")  # of the padding, never seen
+    charge[slots] = example.charges
+    arrays["part_charge"] = charge
     assert_same(readers.read(write_root(tmp_path / "x.root", arrays)), example)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import awkward as ak
 import numpy as np
 import pytest
+import uproot
 
 from jetad import readers
 from jetad.errors import InputError
 from jetad.inspection import inspect_file
 from jetad.preprocessing.features import FeatureConfig, JetFeatures, observable
 from jetad.preprocessing.images import JetImages
+from jetad.readers import nanoaod
 
 FOLDERS = [p / "shared" / "data" / "real" for p in Path(__file__).resolve().parents]
 REAL = next((folder for folder in FOLDERS if folder.is_dir()), None)
@@ -34,6 +37,17 @@ def test_constituents_of_pfnano_sum_to_the_jet_before_its_corrections(pfnano):
     np.testing.assert_allclose(jets.jet_mass[heavy], raw_mass[heavy], rtol=0.03)
     np.testing.assert_allclose(jets.jet_eta, jets.observables["FatJet_eta"], atol=5e-3)
     assert not any("summed constituents" in text for text in inspect_file(pfnano).warnings)
+
+
+def test_charges_of_pfnano_are_those_of_its_ids(pfnano, tmp_path):
+    jets = readers.read(pfnano)
+    assert jets.charge is not None
+    assert set(jets.charge) == {-1, 0, 1}
+    assert set(jets.mass[jets.charge == 0].round(1)) <= {0.0, 0.5}  # photons and neutral kaons
+    with uproot.open(pfnano) as file:
+        particles = file["Events"].arrays(["PFCands_charge", "PFCands_pdgId"])
+    charge, pid = (ak.flatten(particles[name]).to_numpy() for name in particles.fields)
+    np.testing.assert_array_equal(nanoaod._charge_of(pid), charge)
 
 
 def test_ak4_jets_of_pfnano_are_not_weighted(pfnano):
