@@ -5,7 +5,8 @@
 Prints jets per second of the default images (40 x 40, unit sum, blurred), all in the same number of processes
 of one thread each:
 
-- *jetad*: ``JetImages.transform`` on all jets, 4096 at a time like the others;
+- *jetad*: ``JetImages.transform`` on all jets, 4096 at a time like the others; and the same with the two
+  channels ``charged`` and ``neutral``;
 - *loop*: one jet at a time with NumPy, ``histogram2d`` and the scipy filter, on a part of the jets;
 - *padded*: whole arrays, jets padded with zeros to the longest one, a thousand at a time, ``np.add.at`` and
   the scipy filter, on a part of the jets; and the same padded to the 200 slots of the top-tagging format;
@@ -17,6 +18,7 @@ an idle machine the same as wall times), the shortest of repetitions that take t
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -34,6 +36,7 @@ from jetad.jets import Jets
 from jetad.preprocessing.images import ImageConfig, JetImages, align
 
 CONFIG = ImageConfig()
+CHANNELS = ImageConfig(channels=("charged", "neutral"))
 AT_ONCE = 4096  # jets whose images are held, as in scoring
 
 
@@ -111,6 +114,15 @@ def by_jetad(jets: Jets) -> np.ndarray:
     return JetImages(CONFIG).transform(jets)[:, 0]
 
 
+def by_channels(jets: Jets) -> np.ndarray:
+    return JetImages(CHANNELS).transform(jets)
+
+
+def with_charges(jets: Jets) -> Jets:
+    """Half of the constituents charged."""
+    return dataclasses.replace(jets, charge=np.random.default_rng(2).integers(0, 2, len(jets.pt)))
+
+
 def worker(make: Callable[[Jets], np.ndarray], jets: Jets, start, done) -> None:
     """Make the images as often as asked and say how long it took; the first time warms up."""
     make(jets[:1000])
@@ -150,8 +162,12 @@ def stages(jets: Jets) -> dict[str, float]:
     images = np.empty((len(jets), CONFIG.n_eta, CONFIG.n_phi), dtype=np.float32)
     found = imager._contents(jets)
     share = imager._shares(jets, found)
-    project = imager.projector(np.random.default_rng(0).normal(size=(images[0].size, 60)))
+    basis = np.random.default_rng(0).normal(size=(2 * images[0].size, 60))
+    project = imager.projector(basis[: images[0].size])
+    channels, charged = JetImages(CHANNELS), with_charges(jets)
+    project_channels = channels.projector(basis)
     assert project is not None
+    assert project_channels is not None
     g_eta, _ = imager._filters
 
     def best(task: Callable[[], object]) -> float:
@@ -163,7 +179,8 @@ def stages(jets: Jets) -> dict[str, float]:
         return min(times) / len(jets) * 1e6
 
     whole, aligned = best(lambda: imager.transform(jets)), best(lambda: align(jets))
-    blurred = best(lambda: imager._blur_constituents(share, found, counts, images))
+    rows = np.repeat(np.arange(len(jets)) * CONFIG.n_eta, counts) + found.i_eta
+    blurred = best(lambda: imager._blur_constituents(share, rows, found.i_phi, images))
     product = best(lambda: np.matmul(g_eta, images))
     return {
         "all": whole,
@@ -172,6 +189,8 @@ def stages(jets: Jets) -> dict[str, float]:
         "blur along eta', a matrix product": product,
         "pixel indices, sums, memory": whole - aligned - blurred,
         "60 components without images, all": best(lambda: project(jets)),
+        "all, charged and neutral": best(lambda: channels.transform(charged)),
+        "60 components, charged and neutral": best(lambda: project_channels(charged)),
     }
 
 
@@ -188,6 +207,7 @@ def main() -> None:
     few = jets[: max(options.jets // 100, 500)]
     contestants = {
         "jetad": Contestant(by_jetad, jets, options.processes),
+        "jetad, two channels": Contestant(by_channels, with_charges(jets), options.processes),
         "loop": Contestant(by_loop, few, options.processes),
         "padded": Contestant(by_padding, some, options.processes),
         "padded, 200 slots": Contestant(partial(by_padding, slots=200), some, options.processes),
