@@ -24,6 +24,7 @@ from jetad.config import resolve_config
 from jetad.errors import ConfigError, InputError
 from jetad.jets import Jets
 from jetad.negatives import draw_negatives
+from jetad.plots import plot_image_grid, plot_reconstructions
 from jetad.preprocessing import preprocessor_from_dict
 from jetad.preprocessing.images import ImageConfig, JetImages, align
 from jetad.reconstructions import reconstruct
@@ -385,15 +386,22 @@ def test_pictures_have_a_row_a_channel(folder, nae, tmp_path, monkeypatch):
     assert names == ["charged", "neutral"] * 2
     np.testing.assert_array_equal(before[2:4, 0], pair.inputs[1])
     np.testing.assert_array_equal(after[1, 0], pair.outputs[0, 1])
+    grid, rows = (
+        plot_image_grid(pictures, n_columns=3, row_titles=titles),
+        plot_reconstructions(before, after),
+    )
+    assert len([axes for axes in (*grid.axes, *rows.axes) if axes.images]) == 4 * 3 + 4 * 3
     monkeypatch.chdir(tmp_path)
-    assert jetad("plot", "negatives", "--run", nae, "--count", "2") == 0
-    assert jetad("plot", "reconstructions", folder / "signal.root", "--run", nae) == 0
     assert jetad("plot", "images", folder / "qcd.root", "--channel", "neutral") == 0
-    assert all(Path(f"{kind}.png").exists() for kind in ("negatives", "reconstructions", "images"))
+    assert Path("images.png").exists()
 
 
 @pytest.mark.slow
-def test_reports_of_channels(folder, nae, tmp_path):
+def test_plots_and_reports_of_channels(folder, nae, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert jetad("plot", "negatives", "--run", nae, "--count", "2") == 0
+    assert jetad("plot", "reconstructions", folder / "signal.root", "--run", nae) == 0
+    assert all(Path(f"{kind}.png").exists() for kind in ("negatives", "reconstructions"))
     from jetad.report import collect_report
 
     report = collect_report(

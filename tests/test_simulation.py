@@ -252,6 +252,9 @@ def test_a_few_jets_of_each_process(pythia, capfd, name):
     assert np.all((jets.jet_pt > low - 0.1) & (jets.jet_pt < high + 0.1))
     assert np.all(np.abs(jets.jet_eta) < 2)
     assert np.all(jets.n_constituents > 3)
+    assert jets.charge is not None
+    assert set(jets.charge) == {-1, 0, 1}
+    np.testing.assert_array_equal(jets.charge != 0, jets.mass > 0)  # tracks are pions, towers have no mass
     assert all(np.all(np.diff(jets[i : i + 1].pt) <= 0) for i in range(4))
     assert result.n_events >= 100
     assert result.cross_section_pb > 0
