@@ -5,8 +5,9 @@
 The reference of engine_speed.py (published 40 x 40 network and loop) trains on each class: an autoencoder
 first, then the contrastive phase. Now and then both trainings are stopped to measure the AUC of each
 against the other class; the worse of the two is the *worst direction*. Then ``jetad train`` does the
-same with its default. What is compared is the processor time of both trainings together up to the best
-worst direction of the reference; measuring does not count. One thread.
+same: with ``--method ae``, which is the default up to its contrastive phase, and with the default. What is
+compared is the processor time of both trainings together, start-up and calibration included, with that
+of the reference up to its best worst direction; measuring does not count. One thread.
 """
 
 from __future__ import annotations
@@ -74,11 +75,11 @@ def reference(
             yield "contrastive", step, spent, measure()
 
 
-def default(background: Path, n_train: int, tests: list[Jets]) -> tuple[float, float]:
+def jetad_train(method: str, background: Path, n_train: int, tests: list[Jets]) -> tuple[float, float]:
     """Processor time of ``jetad train`` on the first jets of a file, and its AUC."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "jetad", "train", "-b", str(background), "-o", f"{folder}/run"]
-        command += ["--max-jets", str(n_train)]
+        command += ["--max-jets", str(n_train), "--method", method]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -114,15 +115,21 @@ def main() -> None:
         print(f"{phase:<12} {step:>5}  {t0 + t1:7.0f} s  AUC {forward:.3f} {backward:.3f}", flush=True)
     best = max(found, key=lambda line: min(line["auc"]))
 
-    results = [default(path, args.n_train, [test[k], test[1 - k]]) for k, path in enumerate(args.files)]
-    seconds, ours = sum(t for t, _ in results), [a for _, a in results]
-    print(f"{'default':<12} {'':>5}  {seconds:7.0f} s  AUC {ours[0]:.3f} {ours[1]:.3f}")
-    print(
-        f"the reference's best worst direction, {min(best['auc']):.3f}, after {best['time']:.0f} s; the "
-        f"default has {min(ours):.3f} after {seconds:.0f} s: ratio {best['time'] / seconds:.0f} or more"
-    )
+    print(f"the reference's best worst direction: {min(best['auc']):.3f} after {best['time']:.0f} s")
+    ours = {}
+    for method in ("ae", "nae"):
+        (t0, forward), (t1, backward) = (
+            jetad_train(method, path, args.n_train, [test[k], test[1 - k]])
+            for k, path in enumerate(args.files)
+        )
+        ours[method] = {"time": t0 + t1, "auc": [forward, backward]}
+        print(
+            f"{method:<12} {'':>5}  {t0 + t1:7.0f} s  AUC {forward:.3f} {backward:.3f}  "
+            f"{best['time'] / (t0 + t1):.1f} times faster",
+            flush=True,
+        )
     if args.json is not None:
-        out = {"reference": found, "default": {"time": seconds, "auc": ours}}
+        out = {"reference": found, **ours}
         args.json.write_text(json.dumps(out, indent=1) + "\n")
 
 
