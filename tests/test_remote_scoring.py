@@ -18,7 +18,7 @@ from jetad import readers
 from jetad.errors import InputError
 from jetad.production import read_ledger
 from jetad.production.identity import hash_of_ends, stamp_of
-from jetad.readers import base, rootfile
+from jetad.readers import remote, rootfile
 from jetad.scores import load_scores
 from jetad.writers import write_jets
 
@@ -38,7 +38,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, quick_runs: Path) -> Path:
 def here(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JETAD_RUN", str(files / "run"))
-    monkeypatch.setattr(base, "RETRY_DELAYS", (0.0, 0.05))
+    monkeypatch.setattr(remote, "RETRY_DELAYS", (0.0, 0.05))
     return tmp_path
 
 

@@ -94,7 +94,7 @@ def command(
 
 def _text(found: Inspection) -> str:
     """A readable page about one file."""
-    from jetad.readers.base import remote_url
+    from jetad.readers.remote import remote_url
 
     summary = found.summary
     facts = {

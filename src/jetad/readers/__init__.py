@@ -19,18 +19,15 @@ from ..registry import load
 from ..selection import Selection
 from .base import (
     CONTAINER_NAMES,
-    Attempts,
     FileSummary,
     Reader,
-    UnansweredError,
     check_momenta_in_gev,
     container_of,
     looks_like_mev,
     reading,
-    remote_url,
     split_path,
-    with_retries,
 )
+from .remote import Attempts, UnansweredError, remote_url, with_retries
 
 __all__ = [
     "READERS",

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .base import nearest, reading, remote_url, require_client, split_path
+from .base import nearest, reading, split_path
+from .remote import remote_url, require_client
 
 __all__ = [
     "NUMBERS",
