@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import awkward as ak
 import h5py
 import numpy as np
 import pytest
@@ -114,6 +115,43 @@ def test_suggestion_prefers_particles_and_says_what_else_there_is(tmp_path):
     assert "tree: t" in text
     path, _ = nano(tmp_path, 5, 3)
     assert yaml.safe_load(suggest_mapping(path))["constituents"]["pt"] == "PFCands_pt"
+
+
+def jagged(*rows: list[float]) -> ak.Array:
+    return ak.values_astype(ak.Array([*rows]), "f4")
+
+
+def test_suggestion_takes_jets_before_leptons_and_generator_particles(tmp_path):
+    """As in scouting NanoAOD, and in the HZZ example of uproot."""
+    lists = {
+        f"{object_}_{k}": jagged([30.0 + i, 20.0], [], [0.5])
+        for i, object_ in enumerate(("Electron", "GenPart", "IsoTrack", "ScoutingPFJet", "ScoutingFatJet"))
+        for k in ("pt", "eta", "phi", "mass")
+    }
+    lists["ScoutingFatJet_nCh"] = jagged([3, 4], [], [5])
+    path = write_root(tmp_path / "x.root", {**lists, "nScoutingFatJet": np.array([2, 0, 1], dtype="i4")})
+    suggestion = yaml.safe_load(suggest_mapping(path))
+    assert "constituents" not in suggestion
+    assert suggestion["jets"]["pt"] == "ScoutingFatJet_pt"
+    assert suggestion["observables"] == {"ScoutingFatJet_nCh": "ScoutingFatJet_nCh"}
+    jets = readers.read(path, mapping=suggestion)
+    assert jets.jet_pt.tolist() == [34.0, 20.0, 0.5]
+    assert (jets.entry.tolist(), jets.position.tolist()) == ([0, 0, 2], [0, 1, 0])
+    assert jets.observables["ScoutingFatJet_nCh"].tolist() == [3, 4, 5]
+    named = readers.read(path, options={"collection": "ScoutingPFJet"})  # known by its collection
+    assert named.jet_pt.tolist() == [33.0, 20.0, 0.5]
+
+
+def test_suggestion_knows_momenta_of_edm4hep(tmp_path):
+    kinds = ("energy", "momentum.x", "momentum.y", "momentum.z", "mass")
+    lists = {f"{c}.{k}": jagged([9.0, 8.0], [7.0]) for c in ("Jet", "ReconstructedParticles") for k in kinds}
+    path = write_root(tmp_path / "x.root", lists)
+    text = suggest_mapping(path)
+    assert "where rows are events, name their 'jets'" in text
+    assert yaml.safe_load(text)["constituents"] == {
+        "E": "ReconstructedParticles.energy",
+        **{f"p{k}": f"ReconstructedParticles.momentum.{k}" for k in "xyz"},
+    }
 
 
 def test_suggestion_without_anything_to_go_by(tmp_path):

@@ -93,6 +93,27 @@ def test_truncated_file(layout, fraction, tmp_path):
         readers.read(path)
 
 
+def test_header_of_uproot_3(table, tree):
+    """It wrote the version less a million: a small file, with 32-bit places."""
+    data = bytearray(tree.read_bytes())
+    n_jets = len(readers.read(tree))
+    version = int.from_bytes(data[4:8], "big")
+    assert version < 1_000_000
+    data[4:8] = (version - 1_000_000).to_bytes(4, "big", signed=True)
+    tree.write_bytes(data)
+    assert len(readers.read(tree)) == n_jets
+    tree.write_bytes(data[:-5])
+    with pytest.raises(InputError, match=rf"truncated: \d+ of {len(data)} bytes"):
+        readers.read(tree)
+
+
+def test_flat_columns_with_the_names_of_nanoaod(tmp_path):
+    columns = {f"Jet_{k}": np.ones(4) for k in ("pt", "eta", "phi", "mass")}
+    path = write_root(tmp_path / "x.root", columns)
+    with pytest.raises(InputError, match=r"branch 'Jet_pt' holds 4 \* float64.*inspect --suggest-mapping"):
+        readers.describe(path)
+
+
 def test_remote_file():
     with pytest.raises(InputError, match="only ROOT files are read from a server; copy the file here first"):
         readers.read("root://eos.cern.ch//store/x.h5")
@@ -152,6 +173,7 @@ def test_zero_jets(layout, tmp_path):
     assert readers.count(path) == 0
     assert list(readers.iterate(path)) == []
     assert "holds zero jets" in readers.describe(path).warnings
+    assert readers.describe(path).units == "unknown"
     with pytest.raises(InputError, match=rf"{path.name}: holds zero jets"):
         readers.read(path)
 
@@ -285,12 +307,12 @@ def test_momenta_of_different_length(tmp_path):
 def test_momenta_that_are_not_lists(tmp_path):
     arrays = jetclass_arrays(make_example(8))
     arrays["part_px"] = np.zeros(8, dtype="f4")
-    with pytest.raises(
-        InputError, match=r"branch 'part_px' holds 8 \* float32, expected one list of numbers"
-    ):
+    with pytest.raises(InputError, match=r"branch 'part_px' holds 8 \* float32, expected a list of numbers"):
         readers.read(write_root(tmp_path / "x.root", arrays))
     arrays["part_px"] = np.zeros((8, 2, 2), dtype="f4")
-    with pytest.raises(InputError, match="expected one list of numbers per jet"):
+    with pytest.raises(
+        InputError, match=r"expected a list of numbers per entry; .* name its columns in a mapping"
+    ):
         readers.read(write_root(tmp_path / "y.root", arrays))
 
 

@@ -93,6 +93,7 @@ class Reader(Protocol):
     summary: str  # one line for `jetad readers`
     container: str  # "hdf5", "root", ... as `container_of` says
     units: str | None  # "MeV" where the format is defined so, else None
+    options: ClassVar[Mapping[str, Any]]  # name -> default
 
     def matches(self, path: str | Path) -> bool:
         """Whether the content is of this format; only asked for files of this container."""
@@ -289,7 +290,7 @@ def require_container(path: str | Path, wanted: str, reader: str) -> None:
 
 def _check_root_size(file: Path, start: bytes, size: int) -> None:
     """A ROOT header says where the file ends (fEND); a shorter file lost its tail and its directory."""
-    version = int.from_bytes(start[4:8], "big")
+    version = int.from_bytes(start[4:8], "big", signed=True)  # uproot 3 wrote negative ones
     end = int.from_bytes(start[12:20] if version >= 1_000_000 else start[12:16], "big")
     if len(start) < 64 or size < end:
         raise InputError(

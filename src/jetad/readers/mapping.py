@@ -398,10 +398,21 @@ _WEIGHTS = ("weight", "weights", "event_weight", "mcweight", "genweight", "w")
 _ROLE = {"energy": "E", "en": "E", "e": "E", "m": "mass"}
 
 
-def _likely_constituents(family: tuple[str, int]) -> tuple[bool, bool, str]:
-    prefix = family[0]
-    is_particle = re.search("part|cand|const|pf|track|tower|^p_", prefix) is not None
-    return not is_particle, "jet" in prefix and not is_particle, prefix
+_PARTICLES = re.compile("part|cand|const|pf(?!.*jet)|(?<!iso)track|tower|^p_")
+# what an event holds beside jets and their particles
+_OTHERS = re.compile("gen|truth|mc|ele|mu|lep|tau|phot|gamma|isotrack|trig|subjet|hit|clus|vert|sv|met")
+
+
+def _likely(family: tuple[str, int]) -> tuple[int, bool, int, str]:
+    """Sorts lists of momenta: particles, those without a telling name, jets (large ones first), others."""
+    prefix, _ = family
+    if _OTHERS.search(prefix):
+        kind = 3
+    elif _PARTICLES.search(prefix):
+        kind = 0
+    else:
+        kind = 2 if "jet" in prefix else 1
+    return kind, not re.search("fat|ak8|ak15|larger", prefix), len(prefix), prefix
 
 
 def suggest_mapping(path: str | Path) -> str:
@@ -412,12 +423,14 @@ def suggest_mapping(path: str | Path) -> str:
     """
     with reading(path), open_source(path, container_of(path)) as source:
         columns = {name: kind for name, kind in source.columns().items() if is_number(kind)}
-        # the counters that uproot writes beside lists
-        columns = {n: k for n, k in columns.items() if not (n[:1] == "n" and "[" in columns.get(n[1:], ""))}
+        # the counters of lists
+        counted = {re.split("_", n, maxsplit=1)[0] for n, k in columns.items() if "[" in k}
+        counted.update(n for n, k in columns.items() if "[" in k)
+        columns = {n: k for n, k in columns.items() if not (n[:1] == "n" and n[1:] in counted)}
         tree = source.name if source.kind.startswith("ROOT") else ""
     families: dict[tuple[str, int], dict[str, str]] = {}
     for name, kind in columns.items():
-        match = _PART.match(name)
+        match = _PART.match(re.sub(r"momentum\.([xyz])$", r"p\1", name))  # of EDM4hep
         if match and (not match[1] or not match[1][-1].isalpha() or match[2][0].isupper()):
             role = match[2].lower()
             family = families.setdefault((match[1].lower(), kind.count("[")), {})
@@ -428,10 +441,15 @@ def suggest_mapping(path: str | Path) -> str:
         for wanted in [(*_CARTESIAN,) if set(_CARTESIAN) <= set(roles) else (*_CYLINDRICAL, "mass")]
         if set(_CARTESIAN) <= set(roles) or set(_CYLINDRICAL) <= set(roles)
     }
-    lists = sorted((k for k in complete if k[1] > 0), key=_likely_constituents)
+    lists = sorted((k for k in complete if k[1] > 0), key=_likely)
     single = sorted((k for k in complete if k[1] == 0), key=lambda k: ("jet" not in k[0], k))
     chosen: dict[str, Any] = {"tree": tree} if tree else {}
-    if lists:
+    of_jets: list[str] = []
+    if lists and lists[0][1] == 1 and _likely(lists[0])[0] == 2:
+        prefix = lists[0][0]
+        chosen["jets"] = complete[lists[0]]
+        of_jets = [n for n, kind in columns.items() if n.lower().startswith(prefix) and kind.endswith("[]")]
+    elif lists:
         chosen["constituents"] = complete[lists[0]]
     elif single:
         chosen["jets"] = complete[single[0]]
@@ -442,12 +460,17 @@ def suggest_mapping(path: str | Path) -> str:
         if found:
             chosen[key] = found
             scalars.remove(found)
+    scalars = [*(n for n in of_jets if n not in used), *scalars]
     if scalars:
         chosen["observables"] = {_plain(n): n for n in scalars[:50]}
     head = f"# guessed from {Path(path).name}: check every line, remove what is not wanted\n"
     if "constituents" not in chosen and "jets" not in chosen:
         head += "# no complete set of pt, eta, phi or px, py, pz, E was found: name it here\n"
         chosen["constituents"] = {"pt": "?", "eta": "?", "phi": "?", "mass": 0.0}
+    elif "constituents" in chosen and any(_likely(k)[0] == 2 for k in lists):
+        head += (
+            "# every row is one jet so; where rows are events, name their 'jets' (below), too or instead\n"
+        )
     others = [f"#   {n}: {kind}" for n, kind in columns.items() if n not in used and n not in scalars]
     tail = "# other columns:\n" + "\n".join(others[:200]) + "\n" if others else ""
     return head + "# units: MeV\n" + yaml.safe_dump(chosen, sort_keys=False) + tail
