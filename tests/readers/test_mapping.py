@@ -28,7 +28,7 @@ def root(tmp_path):
         ({}, "the mapping: give the columns of 'constituents' or of 'jets'"),
         (
             {"constituents": {"pt": "a"}},
-            "constituents: give pt, eta, phi and perhaps mass, or px, py, pz and E",
+            "constituents: give pt, eta, phi and perhaps mass or E, or px, py, pz and E",
         ),
         ({"constituents": {**FOUR, "px": "b"}}, "constituents: give pt, eta, phi"),
         ({"constituents": FOUR, "lable": "x"}, "lable: .* keys are tree, units, constituents, jets, label"),
@@ -152,6 +152,41 @@ def test_suggestion_knows_momenta_of_edm4hep(tmp_path):
         "E": "ReconstructedParticles.energy",
         **{f"p{k}": f"ReconstructedParticles.momentum.{k}" for k in "xyz"},
     }
+
+
+def test_energies_give_the_mass(tmp_path):
+    """As in the dijet trees of CMS, with the name of the collection at the end."""
+    lists = {f"jet{k}AK8": jagged([3.0, 2.0], [1.0]) for k in ("Pt", "Eta", "Phi")}
+    lists["jetEnergyAK8"] = jagged([50.0, 7.524391382167262], [2.0])  # the second is massless
+    path = write_root(tmp_path / "x.root", lists)
+    suggestion = yaml.safe_load(suggest_mapping(path))
+    assert suggestion["jets"] == {
+        "pt": "jetPtAK8",
+        "eta": "jetEtaAK8",
+        "phi": "jetPhiAK8",
+        "E": "jetEnergyAK8",
+    }
+    jets = readers.read(path, mapping=suggestion)
+    mass = np.sqrt([50.0**2 - (3 * np.cosh(3.0)) ** 2, 0, 2.0**2 - np.cosh(1.0) ** 2])
+    np.testing.assert_allclose(jets.jet_mass, mass, rtol=1e-5, atol=3e-3)
+
+
+def test_lists_of_any_length_in_hdf5(tmp_path):
+    rows = [[3.0, 2.0, 1.0], [], [5.0]]
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name in FOUR.values():
+            file.create_dataset(f"jets/{name}", (3,), dtype=h5py.vlen_dtype(np.dtype(">f4")))
+            for i, row in enumerate(rows):
+                file[f"jets/{name}"][i] = row
+        file["jets/truth"] = [1, 0, 1]
+    suggestion = yaml.safe_load(suggest_mapping(tmp_path / "x.h5"))
+    assert suggestion["constituents"] == {k: f"jets/{name}" for k, name in FOUR.items()}
+    for step in (1, 3):
+        pieces = readers.iterate(tmp_path / "x.h5", mapping=suggestion, step=step)
+        jets = readers.Jets.concatenate(list(pieces))
+        assert jets.n_constituents.tolist() == [3, 0, 1]
+        assert jets.pt.tolist() == [3.0, 2.0, 1.0, 5.0]
+    assert readers.describe(tmp_path / "x.h5", mapping=suggestion).columns["jets/c_pt"] == ">f4[]"
 
 
 def test_suggestion_without_anything_to_go_by(tmp_path):

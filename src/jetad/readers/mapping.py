@@ -33,7 +33,7 @@ class _Strict(BaseModel):
 
 
 class Four(_Strict):
-    """Columns of four-momenta: pt, eta, phi and mass (0 when left out), or px, py, pz and E."""
+    """Columns of four-momenta: pt, eta, phi and mass or E (massless without), or px, py, pz and E."""
 
     pt: str | None = None
     eta: str | None = None
@@ -53,12 +53,13 @@ class Four(_Strict):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         cylindrical_names = [getattr(self, k) for k in _CYLINDRICAL]
-        cartesian_names = [getattr(self, k) for k in _CARTESIAN]
-        if all(cylindrical_names) and not any(cartesian_names):
-            return self
-        if all(cartesian_names) and not any(cylindrical_names) and self.mass == 0.0:
-            return self
-        raise ValueError("give pt, eta, phi and perhaps mass, or px, py, pz and E")
+        cartesian_names = [self.px, self.py, self.pz]
+        if self.E is None or self.mass == 0.0:
+            if all(cylindrical_names) and not any(cartesian_names):
+                return self
+            if all(cartesian_names) and self.E and not any(cylindrical_names):
+                return self
+        raise ValueError("give pt, eta, phi and perhaps mass or E, or px, py, pz and E")
 
     @property
     def names(self) -> list[str]:
@@ -357,6 +358,9 @@ def _momenta(four: Four, columns: Mapping[str, NDArray[Any]]) -> tuple[NDArray[A
         energy, px, py, pz = (columns[str(name)] for name in (four.E, four.px, four.py, four.pz))
         return cylindrical(energy, px, py, pz)
     pt, eta, phi = (columns[str(getattr(four, k))] for k in _CYLINDRICAL)
+    if four.E is not None:
+        momentum2 = (pt.astype(float) * np.cosh(eta.astype(float))) ** 2
+        return pt, eta, phi, np.sqrt(np.maximum(columns[four.E].astype(float) ** 2 - momentum2, 0))
     mass = columns[four.mass] if isinstance(four.mass, str) else np.full(len(pt), four.mass)
     return pt, eta, phi, mass
 
@@ -405,7 +409,7 @@ _OTHERS = re.compile("gen|truth|mc|ele|mu|lep|tau|phot|gamma|isotrack|trig|subje
 
 def _likely(family: tuple[str, int]) -> tuple[int, bool, int, str]:
     """Sorts lists of momenta: particles, those without a telling name, jets (large ones first), others."""
-    prefix, _ = family
+    prefix = family[0].rpartition("/")[2] or family[0]
     if _OTHERS.search(prefix):
         kind = 3
     elif _PARTICLES.search(prefix):
@@ -430,17 +434,20 @@ def suggest_mapping(path: str | Path) -> str:
         tree = source.name if source.kind.startswith("ROOT") else ""
     families: dict[tuple[str, int], dict[str, str]] = {}
     for name, kind in columns.items():
-        match = _PART.match(re.sub(r"momentum\.([xyz])$", r"p\1", name))  # of EDM4hep
+        plain = re.sub(r"momentum\.([xyz])$", r"p\1", name)  # of EDM4hep
+        plain = re.sub(r"^(.*)(AK\d+)$", r"\2\1", plain)  # jetPtAK8 of CMS
+        match = _PART.match(plain)
         if match and (not match[1] or not match[1][-1].isalpha() or match[2][0].isupper()):
             role = match[2].lower()
             family = families.setdefault((match[1].lower(), kind.count("[")), {})
             family.setdefault(_ROLE.get(role, role), name)
-    complete = {
-        key: {k: v for k, v in roles.items() if k in wanted}
-        for key, roles in families.items()
-        for wanted in [(*_CARTESIAN,) if set(_CARTESIAN) <= set(roles) else (*_CYLINDRICAL, "mass")]
-        if set(_CARTESIAN) <= set(roles) or set(_CYLINDRICAL) <= set(roles)
-    }
+    complete = {}
+    for key, roles in families.items():
+        if set(_CARTESIAN) <= set(roles):
+            complete[key] = {k: roles[k] for k in _CARTESIAN}
+        elif set(_CYLINDRICAL) <= set(roles):
+            last = next(([k] for k in ("mass", "E") if k in roles), [])
+            complete[key] = {k: roles[k] for k in (*_CYLINDRICAL, *last)}
     lists = sorted((k for k in complete if k[1] > 0), key=_likely)
     single = sorted((k for k in complete if k[1] == 0), key=lambda k: ("jet" not in k[0], k))
     chosen: dict[str, Any] = {"tree": tree} if tree else {}
@@ -455,10 +462,10 @@ def suggest_mapping(path: str | Path) -> str:
         chosen["jets"] = complete[single[0]]
     used = {v for part in chosen.values() if isinstance(part, dict) for v in part.values()}
     scalars = [n for n, kind in columns.items() if "[" not in kind and n not in used]
-    for key, known in (("label", _LABELS), ("weight", _WEIGHTS)):
+    for entry, known in (("label", _LABELS), ("weight", _WEIGHTS)):
         found = next((n for w in known for n in scalars if re.split(r"[./]", n)[-1].lower() == w), None)
         if found:
-            chosen[key] = found
+            chosen[entry] = found
             scalars.remove(found)
     scalars = [*(n for n in of_jets if n not in used), *scalars]
     if scalars:
