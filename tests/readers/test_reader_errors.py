@@ -115,8 +115,8 @@ def test_flat_columns_with_the_names_of_nanoaod(tmp_path):
 
 
 def test_remote_file():
-    with pytest.raises(InputError, match="only ROOT files are read from a server; copy the file here first"):
-        readers.read("root://eos.cern.ch//store/x.h5")
+    with pytest.raises(InputError, match=r"only files named \.root or \.h5, .* are read from a server; copy"):
+        readers.read("root://eos.cern.ch//store/x.parquet")
     with pytest.raises(InputError, match="patterns are not expanded on a server; list the files"):
         readers.read("root://eos.cern.ch//store/*.root")
     if importlib.util.find_spec("fsspec_xrootd") is None:

@@ -52,6 +52,7 @@ CONTAINER_NAMES = {
     "text": "a text file",
 }
 
+_HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _OTHER_MAGIC = {
     b"\x1f\x8b": "gzip-compressed (decompress it first)",
@@ -240,9 +241,13 @@ def container_of(path: str | Path) -> str:
     """
     file, _ = split_path(path)
     if remote_url(path) is not None:
-        if plain_name(path).suffix == ".root":
-            return "root"
-        raise InputError(f"{path}: only ROOT files are read from a server; copy the file here first")
+        suffix = plain_name(path).suffix
+        if suffix == ".root" or suffix in _HDF5_SUFFIXES:
+            return "root" if suffix == ".root" else "hdf5"
+        raise InputError(
+            f"{path}: only files named .root or {', '.join(_HDF5_SUFFIXES)} are read from a server; "
+            "copy the file here first"
+        )
     with reading(file):
         if file.is_dir():
             raise InputError(f"{file}: is a folder; name the files in it, for example '{file}/*.root'")
@@ -270,7 +275,7 @@ def container_of(path: str | Path) -> str:
             raise InputError(f"{file}: is {what}; jets are read from HDF5 and ROOT files")
     if file.suffix == ".root":
         raise InputError(f"{file}: not a ROOT file: first four bytes are {start[:4]!r} instead of b'root'")
-    if file.suffix in (".h5", ".hdf5", ".hdf"):
+    if file.suffix in _HDF5_SUFFIXES:
         raise InputError(f"{file}: not an HDF5 file: first eight bytes are {start[:8]!r}")
     if start.count(b";") >= 3 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
         return "text"

@@ -40,6 +40,17 @@ _XROOTD_LIMITS = {"ConnectionWindow": 30, "ConnectionRetry": 1, "StreamErrorWind
 #: Waits before a remote read is tried again [s]
 RETRY_DELAYS = (1.0, 4.0, 15.0)
 
+_UNCACHED: dict[str, Any] = {"cache_type": "none"}
+_IN_BLOCKS: dict[str, Any] = {
+    "cache_type": "blockcache",
+    "block_size": 1 << 19,
+    "cache_options": {"maxblocks": 64},
+}
+
+_HDF5_OWN = re.compile("synchronously|signature not found|truncated file")  # what HDF5 says of the content
+
+_WHOLE = re.compile("range requests|Cannot seek streaming")  # what fsspec says of a server without ranges
+
 _TRANSIENT = re.compile(
     r"(?i)expired|time.?out|timed out|connection|temporar|unreachable|reset by peer|try again|socket|redirect"
     r"|50[234]|disconnected|closed file"
@@ -71,12 +82,17 @@ def tree_of_remote(text: str) -> tuple[str, str | None]:
     return (head, tail.strip("/")) if tail and "/" in head and Path(head).suffix else (text, None)
 
 
-def open_remote(path: str | Path) -> Any:
-    """A remote file as a binary stream that fetches what is read, and no more."""
+def open_remote(path: str | Path, *, in_blocks: bool = False) -> Any:
+    """A remote file as a binary stream that fetches what is read, and no more.
+
+    Arguments:
+        path: The file.
+        in_blocks: Fetch blocks of 512 KiB and keep the last 64: for formats with many small pieces.
+    """
     import fsspec
 
     require_client(path)
-    return fsspec.open(remote_url(path), "rb", cache_type="none").open()
+    return fsspec.open(remote_url(path), "rb", **(_IN_BLOCKS if in_blocks else _UNCACHED)).open()
 
 
 def require_client(path: str | Path) -> None:
@@ -149,7 +165,7 @@ def may_pass(error: Exception) -> bool:
     if isinstance(error, UnansweredError):
         return True
     lasting = (JetadError, ImportError, FileNotFoundError, PermissionError)
-    if isinstance(error, lasting) or _REFUSED.search(str(error)):
+    if isinstance(error, lasting) or _REFUSED.search(str(error)) or _HDF5_OWN.search(str(error)):
         return False
     return isinstance(error, (OSError, TimeoutError)) or _TRANSIENT.search(str(error)) is not None
 
@@ -167,6 +183,8 @@ def remote_reason(error: Exception) -> str | None:
         return "no such file on the server"
     if _REFUSED.search(text):
         return f"its server refuses to give it ({text})"
+    if _WHOLE.search(text):
+        return "its server sends files only as a whole; copy the file here first"
     if may_pass(error):
         return f"its server does not answer ({text})"
     return None
