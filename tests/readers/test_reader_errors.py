@@ -114,6 +114,12 @@ def test_flat_columns_with_the_names_of_nanoaod(tmp_path):
         readers.describe(path)
 
 
+def test_pickled_objects_are_not_loaded(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[1], [2, 3]], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"x\.npy: holds pickled Python objects, which are not loaded"):
+        readers.read(tmp_path / "x.npy")
+
+
 def test_remote_file():
     with pytest.raises(InputError, match=r"only files named \.root or \.h5, .* are read from a server; copy"):
         readers.read("root://eos.cern.ch//store/x.parquet")

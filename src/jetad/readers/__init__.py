@@ -153,7 +153,7 @@ def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
         return summary._replace(units="GeV" if units == "GeV" else "GeV (converted from MeV)")
     median = looks_like_mev(first)
     if median is None:
-        return summary._replace(units="GeV" if len(first) else "unknown")
+        return summary._replace(units="GeV" if np.isfinite(first.jet_pt).any() else "unknown")
     warning = f"the momenta look like MeV: the median jet pT is {median:.0f}; --units MeV converts them"
     return summary._replace(units="MeV?", warnings=(*summary.warnings, warning))
 

@@ -186,7 +186,14 @@ def open_arrays(path: str | Path) -> Iterator[dict[str, Any]]:
         with open(file, "rb") as stream:
             is_npy = stream.read(6) == b"\x93NUMPY"
         if is_npy:
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
+            try:
+                array = np.load(file, mmap_mode="r", allow_pickle=False)
+            except ValueError as error:
+                if "Python objects" not in str(error):
+                    raise
+                raise InputError(
+                    f"{path}: holds pickled Python objects, which are not loaded; save it as numbers"
+                ) from error
             arrays: dict[str, Any] = {"data": array}
         else:
             archive = stack.enter_context(zipfile.ZipFile(file))

@@ -402,9 +402,9 @@ _WEIGHTS = ("weight", "weights", "event_weight", "mcweight", "genweight", "w")
 _ROLE = {"energy": "E", "en": "E", "e": "E", "m": "mass"}
 
 
-_PARTICLES = re.compile("part|cand|const|pf(?!.*jet)|(?<!iso)track|tower|^p_")
+_PARTICLES = re.compile("part|cand|const|pf(?!.*jet)|(?<!iso)track|tower|clus|^p_")
 # what an event holds beside jets and their particles
-_OTHERS = re.compile("gen|truth|mc|ele|mu|lep|tau|phot|gamma|isotrack|trig|subjet|hit|clus|vert|sv|met")
+_OTHERS = re.compile("gen|truth|mc|ele|mu|lep|tau|phot|gamma|isotrack|trig|subjet|hit|vert|sv|met")
 
 
 def _likely(family: tuple[str, int]) -> tuple[int, bool, int, str]:
