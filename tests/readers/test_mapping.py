@@ -121,6 +121,23 @@ def jagged(*rows: list[float]) -> ak.Array:
     return ak.values_astype(ak.Array([*rows]), "f4")
 
 
+def test_components_before_particles(tmp_path):
+    """Arrays of jets x (px, py, pz, E) x particles, as weaver takes them."""
+    rng = np.random.default_rng(3)
+    values = rng.normal(0, 10, (7, 4, 5)).astype("f4")
+    values[:, 3] = np.sqrt((values[:, :3] ** 2).sum(axis=1)) + 1
+    values[2, :, 3:] = 0  # padding
+    np.savez(tmp_path / "x.npz", v=values, label=np.arange(7) % 2)
+    columns = {k: f"v[{i}, :]" for i, k in enumerate(("px", "py", "pz", "E"))}
+    jets = readers.read(tmp_path / "x.npz", mapping={"constituents": columns, "label": "label"})
+    total = values.astype(float).sum(axis=2)
+    np.testing.assert_allclose(jets.jet_pt, np.hypot(total[:, 0], total[:, 1]), rtol=1e-5)
+    np.testing.assert_allclose(
+        jets.jet_mass, np.sqrt(total[:, 3] ** 2 - (total[:, :3] ** 2).sum(axis=1)), rtol=1e-4
+    )
+    assert jets.n_constituents.tolist() == [5, 5, 3, 5, 5, 5, 5]
+
+
 def test_suggestion_takes_jets_before_leptons_and_generator_particles(tmp_path):
     """As in scouting NanoAOD, and in the HZZ example of uproot."""
     lists = {

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
+import subprocess
+import sys
 
 import awkward as ak
 import h5py
@@ -229,11 +232,20 @@ def test_columns_that_are_not_numbers(tmp_path):
         readers.read(write_table(tmp_path / "x.h5", frame))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("hdf5plugin") is not None, reason="the plugin reads it")
+def test_blosc_is_read_with_its_plugin(tmp_path):
+    pytest.importorskip("hdf5plugin")
+    frame = landscape_frame(make_example(300))
+    for layout in ("table", "fixed"):
+        path = tmp_path / f"{layout}.h5"
+        frame.to_hdf(path, key="table", format=layout, complib="blosc", complevel=5)
+        assert len(readers.read(path)) == 300
+
+
 def test_blosc_needs_a_plugin(tmp_path):
-    path = write_table(tmp_path / "x.h5", landscape_frame(make_example(300)), complib="blosc")
-    with pytest.raises(MissingPackageError, match=r"compressed with blosc, .* pip install hdf5plugin"):
-        readers.read(path)
+    path = write_table(tmp_path / "x.h5", landscape_frame(make_example(300)), complib="blosc", complevel=5)
+    lines = ("import sys", "sys.modules['hdf5plugin'] = None", "import jetad", f"jetad.read({str(path)!r})")
+    found = subprocess.run([sys.executable, "-c", "; ".join(lines)], capture_output=True, text=True)
+    assert re.search(r"compressed with blosc, .* pip install 'jetad\[hdf5\]'", found.stderr)
 
 
 def test_unknown_filter(table):

@@ -266,7 +266,7 @@ def _check_filters(path: str | Path, dataset: h5py.Dataset) -> None:
         if code in _PLUGIN_FILTERS:
             raise MissingPackageError(
                 f"{path}: '{dataset.name}' is compressed with {what}, "
-                "which needs a plugin: pip install hdf5plugin"
+                "which needs a plugin: pip install 'jetad[hdf5]'"
             )
         raise InputError(
             f"{path}: '{dataset.name}' is compressed with {what}, which cannot be read here; "

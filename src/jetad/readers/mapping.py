@@ -79,9 +79,9 @@ class ColumnMap(_Strict):
     """Which columns of a file are what; the YAML file of ``--mapping`` has these keys.
 
     A column is a branch, a dataset (``group/name``), a field of a compound dataset or struct
-    (``jets.pt``), and ``name[2]`` is the third entry along its last axis. With ``constituents`` alone every
-    row is a jet; where they are lists of lists, or ``jets`` are lists, every row is an event. Without
-    ``constituents`` jets are at jet level.
+    (``jets.pt``); ``name[2]`` is the third entry along its last axis, ``name[2, :]`` along the one before.
+    With ``constituents`` alone every row is a jet; where they are lists of lists, or ``jets`` are lists,
+    every row is an event. Without ``constituents`` jets are at jet level.
     """
 
     tree: str | None = Field(None, description="tree or group, where the file has several")
@@ -365,8 +365,11 @@ def _momenta(four: Four, columns: Mapping[str, NDArray[Any]]) -> tuple[NDArray[A
     return pt, eta, phi, mass
 
 
+_INDEX = re.compile(r"\[(\d+)(, *:)?\]$")
+
+
 def _base(name: str) -> str:
-    return re.sub(r"\[\d+\]$", "", name)
+    return _INDEX.sub("", name)
 
 
 def _plain(name: str) -> str:
@@ -375,13 +378,13 @@ def _plain(name: str) -> str:
 
 
 def _values(rows: Mapping[str, Any], name: str) -> Any:
-    """A column as an awkward array; ``name[2]`` takes along the last axis."""
+    """A column as an awkward array; ``name[2]`` takes along the last axis, ``name[2, :]`` the one before."""
     import awkward as ak
 
     array = rows[_base(name)]
-    match = re.search(r"\[(\d+)\]$", name)
+    match = _INDEX.search(name)
     if match and name not in rows:
-        array = array[..., int(match[1])]
+        array = array[..., int(match[1]), :] if match[2] else array[..., int(match[1])]
     if isinstance(array, np.ndarray):
         array = ak.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False), regulararray=True)
         return ak.from_regular(array, axis=None)
