@@ -26,7 +26,8 @@ class Ranges(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.n_requests += 1  # type: ignore[attr-defined]
-        if self.server.answers <= 0:  # type: ignore[attr-defined]
+        if self.server.answers <= 0 or self.server.refusals > 0:  # type: ignore[attr-defined]
+            self.server.refusals -= 1  # type: ignore[attr-defined]
             self.send_error(503, "busy")
             return
         self.server.answers -= 1  # type: ignore[attr-defined]
@@ -35,11 +36,13 @@ class Ranges(SimpleHTTPRequestHandler):
             self.send_error(404)
             return
         size = file.stat().st_size
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        asked = self.headers.get("Range", "") if self.server.ranges else ""  # type: ignore[attr-defined]
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
         first, last = (int(wanted[1]), int(wanted[2] or size - 1)) if wanted else (0, size - 1)
         last = min(last, size - 1)
         self.send_response(206 if wanted else 200)
-        self.send_header("Accept-Ranges", "bytes")
+        if self.server.ranges:  # type: ignore[attr-defined]
+            self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(last - first + 1))
         if wanted:
             self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
@@ -58,6 +61,8 @@ class HTTP:
     def __init__(self, folder: Path) -> None:
         self._server = ThreadingHTTPServer(("localhost", 0), partial(Ranges, directory=str(folder)))
         self._server.n_requests = 0  # type: ignore[attr-defined]
+        self.refuse(0)
+        self.send_ranges(True)
         self.answer()
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -68,6 +73,14 @@ class HTTP:
     def answer(self, n: float = float("inf")) -> None:
         """Answer the next ``n`` requests, and refuse those after them."""
         self._server.answers = n  # type: ignore[attr-defined]
+
+    def send_ranges(self, whether: bool) -> None:
+        """Send ranges of bytes, or always the whole file."""
+        self._server.ranges = whether  # type: ignore[attr-defined]
+
+    def refuse(self, n: int) -> None:
+        """Refuse the next ``n`` requests, and answer those after them."""
+        self._server.refusals = n  # type: ignore[attr-defined]
 
     @property
     def n_requests(self) -> int:

@@ -18,7 +18,7 @@ from jetad import readers
 from jetad.errors import InputError
 from jetad.production import read_ledger
 from jetad.production.identity import hash_of_ends, stamp_of
-from jetad.readers import base, rootfile
+from jetad.readers import remote, rootfile
 from jetad.scores import load_scores
 from jetad.writers import write_jets
 
@@ -31,6 +31,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, quick_runs: Path) -> Path:
     (folder / "data").mkdir()
     write_jets(toy_jets(230, 2, labels=1), folder / "data" / "signal.root")
     write_jets(toy_jets(60, 3), folder / "data" / "other.root")
+    write_jets(toy_jets(230, 2, labels=1), folder / "data" / "signal.h5")
     return folder
 
 
@@ -38,7 +39,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, quick_runs: Path) -> Path:
 def here(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JETAD_RUN", str(files / "run"))
-    monkeypatch.setattr(base, "RETRY_DELAYS", (0.0, 0.05))
+    monkeypatch.setattr(remote, "RETRY_DELAYS", (0.0, 0.05))
     return tmp_path
 
 
@@ -51,7 +52,8 @@ def http(files: Path) -> Iterator[HTTP]:
 @pytest.fixture(scope="module")
 def xrootd(files: Path) -> Iterator[XRootD]:
     with xrootd_server() as server:
-        server.put(files / "data" / "signal.root")
+        for name in ("signal.root", "signal.h5"):
+            server.put(files / "data" / name)
         yield server
 
 
@@ -60,15 +62,19 @@ def server(request: pytest.FixtureRequest) -> HTTP | XRootD:
     return request.getfixturevalue(request.param)
 
 
-def test_scores_are_those_of_the_file_here(server: HTTP | XRootD, here: Path, files: Path, capsys) -> None:
-    url, local = server.url("signal.root"), files / "data" / "signal.root"
+@pytest.mark.parametrize("name", ["signal.root", "signal.h5"])
+def test_scores_are_those_of_the_file_here(
+    server: HTTP | XRootD, here: Path, files: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, local = server.url(name), files / "data" / name
+    scores = f"signal.scores{local.suffix}"
     assert jetad("score", url, "-o", "there", "--chunk", "50") == 0
-    assert "there/signal.scores.root: 230 of 230 jets scored" in capsys.readouterr().out
+    assert f"there/{scores}: 230 of 230 jets scored" in capsys.readouterr().out
     assert jetad("score", local, "-o", "here", "--chunk", "50") == 0
-    a, b = load_scores("there/signal.scores.root"), load_scores("here/signal.scores.root")
+    a, b = load_scores(f"there/{scores}"), load_scores(f"here/{scores}")
     for name, values in a.columns().items():
         np.testing.assert_array_equal(values, b.columns()[name], err_msg=name)
-    ledger = read_ledger(here / "there" / "signal.scores.root")
+    ledger = read_ledger(here / "there" / scores)
     assert ledger is not None
     assert (ledger["input"], ledger["input_size"]) == (url, local.stat().st_size)
     assert ledger["input_ends_sha256"] == hash_of_ends(local)[1]
@@ -78,10 +84,10 @@ def test_scores_are_those_of_the_file_here(server: HTTP | XRootD, here: Path, fi
     for scored, original, word in (
         ("there", url, "ok"), ("there", local, "ok"), ("here", local, "ok"), ("here", url, "unknown"),
     ):  # fmt: skip
-        assert jetad("verify", f"{scored}/signal.scores.root", original) == 0
+        assert jetad("verify", f"{scored}/{scores}", original) == 0
         lines = capsys.readouterr().out.splitlines()
         assert word in next(line for line in lines if line.startswith("same input file"))
-    assert jetad("verify", "there/signal.scores.root", files / "data" / "other.root") == 1
+    assert jetad("verify", f"there/{scores}", files / "data" / "other.root") == 1
     assert jetad("score", url, "-o", "there") == 1
     assert "is complete; nothing is left to do" not in capsys.readouterr().out
 
@@ -118,6 +124,76 @@ def test_a_busy_server_is_asked_again(http: HTTP, here: Path, caplog) -> None:
     assert caplog.text.count("trying again") == 2
     assert http.n_requests - before <= 12  # a few by fsspec itself, for each of three attempts
     assert n == 230
+
+
+def test_hdf5_is_inspected_and_trained_on(http: HTTP, here: Path, files: Path, capsys) -> None:
+    url = http.url("signal.h5")
+    assert jetad("inspect", url, f"{url}:table") == 0
+    assert capsys.readouterr().out.count("format          landscape, HDF5 (pandas table), 'table'") == 2
+    words = ("--method", "mahalanobis", "--representation", "features", "--quiet")
+    assert jetad("train", "--background", url, "-o", "far", *words) == 0
+    assert jetad("train", "--background", files / "data" / "signal.h5", "-o", "near", *words) == 0
+    for run in ("far", "near"):
+        assert jetad("score", url, "--run", run, "-o", run) == 0
+    far, near = (load_scores(f"{run}/signal.scores.h5").score for run in ("far", "near"))
+    np.testing.assert_array_equal(far, near)
+
+
+def test_reading_hdf5_goes_on_after_a_busy_server(
+    http: HTTP, here: Path, files: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(remote._IN_BLOCKS, "block_size", 1 << 15)
+    monkeypatch.setitem(remote._IN_BLOCKS, "cache_options", {"maxblocks": 2})
+    path = files / "data" / "long.h5"
+    write_jets(toy_jets(3000, 4), path)
+    whole = readers.read(path)
+    pieces = []
+    for jets in readers.iterate(http.url("long.h5"), step=500):
+        pieces.append(jets)
+        if len(pieces) == 2:
+            http.refuse(2)
+    assert caplog.text.count("trying again") == 2
+    found = type(whole).concatenate(pieces)
+    np.testing.assert_array_equal(found.pt, whole.pt)
+    np.testing.assert_array_equal(found.entry, whole.entry)
+
+
+def test_hdf5_that_is_broken_is_not_asked_for_again(http: HTTP, here: Path, files: Path, caplog) -> None:
+    whole = (files / "data" / "signal.h5").read_bytes()
+    (files / "data" / "short.h5").write_bytes(whole[: len(whole) // 2])
+    (files / "data" / "page.h5").write_bytes(b"<html>" * 1000)
+    with pytest.raises(InputError, match=rf"short\.h5: .*is truncated: \d+ of {len(whole)} bytes are there"):
+        readers.read(http.url("short.h5"))
+    with pytest.raises(InputError, match=r"page\.h5: cannot be read, the file is broken or of another kind"):
+        readers.read(http.url("page.h5"))
+    with pytest.raises(InputError, match=r"none\.h5: no such file on the server"):
+        readers.read(http.url("none.h5"))
+    assert "trying again" not in caplog.text
+    http.answer(0)
+    with pytest.raises(InputError, match=r"signal\.h5: its server does not answer"):
+        readers.read(http.url("signal.h5"))
+    assert caplog.text.count("trying again") == 2
+
+
+def test_a_server_without_ranges(
+    http: HTTP, here: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http.send_ranges(False)
+    assert len(readers.read(http.url("signal.h5"))) == 230  # in one block
+    monkeypatch.setitem(remote._IN_BLOCKS, "block_size", 1 << 14)
+    with pytest.raises(
+        InputError, match=r"signal\.h5: its server sends files only as a whole; copy the file"
+    ):
+        readers.read(http.url("signal.h5"))
+    assert "trying again" not in caplog.text
+
+
+def test_hdf5_is_fetched_in_blocks(http: HTTP, here: Path, files: Path) -> None:
+    path = files / "data" / "blocks.h5"
+    write_jets(toy_jets(3000, 5), path)
+    n_blocks = -(-path.stat().st_size // (1 << 19))
+    assert len(readers.read(http.url("blocks.h5"))) == 3000
+    assert http.n_requests <= 2 * n_blocks + 4  # opened to find the format, and to read
 
 
 def test_parts_survive_a_server_that_went_away(

@@ -264,7 +264,8 @@ def collect_inputs(paths: Iterable[Path]) -> list[dict[str, Any]]:
 
 def _input(path: Path) -> dict[str, Any]:
     """Size and content of an input; a remote file is known by its name only."""
-    from .readers.base import remote_url, split_path
+    from .readers.base import split_path
+    from .readers.remote import remote_url
 
     if remote_url(path) is not None:
         return {"path": str(path), "size": None, "sha256": None}

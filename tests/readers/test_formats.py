@@ -6,15 +6,18 @@ import json
 import subprocess
 import sys
 
+import awkward as ak
 import numpy as np
 import pytest
 import reader_fuzzing
+import uproot
 from format_examples import FORMATS, Expected
 
 from jetad import readers
 from jetad.inspection import inspect_file
 from jetad.jets import Jets
 from jetad.readers import darkmachines, events, imagefile, jetnet, lhco, mapping
+from jetad.readers.rootfile import find_trees, open_root
 
 every_format = pytest.mark.parametrize("name", list(FORMATS))
 
@@ -91,7 +94,7 @@ def test_jets_come_back_as_they_were_written(name, n, tmp_path):
     assert readers.count(path, **options) == len(expected)
     summary = readers.describe(path, **options)
     assert summary.n_jets == len(expected)
-    assert summary.units.startswith("GeV"), summary
+    assert summary.units.startswith("GeV" if expected[0].image is None else "unknown"), summary
     jets = readers.read(path, **options)
     assert set(summary.observables) == set(jets.observables)
 
@@ -167,3 +170,22 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         command = [sys.executable, "-c", script, str(path), json.dumps(FORMATS[name].read)]
         peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_only_what_is_asked_for_is_walked_in_a_wide_rntuple(tmp_path, monkeypatch):
+    lists = {f"x{i}": ak.Array([[1.0 * i], [], [2.0, 3.0]]) for i in range(40)}
+    with uproot.recreate(tmp_path / "wide.root") as file:
+        file.mkrntuple("t", lists)
+    walked = []
+    with open_root(tmp_path / "wide.root") as handle:
+        tree = find_trees(handle, tmp_path / "wide.root")[0]
+        fields = uproot.behaviors.RNTuple.HasFields.fields.fget
+
+        def counted(field):
+            walked.append(field)
+            return fields(field)
+
+        monkeypatch.setattr(uproot.behaviors.RNTuple.HasFields, "fields", property(counted))
+        found = tree.arrays(["x3", "x5"], 1, 3, "wide.root")
+    assert found.to_list() == [{"x3": [], "x5": []}, {"x3": [2.0, 3.0], "x5": [2.0, 3.0]}]
+    assert len({id(field) for field in walked}) < 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import awkward as ak
 import h5py
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def root(tmp_path):
         ({}, "the mapping: give the columns of 'constituents' or of 'jets'"),
         (
             {"constituents": {"pt": "a"}},
-            "constituents: give pt, eta, phi and perhaps mass, or px, py, pz and E",
+            "constituents: give pt, eta, phi and perhaps mass or E, or px, py, pz and E",
         ),
         ({"constituents": {**FOUR, "px": "b"}}, "constituents: give pt, eta, phi"),
         ({"constituents": FOUR, "lable": "x"}, "lable: .* keys are tree, units, constituents, jets, label"),
@@ -120,6 +121,95 @@ def test_suggestion_prefers_particles_and_says_what_else_there_is(tmp_path):
     assert "tree: t" in text
     path, _ = nano(tmp_path, 5, 3)
     assert yaml.safe_load(suggest_mapping(path))["constituents"]["pt"] == "PFCands_pt"
+
+
+def jagged(*rows: list[float]) -> ak.Array:
+    return ak.values_astype(ak.Array([*rows]), "f4")
+
+
+def test_components_before_particles(tmp_path):
+    """Arrays of jets x (px, py, pz, E) x particles, as weaver takes them."""
+    rng = np.random.default_rng(3)
+    values = rng.normal(0, 10, (7, 4, 5)).astype("f4")
+    values[:, 3] = np.sqrt((values[:, :3] ** 2).sum(axis=1)) + 1
+    values[2, :, 3:] = 0  # padding
+    np.savez(tmp_path / "x.npz", v=values, label=np.arange(7) % 2)
+    columns = {k: f"v[{i}, :]" for i, k in enumerate(("px", "py", "pz", "E"))}
+    jets = readers.read(tmp_path / "x.npz", mapping={"constituents": columns, "label": "label"})
+    total = values.astype(float).sum(axis=2)
+    np.testing.assert_allclose(jets.jet_pt, np.hypot(total[:, 0], total[:, 1]), rtol=1e-5)
+    np.testing.assert_allclose(
+        jets.jet_mass, np.sqrt(total[:, 3] ** 2 - (total[:, :3] ** 2).sum(axis=1)), rtol=1e-4
+    )
+    assert jets.n_constituents.tolist() == [5, 5, 3, 5, 5, 5, 5]
+
+
+def test_suggestion_takes_jets_before_leptons_and_generator_particles(tmp_path):
+    """As in scouting NanoAOD, and in the HZZ example of uproot."""
+    lists = {
+        f"{object_}_{k}": jagged([30.0 + i, 20.0], [], [0.5])
+        for i, object_ in enumerate(("Electron", "GenPart", "IsoTrack", "ScoutingPFJet", "ScoutingFatJet"))
+        for k in ("pt", "eta", "phi", "mass")
+    }
+    lists["ScoutingFatJet_nCh"] = jagged([3, 4], [], [5])
+    path = write_root(tmp_path / "x.root", {**lists, "nScoutingFatJet": np.array([2, 0, 1], dtype="i4")})
+    suggestion = yaml.safe_load(suggest_mapping(path))
+    assert "constituents" not in suggestion
+    assert suggestion["jets"]["pt"] == "ScoutingFatJet_pt"
+    assert suggestion["observables"] == {"ScoutingFatJet_nCh": "ScoutingFatJet_nCh"}
+    jets = readers.read(path, mapping=suggestion)
+    assert jets.jet_pt.tolist() == [34.0, 20.0, 0.5]
+    assert (jets.entry.tolist(), jets.position.tolist()) == ([0, 0, 2], [0, 1, 0])
+    assert jets.observables["ScoutingFatJet_nCh"].tolist() == [3, 4, 5]
+    named = readers.read(path, options={"collection": "ScoutingPFJet"})  # known by its collection
+    assert named.jet_pt.tolist() == [33.0, 20.0, 0.5]
+
+
+def test_suggestion_knows_momenta_of_edm4hep(tmp_path):
+    kinds = ("energy", "momentum.x", "momentum.y", "momentum.z", "mass")
+    lists = {f"{c}.{k}": jagged([9.0, 8.0], [7.0]) for c in ("Jet", "ReconstructedParticles") for k in kinds}
+    path = write_root(tmp_path / "x.root", lists)
+    text = suggest_mapping(path)
+    assert "where rows are events, name their 'jets'" in text
+    assert yaml.safe_load(text)["constituents"] == {
+        "E": "ReconstructedParticles.energy",
+        **{f"p{k}": f"ReconstructedParticles.momentum.{k}" for k in "xyz"},
+    }
+
+
+def test_energies_give_the_mass(tmp_path):
+    """As in the dijet trees of CMS, with the name of the collection at the end."""
+    lists = {f"jet{k}AK8": jagged([3.0, 2.0], [1.0]) for k in ("Pt", "Eta", "Phi")}
+    lists["jetEnergyAK8"] = jagged([50.0, 7.524391382167262], [2.0])  # the second is massless
+    path = write_root(tmp_path / "x.root", lists)
+    suggestion = yaml.safe_load(suggest_mapping(path))
+    assert suggestion["jets"] == {
+        "pt": "jetPtAK8",
+        "eta": "jetEtaAK8",
+        "phi": "jetPhiAK8",
+        "E": "jetEnergyAK8",
+    }
+    jets = readers.read(path, mapping=suggestion)
+    mass = np.sqrt([50.0**2 - (3 * np.cosh(3.0)) ** 2, 0, 2.0**2 - np.cosh(1.0) ** 2])
+    np.testing.assert_allclose(jets.jet_mass, mass, rtol=1e-5, atol=3e-3)
+
+
+def test_lists_of_any_length_in_hdf5(tmp_path):
+    rows = [[3.0, 2.0, 1.0], [], [5.0]]
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name in FOUR.values():
+            file.create_dataset(f"jets/{name}", (3,), dtype=h5py.vlen_dtype(np.dtype(">f4")))
+            for i, row in enumerate(rows):
+                file[f"jets/{name}"][i] = row
+        file["jets/truth"] = [1, 0, 1]
+    suggestion = yaml.safe_load(suggest_mapping(tmp_path / "x.h5"))
+    assert suggestion["constituents"] == {k: f"jets/{name}" for k, name in FOUR.items()}
+    for step in (1, 3):
+        pieces = readers.iterate(tmp_path / "x.h5", mapping=suggestion, step=step)
+        jets = readers.Jets.concatenate(list(pieces))
+        assert jets.n_constituents.tolist() == [3, 0, 1]
+        assert jets.pt.tolist() == [3.0, 2.0, 1.0, 5.0]
+    assert readers.describe(tmp_path / "x.h5", mapping=suggestion).columns["jets/c_pt"] == ">f4[]"
 
 
 def test_suggestion_without_anything_to_go_by(tmp_path):

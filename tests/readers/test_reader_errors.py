@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
+import subprocess
+import sys
 
 import awkward as ak
 import h5py
@@ -93,9 +96,36 @@ def test_truncated_file(layout, fraction, tmp_path):
         readers.read(path)
 
 
+def test_header_of_uproot_3(table, tree):
+    """It wrote the version less a million: a small file, with 32-bit places."""
+    data = bytearray(tree.read_bytes())
+    n_jets = len(readers.read(tree))
+    version = int.from_bytes(data[4:8], "big")
+    assert version < 1_000_000
+    data[4:8] = (version - 1_000_000).to_bytes(4, "big", signed=True)
+    tree.write_bytes(data)
+    assert len(readers.read(tree)) == n_jets
+    tree.write_bytes(data[:-5])
+    with pytest.raises(InputError, match=rf"truncated: \d+ of {len(data)} bytes"):
+        readers.read(tree)
+
+
+def test_flat_columns_with_the_names_of_nanoaod(tmp_path):
+    columns = {f"Jet_{k}": np.ones(4) for k in ("pt", "eta", "phi", "mass")}
+    path = write_root(tmp_path / "x.root", columns)
+    with pytest.raises(InputError, match=r"branch 'Jet_pt' holds 4 \* float64.*inspect --suggest-mapping"):
+        readers.describe(path)
+
+
+def test_pickled_objects_are_not_loaded(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[1], [2, 3]], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"x\.npy: holds pickled Python objects, which are not loaded"):
+        readers.read(tmp_path / "x.npy")
+
+
 def test_remote_file():
-    with pytest.raises(InputError, match="only ROOT files are read from a server; copy the file here first"):
-        readers.read("root://eos.cern.ch//store/x.h5")
+    with pytest.raises(InputError, match=r"only files named \.root or \.h5, .* are read from a server; copy"):
+        readers.read("root://eos.cern.ch//store/x.parquet")
     with pytest.raises(InputError, match="patterns are not expanded on a server; list the files"):
         readers.read("root://eos.cern.ch//store/*.root")
     if importlib.util.find_spec("fsspec_xrootd") is None:
@@ -152,6 +182,7 @@ def test_zero_jets(layout, tmp_path):
     assert readers.count(path) == 0
     assert list(readers.iterate(path)) == []
     assert "holds zero jets" in readers.describe(path).warnings
+    assert readers.describe(path).units == "unknown"
     with pytest.raises(InputError, match=rf"{path.name}: holds zero jets"):
         readers.read(path)
 
@@ -201,11 +232,20 @@ def test_columns_that_are_not_numbers(tmp_path):
         readers.read(write_table(tmp_path / "x.h5", frame))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("hdf5plugin") is not None, reason="the plugin reads it")
+def test_blosc_is_read_with_its_plugin(tmp_path):
+    pytest.importorskip("hdf5plugin")
+    frame = landscape_frame(make_example(300))
+    for layout in ("table", "fixed"):
+        path = tmp_path / f"{layout}.h5"
+        frame.to_hdf(path, key="table", format=layout, complib="blosc", complevel=5)
+        assert len(readers.read(path)) == 300
+
+
 def test_blosc_needs_a_plugin(tmp_path):
-    path = write_table(tmp_path / "x.h5", landscape_frame(make_example(300)), complib="blosc")
-    with pytest.raises(MissingPackageError, match=r"compressed with blosc, .* pip install hdf5plugin"):
-        readers.read(path)
+    path = write_table(tmp_path / "x.h5", landscape_frame(make_example(300)), complib="blosc", complevel=5)
+    lines = ("import sys", "sys.modules['hdf5plugin'] = None", "import jetad", f"jetad.read({str(path)!r})")
+    found = subprocess.run([sys.executable, "-c", "; ".join(lines)], capture_output=True, text=True)
+    assert re.search(r"compressed with blosc, .* pip install 'jetad\[hdf5\]'", found.stderr)
 
 
 def test_unknown_filter(table):
@@ -285,12 +325,12 @@ def test_momenta_of_different_length(tmp_path):
 def test_momenta_that_are_not_lists(tmp_path):
     arrays = jetclass_arrays(make_example(8))
     arrays["part_px"] = np.zeros(8, dtype="f4")
-    with pytest.raises(
-        InputError, match=r"branch 'part_px' holds 8 \* float32, expected one list of numbers"
-    ):
+    with pytest.raises(InputError, match=r"branch 'part_px' holds 8 \* float32, expected a list of numbers"):
         readers.read(write_root(tmp_path / "x.root", arrays))
     arrays["part_px"] = np.zeros((8, 2, 2), dtype="f4")
-    with pytest.raises(InputError, match="expected one list of numbers per jet"):
+    with pytest.raises(
+        InputError, match=r"expected a list of numbers per entry; .* name its columns in a mapping"
+    ):
         readers.read(write_root(tmp_path / "y.root", arrays))
 
 

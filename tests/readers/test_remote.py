@@ -10,7 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from jetad import readers
 from jetad.errors import InputError
-from jetad.readers import base
+from jetad.readers import base, remote
 
 
 class BusyServer(LocalFileSystem):
@@ -35,18 +35,18 @@ class BusyServer(LocalFileSystem):
 @pytest.fixture
 def url(tmp_path, monkeypatch):
     fsspec.register_implementation("busy", BusyServer, clobber=True)
-    monkeypatch.setattr(base, "RETRY_DELAYS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(remote, "RETRY_DELAYS", (0.0, 0.0, 0.0))
     monkeypatch.setattr(BusyServer, "failures", 0)
     path, _ = nano(tmp_path, 9, 1)
     return f"busy:/{path}", path
 
 
 def test_remote_reads_as_the_file_itself(url):
-    remote, path = url
-    assert readers.expand([remote, f"{remote}:Events"])[0].name == path.name
-    here, there = readers.read(path), readers.read(f"{remote}:Events")
+    server_url, path = url
+    assert readers.expand([server_url, f"{server_url}:Events"])[0].name == path.name
+    here, there = readers.read(path), readers.read(f"{server_url}:Events")
     np.testing.assert_array_equal(there.jet_pt, here.jet_pt)  # NaN where a jet is empty
-    assert readers.describe(remote).n_jets == len(here)
+    assert readers.describe(server_url).n_jets == len(here)
 
 
 def test_busy_server_is_asked_again(url, caplog, monkeypatch):
@@ -83,10 +83,10 @@ def test_a_missing_file_is_not_asked_for_again(url, monkeypatch, caplog):
     ],
 )
 def test_urls(path, expected):
-    assert base.remote_url(path) == expected
+    assert remote.remote_url(path) == expected
     tree = {"x.root:dir/tree": "dir/tree", "c.root:t": "t"}.get(
         path.rpartition("/store/")[2].rpartition("a.b/")[2]
     )
     if expected is not None:
         assert base.split_path(path)[1] == tree
-        assert base.remote_url(base.split_path(path)[0]) == expected
+        assert remote.remote_url(base.split_path(path)[0]) == expected

@@ -94,7 +94,7 @@ def command(
 
 def _text(found: Inspection) -> str:
     """A readable page about one file."""
-    from jetad.readers.base import remote_url
+    from jetad.readers.remote import remote_url
 
     summary = found.summary
     facts = {
@@ -102,7 +102,9 @@ def _text(found: Inspection) -> str:
         "jets": str(found.n_jets)
         if summary.n_entries is None
         else f"{found.n_jets} in {summary.n_entries} events",
-        "units": summary.units if "from" in summary.units else f"{summary.units} (guessed from the jet pT)",
+        "units": f"{summary.units} (guessed from the jet pT)"
+        if summary.units in ("GeV", "MeV?")
+        else summary.units,
         "columns": _collapsed(summary.columns),
     }
     if found.labels is not None:

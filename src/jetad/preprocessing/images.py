@@ -283,7 +283,8 @@ class JetImages:
             found, wanted = (" x ".join(map(str, shape)) for shape in (jets.images.shape[1:], self.shape))
             raise InputError(
                 f"the images of the file are {found} (channels, eta, phi), but this detector takes {wanted}; "
-                "train on them with the settings n_eta and n_phi of the image"
+                f"train on them with --set preprocessing.n_eta={jets.images.shape[2]} "
+                f"--set preprocessing.n_phi={jets.images.shape[3]}"
             )
 
     def _pixelate_chunk(

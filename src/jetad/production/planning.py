@@ -21,7 +21,8 @@ import torch
 
 from ..errors import ConfigError, InputError
 from ..readers import count, iterate
-from ..readers.base import plain_name, remote_url, split_path
+from ..readers.base import plain_name, split_path
+from ..readers.remote import remote_url
 from ..run import Run
 from ..scoring import TrainedDetector
 from .crew import load_detectors

@@ -19,7 +19,7 @@ from .. import __version__
 from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError
 from ..files import check_output
 from ..readers import count, describe, iterate
-from ..readers.base import remote_url
+from ..readers.remote import remote_url
 from ..run import Run
 from ..scores import ScoreWriter
 from ..scoring import TrainedDetector

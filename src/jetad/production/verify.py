@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..jets import Jets
 from ..readers import ReadOptions, iterate
-from ..readers.base import remote_url, split_path
+from ..readers.base import split_path
+from ..readers.remote import remote_url
 from ..run import file_hash
 from ..scores import Scores, load_scores
 from ..scoring import TrainedDetector

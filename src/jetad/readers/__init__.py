@@ -19,18 +19,15 @@ from ..registry import load
 from ..selection import Selection
 from .base import (
     CONTAINER_NAMES,
-    Attempts,
     FileSummary,
     Reader,
-    UnansweredError,
     check_momenta_in_gev,
     container_of,
     looks_like_mev,
     reading,
-    remote_url,
     split_path,
-    with_retries,
 )
+from .remote import Attempts, UnansweredError, remote_url, with_retries
 
 __all__ = [
     "READERS",
@@ -85,14 +82,20 @@ def get_reader(name: str, options: Mapping[str, Any] | None = None) -> Reader:
     return reader
 
 
-def detect(path: PathLike) -> str:
+def detect(path: PathLike, options: Mapping[str, Any] | None = None) -> str:
     """Name of the reader for a file, from its magic bytes and then its trees or datasets.
+
+    Arguments:
+        path: The file.
+        options: Of the reader to be found; a collection that has another name than usual is found so.
 
     Raises:
         InputError: if the file is missing or broken, or no reader knows its content.
     """
     container = container_of(path)
     candidates = [r for r in map(get_reader, _DETECTED) if r.container == container]
+    if options:
+        candidates += [get_reader(r.name, options) for r in candidates if set(options) <= set(r.options)]
     name, reasons = with_retries(path, lambda: _match(path, candidates))
     if name:
         return name
@@ -110,7 +113,8 @@ def _match(path: PathLike, candidates: list[Reader]) -> tuple[str, str]:
         for reader in candidates:
             if reader.matches(path):
                 return reader.name, ""
-        return "", "; ".join(f"not {reader.name}: {reader.lacks(path)}" for reader in candidates)
+        reasons = {reader.name: f"not {reader.name}: {reader.lacks(path)}" for reader in candidates}
+        return "", "; ".join(reasons.values())
 
 
 def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
@@ -119,7 +123,7 @@ def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
         if name not in (None, "mapping"):
             raise ConfigError(f"a mapping names the columns itself: leave out the reader '{name}'")
         return get_reader("mapping", {"mapping": mapping})
-    return get_reader(detect(path) if name is None else name, options.get("options"))
+    return get_reader(name or detect(path, options.get("options")), options.get("options"))
 
 
 def count(path: PathLike, **options: Unpack[ReadOptions]) -> int:
@@ -142,14 +146,16 @@ def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
             return chosen.describe(path), next(chosen.iterate(path, step=1000), None)
 
     summary, first = with_retries(path, looked_at)
-    if first is None:
+    if first is None or summary.n_jets == 0:
         return summary._replace(warnings=(*summary.warnings, "holds zero jets"))
     units = options.get("units") or chosen.units
     if units is not None:
         return summary._replace(units="GeV" if units == "GeV" else "GeV (converted from MeV)")
     median = looks_like_mev(first)
     if median is None:
-        return summary._replace(units="GeV")
+        with np.errstate(all="ignore"):
+            known = np.isfinite(first.jet_pt).any()
+        return summary._replace(units="GeV" if known else "unknown")
     warning = f"the momenta look like MeV: the median jet pT is {median:.0f}; --units MeV converts them"
     return summary._replace(units="MeV?", warnings=(*summary.warnings, warning))
 

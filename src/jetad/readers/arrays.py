@@ -89,7 +89,9 @@ class ArraySource:
             shape = f"[{', '.join(map(str, array.shape[1:]))}]" if len(array.shape) > 1 else ""
             for field in array.dtype.names or [None]:
                 dtype = array.dtype if field is None else array.dtype[field]
-                found[name if field is None else f"{name}.{field}"] = f"{dtype}{shape}"
+                inner = _of_lists(dtype)
+                kind = f"{dtype}{shape}" if inner is None else f"{inner}{shape}[]"
+                found[name if field is None else f"{name}.{field}"] = kind
         return found
 
     def _find(self, name: str) -> tuple[Any, str | None]:
@@ -127,8 +129,26 @@ class ArraySource:
                 rows = done[id(array)]
                 if len(rows) != stop - start:
                     raise InputError(f"{self.path}: '{name}' ends before row {stop}; the file is broken")
-                found[name] = rows if field is None else rows[field]
+                values = rows if field is None else rows[field]
+                inner = _of_lists(values.dtype)
+                found[name] = values if inner is None or values.ndim != 1 else _jagged(values, inner)
         return found
+
+
+def _of_lists(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """The type of the numbers in lists of any length, as HDF5 can hold them; ``None`` for other types."""
+    vlen = dict(dtype.metadata or {}).get("vlen")
+    return vlen if isinstance(vlen, np.dtype) else None
+
+
+def _jagged(lists: NDArray[Any], inner: np.dtype[Any]) -> Any:
+    """An awkward array from an array of arrays."""
+    import awkward as ak
+
+    # h5py says that big-endian numbers in lists are of this machine's order
+    content = np.concatenate([*(values.view(inner) for values in lists), np.empty(0, dtype=inner)])
+    content = content.astype(inner.newbyteorder("="))
+    return ak.unflatten(content, [len(values) for values in lists])
 
 
 def _datasets(handle: Any, prefix: str, path: str | Path) -> dict[str, Any]:
@@ -166,7 +186,14 @@ def open_arrays(path: str | Path) -> Iterator[dict[str, Any]]:
         with open(file, "rb") as stream:
             is_npy = stream.read(6) == b"\x93NUMPY"
         if is_npy:
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
+            try:
+                array = np.load(file, mmap_mode="r", allow_pickle=False)
+            except ValueError as error:
+                if "Python objects" not in str(error):
+                    raise
+                raise InputError(
+                    f"{path}: holds pickled Python objects, which are not loaded; save it as numbers"
+                ) from error
             arrays: dict[str, Any] = {"data": array}
         else:
             archive = stack.enter_context(zipfile.ZipFile(file))

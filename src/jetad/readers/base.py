@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import importlib.util
-import logging
 import re
-import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, InputError, JetadError, MissingPackageError
+from ..errors import ConfigError, InputError, JetadError
 from ..jets import Jets
 from ..registry import closest_first
+from .remote import UnansweredError, first_line, may_pass, remote_reason, remote_url, tree_of_remote
 
 __all__ = [
     "CONTAINER_NAMES",
-    "Attempts",
     "BaseReader",
     "FileSummary",
     "Reader",
-    "UnansweredError",
     "build_columns",
     "build_jets",
     "check_momenta_in_gev",
@@ -34,19 +29,11 @@ __all__ = [
     "container_of",
     "looks_like_mev",
     "nearest",
-    "open_remote",
     "plain_name",
     "reading",
-    "remote_url",
-    "require_client",
     "require_container",
     "split_path",
-    "with_retries",
 ]
-
-logger = logging.getLogger("jetad.readers")
-
-_Result = TypeVar("_Result")
 
 # Above this median jet pT [GeV] the numbers are taken for MeV: no collider makes such jets.
 MEV_THRESHOLD = 20_000.0
@@ -65,6 +52,7 @@ CONTAINER_NAMES = {
     "text": "a text file",
 }
 
+_HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _OTHER_MAGIC = {
     b"\x1f\x8b": "gzip-compressed (decompress it first)",
@@ -74,10 +62,6 @@ _OTHER_MAGIC = {
     b"<!DOCTYPE": "a web page, so the download went wrong",
     b"<html": "a web page, so the download went wrong",
 }
-
-
-class UnansweredError(InputError):
-    """A server did not deliver a file, and may when it is asked again."""
 
 
 class FileSummary(NamedTuple):
@@ -110,6 +94,7 @@ class Reader(Protocol):
     summary: str  # one line for `jetad readers`
     container: str  # "hdf5", "root", ... as `container_of` says
     units: str | None  # "MeV" where the format is defined so, else None
+    options: ClassVar[Mapping[str, Any]]  # name -> default
 
     def matches(self, path: str | Path) -> bool:
         """Whether the content is of this format; only asked for files of this container."""
@@ -190,7 +175,7 @@ def reading(path: str | Path) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise InputError(
-            f"{path}: more memory was asked for than there is ({_first_line(error)}); "
+            f"{path}: more memory was asked for than there is ({first_line(error)}); "
             "the file is broken, or its jets must be read in smaller steps"
         ) from error
     except PermissionError as error:
@@ -199,13 +184,8 @@ def reading(path: str | Path) -> Iterator[None]:
         url = remote_url(path)
         if url is None:
             raise InputError(f"{path}: cannot be read, {_reason(error)}") from error
-        kind = UnansweredError if _may_pass(error) else InputError
-        raise kind(f"{url}: {_remote_reason(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
+        kind = UnansweredError if may_pass(error) else InputError
+        raise kind(f"{url}: {remote_reason(error) or f'cannot be read, {_reason(error)}'}") from error
 
 
 def _reason(error: BaseException) -> str:
@@ -215,18 +195,7 @@ def _reason(error: BaseException) -> str:
         return f"the file is truncated: {eof[1]} of {eof[2]} bytes are there; copy or download it again"
     if isinstance(error, ImportError):
         return f"a package is missing: {' '.join(text.split())[:300]}"
-    return f"the file is broken or of another kind ({type(error).__name__}: {_first_line(error)})"
-
-
-def _remote_reason(error: Exception) -> str:
-    text = re.sub(r"<bound method .*?>+ request: ", "", _first_line(error))
-    if isinstance(error, FileNotFoundError) or "no such file" in text.lower():
-        return "no such file on the server"
-    if _REFUSED.search(text):
-        return f"its server refuses to give it ({text})"
-    if _may_pass(error):
-        return f"its server does not answer ({text})"
-    return f"cannot be read, {_reason(error)}"
+    return f"the file is broken or of another kind ({type(error).__name__}: {first_line(error)})"
 
 
 def nearest(wanted: str, available: Iterable[str], n: int = 8) -> str:
@@ -244,129 +213,10 @@ def nearest(wanted: str, available: Iterable[str], n: int = 8) -> str:
 # --- paths and magic bytes -----------------------------------------------------------------------
 
 
-# `root://host//file` becomes `root:/host/file` as a Path; a scheme has no dot, so that `x.root:/tree` is none
-_REMOTE = re.compile(r"([a-zA-Z][a-zA-Z0-9+]+):/+(?=[^/])(.*)", re.DOTALL)
-
-_XROOTD = ("root:", "roots:", "xroot:")
-_XROOTD_LIMITS = {"ConnectionWindow": 30, "ConnectionRetry": 1, "StreamErrorWindow": 5, "RequestTimeout": 60}
-
-#: Waits before a remote read is tried again [s]
-RETRY_DELAYS = (1.0, 4.0, 15.0)
-
-_TRANSIENT = re.compile(
-    r"(?i)expired|time.?out|timed out|connection|temporar|unreachable|reset by peer|try again|socket|redirect"
-    r"|50[234]|disconnected|closed file"
-    r"|Error' object is not subscriptable"  # the error that fsspec gave to uproot in the place of bytes
-)
-
-_REFUSED = re.compile(r"(?i)no such file|\[301[01]\]|not authorized|unauthorized|forbidden|permission denied")
-
-
-def remote_url(path: str | Path) -> str | None:
-    """The URL of a remote file, without a tree; ``None`` for a file on this machine."""
-    match = _REMOTE.fullmatch(str(path))
-    if match is None or Path(str(path)).exists():
-        return None
-    scheme, rest = match[1].lower(), _tree_of_remote(match[2])[0]
-    if f"{scheme}:" in _XROOTD:  # an absolute path on the server begins with a second //
-        host, _, file = rest.partition("/")
-        rest = f"{host}//{file.lstrip('/')}"
-    return f"{scheme}://{rest}"
-
-
-def _tree_of_remote(text: str) -> tuple[str, str | None]:
-    """``host:1094/file.root:tree`` to file and tree."""
-    head, _, tail = text.rpartition(":")
-    return (head, tail.strip("/")) if tail and "/" in head and Path(head).suffix else (text, None)
-
-
-def open_remote(path: str | Path) -> Any:
-    """A remote file as a binary stream that fetches what is read, and no more."""
-    import fsspec
-
-    require_client(path)
-    return fsspec.open(remote_url(path), "rb", cache_type="none").open()
-
-
-def require_client(path: str | Path) -> None:
-    """Raise MissingPackageError where the package for files on an XRootD server is missing.
-
-    Its client asks a silent server for half an hour by default; here each attempt ends in a minute.
-    """
-    url = remote_url(path) or ""
-    if not url.startswith(_XROOTD):
-        return
-    if importlib.util.find_spec("fsspec_xrootd") is None:
-        raise MissingPackageError(
-            f"{url}: files on an XRootD server need fsspec-xrootd: pip install 'jetad[xrootd]'; "
-            "or copy the file here first (xrdcp)"
-        )
-    from XRootD import client
-
-    for name, value in _XROOTD_LIMITS.items():
-        client.EnvPutInt(name, value)  # without effect where the user has set XRD_CONNECTIONWINDOW etc.
-    # it looks at all objects when Python ends, and so at deprecated ones of torch
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"XRootD\.")
-
-
 def plain_name(path: str | Path) -> Path:
     """The name of a file, without its folder, its tree, and the query of a URL."""
     name = split_path(path)[0].name
     return Path(name.partition("?")[0] if remote_url(path) is not None else name)
-
-
-def with_retries(path: str | Path, action: Callable[[], _Result]) -> _Result:
-    """What ``action`` returns; for a remote file it is tried again after transient errors, a few times.
-
-    It has to open the file anew: a handle does not outlive its connection.
-    """
-    attempts = Attempts(path)
-    while True:
-        try:
-            return action()
-        except Exception as error:
-            if not attempts.wait(error):
-                raise
-
-
-class Attempts:
-    """Counts how often a remote file was asked for, and waits longer before each further time.
-
-    XRootD servers answer "Operation expired" when they are busy, and do answer later.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.url = remote_url(path)
-        self.success()
-
-    def success(self) -> None:
-        """Begin to count anew."""
-        self._delays = iter(RETRY_DELAYS if self.url is not None else ())
-
-    def wait(self, error: Exception) -> bool:
-        """Wait before the next attempt; ``False`` if there is to be none."""
-        delay = next(self._delays, None) if _may_pass(error) else None
-        if delay is None:
-            return False
-        text = _first_line(error).removeprefix(f"{self.url}: ")
-        logger.warning("%s: %s; trying again in %g s", self.url, text, delay)
-        time.sleep(delay)
-        import fsspec
-
-        with contextlib.suppress(Exception):  # of closing what is broken
-            system, file = fsspec.core.url_to_fs(self.url)
-            system.invalidate_cache(file)  # or it would give the handle of the broken connection
-        return True
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether a server may do better when it is asked again."""
-    if isinstance(error, UnansweredError):
-        return True
-    lasting = (JetadError, ImportError, FileNotFoundError, PermissionError)
-    if isinstance(error, lasting) or _REFUSED.search(str(error)):
-        return False
-    return isinstance(error, (OSError, TimeoutError)) or _TRANSIENT.search(str(error)) is not None
 
 
 def split_path(path: str | Path) -> tuple[Path, str | None]:
@@ -374,7 +224,7 @@ def split_path(path: str | Path) -> tuple[Path, str | None]:
     text = str(path)
     if remote_url(text) is not None:
         scheme, _, rest = str(Path(text)).partition(":")
-        remote_file, tree = _tree_of_remote(rest.lstrip("/"))
+        remote_file, tree = tree_of_remote(rest.lstrip("/"))
         return Path(f"{scheme}:/{remote_file}"), tree
     if not Path(text).exists():
         head, _, tail = text.rpartition(":")
@@ -391,9 +241,13 @@ def container_of(path: str | Path) -> str:
     """
     file, _ = split_path(path)
     if remote_url(path) is not None:
-        if plain_name(path).suffix == ".root":
-            return "root"
-        raise InputError(f"{path}: only ROOT files are read from a server; copy the file here first")
+        suffix = plain_name(path).suffix
+        if suffix == ".root" or suffix in _HDF5_SUFFIXES:
+            return "root" if suffix == ".root" else "hdf5"
+        raise InputError(
+            f"{path}: only files named .root or {', '.join(_HDF5_SUFFIXES)} are read from a server; "
+            "copy the file here first"
+        )
     with reading(file):
         if file.is_dir():
             raise InputError(f"{file}: is a folder; name the files in it, for example '{file}/*.root'")
@@ -421,7 +275,7 @@ def container_of(path: str | Path) -> str:
             raise InputError(f"{file}: is {what}; jets are read from HDF5 and ROOT files")
     if file.suffix == ".root":
         raise InputError(f"{file}: not a ROOT file: first four bytes are {start[:4]!r} instead of b'root'")
-    if file.suffix in (".h5", ".hdf5", ".hdf"):
+    if file.suffix in _HDF5_SUFFIXES:
         raise InputError(f"{file}: not an HDF5 file: first eight bytes are {start[:8]!r}")
     if start.count(b";") >= 3 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
         return "text"
@@ -441,7 +295,7 @@ def require_container(path: str | Path, wanted: str, reader: str) -> None:
 
 def _check_root_size(file: Path, start: bytes, size: int) -> None:
     """A ROOT header says where the file ends (fEND); a shorter file lost its tail and its directory."""
-    version = int.from_bytes(start[4:8], "big")
+    version = int.from_bytes(start[4:8], "big", signed=True)  # uproot 3 wrote negative ones
     end = int.from_bytes(start[12:20] if version >= 1_000_000 else start[12:16], "big")
     if len(start) < 64 or size < end:
         raise InputError(

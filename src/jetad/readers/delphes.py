@@ -1,7 +1,8 @@
-"""Delphes: jets of every event, with particle-flow constituents matched by angle."""
+"""Delphes: jets of every event, with the constituents that they refer to, or particle flow near them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,24 +28,37 @@ __all__ = ["DelphesReader"]
 _COLLECTIONS = ("FatJet", "JetPUPPIAK8", "JetAK8", "ParticleFlowJet08", "Jet", "JetPUPPI")
 _KINEMATICS = ("PT", "Eta", "Phi", "Mass")
 # particle-flow output: charged particles, photons, neutral hadrons, with their transverse momentum
-_TRACKS = "EFlowTrack"
-_FLOW = {_TRACKS: "PT", "EFlowPhoton": "ET", "EFlowNeutralHadron": "ET"}
+_FLOW = {"EFlowTrack": "PT", "EFlowPhoton": "ET", "EFlowNeutralHadron": "ET"}
+# what else jets may refer to, looked at in this order
+_OTHERS = {"ParticleFlowCandidate": "PT", "Track": "PT", "Tower": "ET", "Particle": "PT"}
+_PT = {**_FLOW, **_OTHERS}
+# of those that do not store them; others have neither mass nor charge
+_MASS_AND_CHARGE = {
+    "EFlowTrack": (0.13957, 1.0), "Track": (0.13957, 1.0),
+    "ParticleFlowCandidate": (0.0, np.nan), "Particle": (0.0, np.nan),
+}  # fmt: skip
+
+_N_TRIED = 100  # events whose references are looked up before all are trusted
+_UID = 0xFFFFFF  # the rest of ROOT's unique identifier says which process wrote the object
+
+logger = logging.getLogger(__name__)
 
 
 class DelphesReader(EventReader):
     """Reader of Delphes output, tree ``Delphes``.
 
     Jets are ``FatJet``, ``JetAK8``, ... or else ``Jet``, unless ``collection`` says otherwise. Their
-    references to constituents are not followed: the particle-flow objects (``EFlowTrack``,
-    ``EFlowPhoton``, ``EFlowNeutralHadron``) go to the nearest jet within ``radius`` (0.8 for large jets,
-    0.5 for others), tracks with the charged-pion mass unless stored, towers without mass and charge. Tracks
-    without stored charge have +1, as their sign is not known. Matching by angle differs from
-    the clustering at the edges of a jet; ``jetad inspect`` compares the sums. Without particle-flow
-    branches jets are at jet level.
+    constituents are those that they refer to (``FatJet.Constituents``), where the file holds them:
+    particle flow (``EFlowTrack``, ``EFlowPhoton``, ``EFlowNeutralHadron``), or other tracks, towers and
+    particles. Else, or if ``radius`` is given, particle-flow objects go to the nearest jet within that
+    radius (0.8 for large jets, 0.5 for others), which differs from the clustering at the edges of a jet;
+    ``jetad inspect`` compares the sums. Tracks have the charged-pion mass and, as their sign is not known,
+    charge +1 unless stored; photons, neutral hadrons and towers neither. Without any of these branches
+    jets are at jet level.
     """
 
     name = "delphes"
-    summary = "Delphes ROOT: FatJet or Jet, constituents from EFlow* matched by angle"
+    summary = "Delphes ROOT: FatJet or Jet, their constituents by reference or EFlow* by angle"
     usual_tree = "Delphes"
     options: ClassVar[Mapping[str, Any]] = {"collection": "", "radius": 0.0}
 
@@ -69,17 +83,19 @@ class DelphesReader(EventReader):
             raise InputError(f"{path}: {self.lacks(path)}")
         large = any(word in name for word in ("Fat", "AK8", "08"))
         radius = self.settings["radius"] or (0.8 if large else 0.5)
-        flow = [c for c, pt in _FLOW.items() if {f"{c}.{pt}", f"{c}.Eta", f"{c}.Phi"} <= branches]
-        particles = [
-            f"{c}.{k}" for c in flow for k in (_FLOW[c], "Eta", "Phi", "Mass") if f"{c}.{k}" in branches
-        ]
-        particles += jagged_columns(tree, [f"{_TRACKS}.Charge"]) if _TRACKS in flow else []
-        notes = (
-            f"constituents are {', '.join(flow)} within {radius:g} of the nearest jet; "
-            "Delphes' own references are not followed"
-            if flow
-            else "no particle-flow branches: jets have only features"
-        )
+        followed = [] if self.settings["radius"] else _referred_to(tree, name, path)
+        flow = followed or [c for c in _FLOW if _has(branches, c)]
+        kinds = ("Eta", "Phi", "Mass", *(["fUniqueID"] if followed else []))
+        particles = [f"{c}.{k}" for c in flow for k in (_PT[c], *kinds) if f"{c}.{k}" in branches]
+        particles += jagged_columns(tree, [f"{c}.Charge" for c in flow])
+        if followed:
+            particles.append(_references(name))
+            notes = f"constituents are those in {', '.join(flow)} that jets refer to"
+        elif flow:
+            notes = f"constituents are {', '.join(flow)} within {radius:g} of the nearest jet"
+            notes += "; Delphes' own references are not followed"
+        else:
+            notes = "no particle-flow branches: jets have only features"
         return Plan(
             collection=name,
             momenta=tuple(f"{name}.{k}" for k in _KINEMATICS),
@@ -88,7 +104,7 @@ class DelphesReader(EventReader):
             per_event=tuple(event_columns(tree, [])),
             notes=(notes,),
             reference_pt=f"{name}_PT",
-            extra={"radius": radius, "flow": flow},
+            extra={"radius": radius, "flow": flow, "references": _references(name) if followed else None},
         )
 
     def column(self, branch: str) -> str:
@@ -100,22 +116,98 @@ class DelphesReader(EventReader):
         eta_name, phi_name = plan.momenta[1:3]
         jet_eta, jet_phi = (flatten(arrays[n], n, path) for n in (eta_name, phi_name))
         parts: list[list[NDArray[Any]]] = []
+        branch = plan.extra["references"]
+        links = None if branch is None else _Links(arrays[branch], jets, branch, path)
         for collection in plan.extra["flow"]:
-            kinds = (_FLOW[collection], "Eta", "Phi", "Mass", "Charge")
+            kinds = (_PT[collection], "Eta", "Phi", "Mass", "Charge")
             names = {k: f"{collection}.{k}" for k in kinds if f"{collection}.{k}" in plan.constituents}
             flat = {k: flatten(arrays[n], n, path) for k, n in names.items()}
             check_same_lengths(list(flat.values()), list(names.values()), path, first_entry)
             found = {k: column.content.astype(np.float32) for k, column in flat.items()}
             pt, eta, phi = (found[k] for k in kinds[:3])
-            track = collection == _TRACKS
-            mass = found.get("Mass", np.full_like(pt, 0.13957 if track else 0.0))
-            charge = found.get("Charge", np.full_like(pt, 1.0 if track else 0.0))
-            jet = nearest_jet(jets, jet_eta, jet_phi, flat[kinds[0]], eta, phi, plan.extra["radius"])
+            default_mass, default_charge = _MASS_AND_CHARGE.get(collection, (0.0, 0.0))
+            mass = found.get("Mass", np.full_like(pt, default_mass))
+            charge = found.get("Charge", np.full_like(pt, default_charge))
+            if links is None:
+                jet = nearest_jet(jets, jet_eta, jet_phi, flat[kinds[0]], eta, phi, plan.extra["radius"])
+            else:
+                jet = links.jets_of(flatten(arrays[f"{collection}.fUniqueID"], collection, path))
             inside = (jet >= 0) & (pt != 0)
             parts.append([values[inside] for values in (pt, eta, phi, mass, jet, charge)])
+        if links is not None and links.n_left:
+            logger.warning("%s: %d constituents that jets refer to are not in the file", path, links.n_left)
         columns = [np.concatenate(values) for values in zip(*parts, strict=True)]
         order = np.argsort(columns[4], kind="stable")
         return Constituents(*(values[order] for values in columns))
+
+
+def _has(branches: set[str], collection: str, *more: str) -> bool:
+    return {f"{collection}.{k}" for k in (_PT[collection], "Eta", "Phi", *more)} <= branches
+
+
+def _references(jets: str) -> str:
+    return f"{jets}.Constituents"
+
+
+def _referred_to(tree: Tree, jets: str, path: str | Path) -> list[str]:
+    """Collections with what the first jets refer to; empty unless the file holds all of that."""
+    branches, name = set(tree.branches), _references(jets)
+    stored = [c for c in _PT if _has(branches, c, "fUniqueID")]
+    if name not in branches or tree.data[name].typename != "TRefArray[]" or not stored:
+        return []
+    pt = f"{jets}.PT"
+    identifiers = {c: f"{c}.fUniqueID" for c in stored}
+    n_tried = min(_N_TRIED, int(tree.data.num_entries))
+    arrays = tree.arrays([pt, name, *identifiers.values()], 0, n_tried, path)
+    links = _Links(arrays[name], flatten(arrays[pt], pt, path), name, path)
+    used = {
+        collection
+        for collection, identifier in identifiers.items()
+        if (links.jets_of(flatten(arrays[identifier], identifier, path)) >= 0).any()
+    }
+    if used & set(_FLOW) or not used:  # one of them may be rare
+        used |= set(_FLOW)
+    return [] if links.n_left else [c for c in stored if c in used]
+
+
+class _Links:
+    """Which jet refers to an object of its event, by the identifier of the object."""
+
+    def __init__(self, references: Any, jets: Jagged, branch: str, path: str | Path) -> None:
+        import awkward as ak
+
+        identifiers = references["refs"]
+        counts = np.asarray(ak.num(identifiers, axis=1))
+        if not np.array_equal(counts, np.diff(jets.offsets)):
+            raise InputError(f"{path}: '{branch}' has not as many jets as the other branches in every event")
+        per_jet = np.asarray(ak.flatten(ak.num(identifiers, axis=2), axis=None))
+        event = np.repeat(np.repeat(np.arange(len(counts)), counts), per_jet)
+        identifier = np.asarray(ak.flatten(identifiers, axis=None)).astype(np.int64) & _UID
+        keys = event << 24 | identifier
+        order = np.argsort(keys[identifier != 0], kind="stable")
+        self._keys = keys[identifier != 0][order]
+        self._jets = np.repeat(np.arange(len(per_jet)), per_jet)[identifier != 0][order]
+        self._left = np.ones(len(self._keys), dtype=bool)
+
+    @property
+    def n_left(self) -> int:
+        """References that none of the objects shown so far has answered."""
+        return int(self._left.sum())
+
+    def jets_of(self, identifiers: Jagged) -> NDArray[np.int64]:
+        """Flat index of the jet of each object, ``(n_objects,)``, -1 for those of none.
+
+        Collections may share objects, so a reference is followed once.
+        """
+        event = np.repeat(np.arange(len(identifiers.offsets) - 1), np.diff(identifiers.offsets))
+        keys = event << 24 | identifiers.content.astype(np.int64) & _UID
+        jets = np.full(len(keys), -1, dtype=np.int64)
+        if len(self._keys):
+            place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            found = (self._keys[place] == keys) & self._left[place]
+            jets[found] = self._jets[place[found]]
+            self._left[place[found]] = False
+        return jets
 
 
 def nearest_jet(

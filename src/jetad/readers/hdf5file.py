@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, MissingPackageError
 from .base import nearest, reading, split_path
+from .remote import open_remote, remote_url
 
 if TYPE_CHECKING:
     import h5py
@@ -58,10 +59,13 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     import h5py
 
     file, _ = split_path(path)
-    with reading(file):
-        handle = h5py.File(file, "r", locking=False)
-    with handle:
-        yield handle
+    with contextlib.ExitStack() as stack:
+        with reading(file):
+            if remote_url(path) is None:
+                handle = h5py.File(file, "r", locking=False)
+            else:
+                handle = h5py.File(stack.enter_context(open_remote(path, in_blocks=True)), "r")
+        yield stack.enter_context(handle)
 
 
 @dataclass(frozen=True)
@@ -262,7 +266,7 @@ def _check_filters(path: str | Path, dataset: h5py.Dataset) -> None:
         if code in _PLUGIN_FILTERS:
             raise MissingPackageError(
                 f"{path}: '{dataset.name}' is compressed with {what}, "
-                "which needs a plugin: pip install hdf5plugin"
+                "which needs a plugin: pip install 'jetad[hdf5]'"
             )
         raise InputError(
             f"{path}: '{dataset.name}' is compressed with {what}, which cannot be read here; "

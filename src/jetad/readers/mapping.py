@@ -33,7 +33,7 @@ class _Strict(BaseModel):
 
 
 class Four(_Strict):
-    """Columns of four-momenta: pt, eta, phi and mass (0 when left out), or px, py, pz and E."""
+    """Columns of four-momenta: pt, eta, phi and mass or E (massless without), or px, py, pz and E."""
 
     pt: str | None = None
     eta: str | None = None
@@ -54,12 +54,13 @@ class Four(_Strict):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         cylindrical_names = [getattr(self, k) for k in _CYLINDRICAL]
-        cartesian_names = [getattr(self, k) for k in _CARTESIAN]
-        if all(cylindrical_names) and not any(cartesian_names):
-            return self
-        if all(cartesian_names) and not any(cylindrical_names) and self.mass == 0.0:
-            return self
-        raise ValueError("give pt, eta, phi and perhaps mass, or px, py, pz and E")
+        cartesian_names = [self.px, self.py, self.pz]
+        if self.E is None or self.mass == 0.0:
+            if all(cylindrical_names) and not any(cartesian_names):
+                return self
+            if all(cartesian_names) and self.E and not any(cylindrical_names):
+                return self
+        raise ValueError("give pt, eta, phi and perhaps mass or E, or px, py, pz and E")
 
     @property
     def names(self) -> list[str]:
@@ -79,9 +80,9 @@ class ColumnMap(_Strict):
     """Which columns of a file are what; the YAML file of ``--mapping`` has these keys.
 
     A column is a branch, a dataset (``group/name``), a field of a compound dataset or struct
-    (``jets.pt``), and ``name[2]`` is the third entry along its last axis. With ``constituents`` alone every
-    row is a jet; where they are lists of lists, or ``jets`` are lists, every row is an event. Without
-    ``constituents`` jets are at jet level.
+    (``jets.pt``); ``name[2]`` is the third entry along its last axis, ``name[2, :]`` along the one before.
+    With ``constituents`` alone every row is a jet; where they are lists of lists, or ``jets`` are lists,
+    every row is an event. Without ``constituents`` jets are at jet level.
     """
 
     tree: str | None = Field(None, description="tree or group, where the file has several")
@@ -362,12 +363,18 @@ def _momenta(four: Four, columns: Mapping[str, NDArray[Any]]) -> tuple[NDArray[A
         energy, px, py, pz = (columns[str(name)] for name in (four.E, four.px, four.py, four.pz))
         return cylindrical(energy, px, py, pz)
     pt, eta, phi = (columns[str(getattr(four, k))] for k in _CYLINDRICAL)
+    if four.E is not None:
+        momentum2 = (pt.astype(float) * np.cosh(eta.astype(float))) ** 2
+        return pt, eta, phi, np.sqrt(np.maximum(columns[four.E].astype(float) ** 2 - momentum2, 0))
     mass = columns[four.mass] if isinstance(four.mass, str) else np.full(len(pt), four.mass)
     return pt, eta, phi, mass
 
 
+_INDEX = re.compile(r"\[(\d+)(, *:)?\]$")
+
+
 def _base(name: str) -> str:
-    return re.sub(r"\[\d+\]$", "", name)
+    return _INDEX.sub("", name)
 
 
 def _plain(name: str) -> str:
@@ -376,13 +383,13 @@ def _plain(name: str) -> str:
 
 
 def _values(rows: Mapping[str, Any], name: str) -> Any:
-    """A column as an awkward array; ``name[2]`` takes along the last axis."""
+    """A column as an awkward array; ``name[2]`` takes along the last axis, ``name[2, :]`` the one before."""
     import awkward as ak
 
     array = rows[_base(name)]
-    match = re.search(r"\[(\d+)\]$", name)
+    match = _INDEX.search(name)
     if match and name not in rows:
-        array = array[..., int(match[1])]
+        array = array[..., int(match[1]), :] if match[2] else array[..., int(match[1])]
     if isinstance(array, np.ndarray):
         array = ak.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False), regulararray=True)
         return ak.from_regular(array, axis=None)
@@ -403,10 +410,21 @@ _WEIGHTS = ("weight", "weights", "event_weight", "mcweight", "genweight", "w")
 _ROLE = {"energy": "E", "en": "E", "e": "E", "m": "mass"}
 
 
-def _likely_constituents(family: tuple[str, int]) -> tuple[bool, bool, str]:
-    prefix = family[0]
-    is_particle = re.search("part|cand|const|pf|track|tower|^p_", prefix) is not None
-    return not is_particle, "jet" in prefix and not is_particle, prefix
+_PARTICLES = re.compile("part|cand|const|pf(?!.*jet)|(?<!iso)track|tower|clus|^p_")
+# what an event holds beside jets and their particles
+_OTHERS = re.compile("gen|truth|mc|ele|mu|lep|tau|phot|gamma|isotrack|trig|subjet|hit|vert|sv|met")
+
+
+def _likely(family: tuple[str, int]) -> tuple[int, bool, int, str]:
+    """Sorts lists of momenta: particles, those without a telling name, jets (large ones first), others."""
+    prefix = family[0].rpartition("/")[2] or family[0]
+    if _OTHERS.search(prefix):
+        kind = 3
+    elif _PARTICLES.search(prefix):
+        kind = 0
+    else:
+        kind = 2 if "jet" in prefix else 1
+    return kind, not re.search("fat|ak8|ak15|larger", prefix), len(prefix), prefix
 
 
 def suggest_mapping(path: str | Path) -> str:
@@ -417,42 +435,59 @@ def suggest_mapping(path: str | Path) -> str:
     """
     with reading(path), open_source(path, container_of(path)) as source:
         columns = {name: kind for name, kind in source.columns().items() if is_number(kind)}
-        # the counters that uproot writes beside lists
-        columns = {n: k for n, k in columns.items() if not (n[:1] == "n" and "[" in columns.get(n[1:], ""))}
+        # the counters of lists
+        counted = {re.split("_", n, maxsplit=1)[0] for n, k in columns.items() if "[" in k}
+        counted.update(n for n, k in columns.items() if "[" in k)
+        columns = {n: k for n, k in columns.items() if not (n[:1] == "n" and n[1:] in counted)}
         tree = source.name if source.kind.startswith("ROOT") else ""
     families: dict[tuple[str, int], dict[str, str]] = {}
     for name, kind in columns.items():
-        match = _PART.match(name)
+        plain = re.sub(r"momentum\.([xyz])$", r"p\1", name)  # of EDM4hep
+        plain = re.sub(r"^(.*)(AK\d+)$", r"\2\1", plain)  # jetPtAK8 of CMS
+        match = _PART.match(plain)
         if match and (not match[1] or not match[1][-1].isalpha() or match[2][0].isupper()):
             role = match[2].lower()
             family = families.setdefault((match[1].lower(), kind.count("[")), {})
             family.setdefault(_ROLE.get(role, role), name)
-    complete = {
-        key: {k: v for k, v in roles.items() if k in wanted or (k == "charge" and key[1])}
-        for key, roles in families.items()
-        for wanted in [(*_CARTESIAN,) if set(_CARTESIAN) <= set(roles) else (*_CYLINDRICAL, "mass")]
-        if set(_CARTESIAN) <= set(roles) or set(_CYLINDRICAL) <= set(roles)
-    }
-    lists = sorted((k for k in complete if k[1] > 0), key=_likely_constituents)
+    complete = {}
+    for key, roles in families.items():
+        if set(_CARTESIAN) <= set(roles):
+            complete[key] = {k: roles[k] for k in _CARTESIAN}
+        elif set(_CYLINDRICAL) <= set(roles):
+            last = next(([k] for k in ("mass", "E") if k in roles), [])
+            complete[key] = {k: roles[k] for k in (*_CYLINDRICAL, *last)}
+        if key in complete and key[1] and "charge" in roles:
+            complete[key]["charge"] = roles["charge"]
+    lists = sorted((k for k in complete if k[1] > 0), key=_likely)
     single = sorted((k for k in complete if k[1] == 0), key=lambda k: ("jet" not in k[0], k))
     chosen: dict[str, Any] = {"tree": tree} if tree else {}
-    if lists:
+    of_jets: list[str] = []
+    if lists and lists[0][1] == 1 and _likely(lists[0])[0] == 2:
+        prefix = lists[0][0]
+        chosen["jets"] = complete[lists[0]]
+        of_jets = [n for n, kind in columns.items() if n.lower().startswith(prefix) and kind.endswith("[]")]
+    elif lists:
         chosen["constituents"] = complete[lists[0]]
     elif single:
         chosen["jets"] = complete[single[0]]
     used = {v for part in chosen.values() if isinstance(part, dict) for v in part.values()}
     scalars = [n for n, kind in columns.items() if "[" not in kind and n not in used]
-    for key, known in (("label", _LABELS), ("weight", _WEIGHTS)):
+    for entry, known in (("label", _LABELS), ("weight", _WEIGHTS)):
         found = next((n for w in known for n in scalars if re.split(r"[./]", n)[-1].lower() == w), None)
         if found:
-            chosen[key] = found
+            chosen[entry] = found
             scalars.remove(found)
+    scalars = [*(n for n in of_jets if n not in used), *scalars]
     if scalars:
         chosen["observables"] = {_plain(n): n for n in scalars[:50]}
     head = f"# guessed from {Path(path).name}: check every line, remove what is not wanted\n"
     if "constituents" not in chosen and "jets" not in chosen:
         head += "# no complete set of pt, eta, phi or px, py, pz, E was found: name it here\n"
         chosen["constituents"] = {"pt": "?", "eta": "?", "phi": "?", "mass": 0.0}
+    elif "constituents" in chosen and any(_likely(k)[0] == 2 for k in lists):
+        head += (
+            "# every row is one jet so; where rows are events, name their 'jets' (below), too or instead\n"
+        )
     others = [f"#   {n}: {kind}" for n, kind in columns.items() if n not in used and n not in scalars]
     tail = "# other columns:\n" + "\n".join(others[:200]) + "\n" if others else ""
     return head + "# units: MeV\n" + yaml.safe_dump(chosen, sort_keys=False) + tail

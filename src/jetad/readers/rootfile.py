@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .base import nearest, reading, remote_url, require_client, split_path
+from .base import nearest, reading, split_path
+from .remote import remote_url, require_client
 
 __all__ = [
     "NUMBERS",
@@ -69,10 +70,15 @@ class Tree(NamedTuple):
 
     def arrays(self, names: list[str], start: int, stop: int, path: str | Path) -> Any:
         """Entries ``start`` to ``stop`` of some branches, as an awkward record array."""
-        wanted: Any = set(names).__contains__
-        if self.kind == "ROOT RNTuple" and not any(set(name) & set("*?[]/") for name in names):
-            wanted = list(names)  # uproot walks every field of a wide RNTuple otherwise, for seconds
         with reading(f"{path}: entries {start} to {stop} of '{self.name}'"):
+            if self.kind == "ROOT RNTuple":  # one by one: uproot walks every field of the file otherwise
+                import awkward as ak
+
+                fields = {name: self.data[name] for name in names}
+                return ak.zip(
+                    {k: v.array(entry_start=start, entry_stop=stop) for k, v in fields.items()}, depth_limit=1
+                )
+            wanted = set(names).__contains__
             return self.data.arrays(filter_name=wanted, entry_start=start, entry_stop=stop, library="ak")
 
 
@@ -215,4 +221,7 @@ def flatten(array: Any, branch: str, path: str | Path, kinds: str = "fiu") -> Ja
         if content.is_numpy and content.data.ndim == 1 and content.data.dtype.kind in kinds:
             offsets = np.asarray(layout.offsets, dtype=np.int64)
             return Jagged(offsets, np.asarray(content.data)[: offsets[-1]])
-    raise InputError(f"{path}: branch '{branch}' holds {array.type}, expected one list of numbers per jet")
+    raise InputError(
+        f"{path}: branch '{branch}' holds {array.type}, expected a list of numbers per entry; "
+        "where the file has another layout, name its columns in a mapping (jetad inspect --suggest-mapping)"
+    )
