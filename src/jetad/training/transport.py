@@ -49,7 +49,7 @@ def langevin_with_graph(
             u = model.energy(x) / model.temperature
         (g,) = torch.autograd.grad(u.sum(), x, create_graph=True)
         noise = normal(x.shape, generator, device=x.device, dtype=x.dtype)
-        x = model.clamp(x - step_size * g + std * noise)
+        x = model.fold(x - step_size * g + std * noise)
     return x
 
 
