@@ -194,22 +194,13 @@ def test_energies_give_the_mass(tmp_path):
     np.testing.assert_allclose(jets.jet_mass, mass, rtol=1e-5, atol=3e-3)
 
 
-def test_lists_of_any_length_in_hdf5(tmp_path):
-    rows = [[3.0, 2.0, 1.0], [], [5.0]]
+def test_lists_of_any_length_in_hdf5_are_refused(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         for name in FOUR.values():
-            file.create_dataset(f"jets/{name}", (3,), dtype=h5py.vlen_dtype(np.dtype(">f4")))
-            for i, row in enumerate(rows):
-                file[f"jets/{name}"][i] = row
-        file["jets/truth"] = [1, 0, 1]
-    suggestion = yaml.safe_load(suggest_mapping(tmp_path / "x.h5"))
-    assert suggestion["constituents"] == {k: f"jets/{name}" for k, name in FOUR.items()}
-    for step in (1, 3):
-        pieces = readers.iterate(tmp_path / "x.h5", mapping=suggestion, step=step)
-        jets = readers.Jets.concatenate(list(pieces))
-        assert jets.n_constituents.tolist() == [3, 0, 1]
-        assert jets.pt.tolist() == [3.0, 2.0, 1.0, 5.0]
-    assert readers.describe(tmp_path / "x.h5", mapping=suggestion).columns["jets/c_pt"] == ">f4[]"
+            file.create_dataset(name, (3,), dtype=h5py.vlen_dtype(np.dtype("f4")))
+    assert "'?'" in suggest_mapping(tmp_path / "x.h5")
+    with pytest.raises(InputError, match="'c_pt' holds lists of any length, which are not read from HDF5"):
+        readers.read(tmp_path / "x.h5", mapping={"constituents": FOUR})
 
 
 def test_suggestion_without_anything_to_go_by(tmp_path):

@@ -89,9 +89,7 @@ class ArraySource:
             shape = f"[{', '.join(map(str, array.shape[1:]))}]" if len(array.shape) > 1 else ""
             for field in array.dtype.names or [None]:
                 dtype = array.dtype if field is None else array.dtype[field]
-                inner = _of_lists(dtype)
-                kind = f"{dtype}{shape}" if inner is None else f"{inner}{shape}[]"
-                found[name if field is None else f"{name}.{field}"] = kind
+                found[name if field is None else f"{name}.{field}"] = f"{dtype}{shape}"
         return found
 
     def _find(self, name: str) -> tuple[Any, str | None]:
@@ -108,6 +106,11 @@ class ArraySource:
             array, _ = self._find(name)
             if not array.shape:
                 raise InputError(f"{self.path}: '{name}' is one number, expected one row per jet")
+            if isinstance(dict(array.dtype.metadata or {}).get("vlen"), np.dtype):
+                raise InputError(
+                    f"{self.path}: '{name}' holds lists of any length, which are not read from HDF5 "
+                    "(a damaged one is read for ever); write them as ROOT or Parquet, or padded with zeros"
+                )
             if hasattr(array, "id"):
                 with reading(self.path):
                     check_dataset(self.path, array)
@@ -129,26 +132,8 @@ class ArraySource:
                 rows = done[id(array)]
                 if len(rows) != stop - start:
                     raise InputError(f"{self.path}: '{name}' ends before row {stop}; the file is broken")
-                values = rows if field is None else rows[field]
-                inner = _of_lists(values.dtype)
-                found[name] = values if inner is None or values.ndim != 1 else _jagged(values, inner)
+                found[name] = rows if field is None else rows[field]
         return found
-
-
-def _of_lists(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
-    """The type of the numbers in lists of any length, as HDF5 can hold them; ``None`` for other types."""
-    vlen = dict(dtype.metadata or {}).get("vlen")
-    return vlen if isinstance(vlen, np.dtype) else None
-
-
-def _jagged(lists: NDArray[Any], inner: np.dtype[Any]) -> Any:
-    """An awkward array from an array of arrays."""
-    import awkward as ak
-
-    # h5py says that big-endian numbers in lists are of this machine's order
-    content = np.concatenate([*(values.view(inner) for values in lists), np.empty(0, dtype=inner)])
-    content = content.astype(inner.newbyteorder("="))
-    return ak.unflatten(content, [len(values) for values in lists])
 
 
 def _datasets(handle: Any, prefix: str, path: str | Path) -> dict[str, Any]:
