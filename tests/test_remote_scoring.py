@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +188,37 @@ def test_a_server_without_ranges(
     ):
         readers.read(http.url("signal.h5"))
     assert "trying again" not in caplog.text
+
+
+COLLECTING = """
+import gc, sys
+import fsspec.implementations.http as http
+import h5py
+from jetad import readers
+
+gc.set_threshold(10**9)
+fetch = http.HTTPFile.async_fetch_range
+
+async def collecting(self, *args, **more):
+    if gc.isenabled():
+        gc.collect()
+    return await fetch(self, *args, **more)
+
+http.HTTPFile._fetch_range = http.sync_wrapper(collecting)
+cycle = [h5py.File(sys.argv[2])["table/table"]]
+cycle.append(cycle)
+del cycle
+print(len(readers.read(sys.argv[1])))
+"""
+
+
+def test_garbage_of_hdf5_does_not_stop_a_remote_file(http: HTTP, here: Path, files: Path) -> None:
+    """The thread that fetches bytes collects it, while the lock of HDF5 is held for that very read."""
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTING, http.url("signal.h5"), str(files / "data" / "signal.h5")],
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.stdout.strip() == "230", done.stderr
 
 
 def test_hdf5_is_fetched_in_blocks(http: HTTP, here: Path, files: Path) -> None:

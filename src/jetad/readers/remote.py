@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.util
+import io
 import logging
 import re
 import time
@@ -92,7 +94,48 @@ def open_remote(path: str | Path, *, in_blocks: bool = False) -> Any:
     import fsspec
 
     require_client(path)
-    return fsspec.open(remote_url(path), "rb", **(_IN_BLOCKS if in_blocks else _UNCACHED)).open()
+    if in_blocks:
+        return _Blocks(fsspec.open(remote_url(path), "rb", **_IN_BLOCKS).open())
+    return fsspec.open(remote_url(path), "rb", **_UNCACHED).open()
+
+
+class _Blocks(io.RawIOBase):
+    """A stream that HDF5 may read: no garbage is collected meanwhile.
+
+    h5py holds a lock while it reads, and needs that lock to throw its objects away. Bytes come from a
+    thread of fsspec: if that one happens to collect garbage in which h5py has objects, both wait for ever.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readinto(self, buffer: Any) -> int:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            n: int = self._file.readinto(buffer)
+            return n
+        finally:
+            if collects:
+                gc.enable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        place: int = self._file.seek(offset, whence)
+        return place
+
+    def tell(self) -> int:
+        place: int = self._file.tell()
+        return place
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def require_client(path: str | Path) -> None:
