@@ -175,6 +175,9 @@ def test_hdf5_that_is_broken_is_not_asked_for_again(http: HTTP, here: Path, file
     with pytest.raises(InputError, match=r"signal\.h5: its server does not answer"):
         readers.read(http.url("signal.h5"))
     assert caplog.text.count("trying again") == 2
+    with pytest.raises(InputError, match=r"signal\.h5: its server does not answer"):
+        readers.read("http://127.0.0.1:9/signal.h5")  # where nobody listens
+    assert caplog.text.count("trying again") == 4
 
 
 def test_a_server_without_ranges(

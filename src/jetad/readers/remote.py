@@ -94,9 +94,14 @@ def open_remote(path: str | Path, *, in_blocks: bool = False) -> Any:
     import fsspec
 
     require_client(path)
-    if in_blocks:
-        return _Blocks(fsspec.open(remote_url(path), "rb", **_IN_BLOCKS).open())
-    return fsspec.open(remote_url(path), "rb", **_UNCACHED).open()
+    try:
+        file = fsspec.open(remote_url(path), "rb", **(_IN_BLOCKS if in_blocks else _UNCACHED)).open()
+    except FileNotFoundError as error:  # fsspec says so of a server that is not there, too
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or isinstance(cause, FileNotFoundError):
+            raise
+        raise cause from None
+    return _Blocks(file) if in_blocks else file
 
 
 class _Blocks(io.RawIOBase):
