@@ -97,8 +97,8 @@ class _Contents(NamedTuple):
     """Constituents in pixels."""
 
     pt: NDArray[np.float64]  # (n_total,) 0 outside the window and in jets that are not valid
-    i_eta: NDArray[np.int64]  # (n_total,) of the nearest pixel, where it lies outside
-    i_phi: NDArray[np.int64]
+    i_eta: NDArray[np.int32]  # (n_total,) of the nearest pixel, where it lies outside
+    i_phi: NDArray[np.int32]
     inside: NDArray[np.bool_]  # (n_total,)
     kept: NDArray[np.float64]  # (n_jets,) pT inside
     outside: NDArray[np.float64]  # (n_jets,) fraction of pT outside, NaN if not valid
@@ -135,13 +135,18 @@ def align(
 
     # one NaN or infinity in any of the four makes their sum so
     good = np.isfinite(jets.pt + jets.eta + jets.phi + jets.mass) & (jets.pt >= 0)
-    pt = np.where(good, jets.pt, 0).astype(np.float64)
+    pt = jets.pt.astype(np.float64) if good.all() else np.where(good, jets.pt, 0).astype(np.float64)
     total = per_jet(pt)
-    valid = (total > 0) & (per_jet(~good) == 0)
-    ok = to_constituents(valid)
-    pt = np.where(ok, pt, 0.0)
-    eta = np.where(ok, jets.eta, 0.0).astype(np.float64)
-    phi = np.where(ok, jets.phi, 0.0).astype(np.float64)
+    valid = total > 0
+    if not good.all():
+        valid &= per_jet(~good) == 0
+    all_valid = bool(valid.all())  # as a rule: then nothing has to be masked
+    ok = np.ones(0, dtype=bool) if all_valid else to_constituents(valid)
+
+    def masked(values: NDArray[Any]) -> NDArray[np.float64]:
+        return (values if all_valid else np.where(ok, values, 0)).astype(np.float64, copy=False)
+
+    pt, eta, phi = masked(pt), masked(jets.eta), masked(jets.phi)
     norm = np.where(valid, total, 1.0)
 
     # phi relative to a constituent of the jet first, so that the mean never crosses the cut at +-pi
@@ -165,7 +170,28 @@ def align(
     if flip:
         eta *= to_constituents(np.where(per_jet(pt * np.sign(eta)) < 0, -1.0, 1.0))
         phi *= to_constituents(np.where(per_jet(pt * np.sign(phi)) < 0, -1.0, 1.0))
-    return np.where(ok, eta, 0.0), np.where(ok, phi, 0.0), valid
+    return masked(eta), masked(phi), valid
+
+
+def _pixel(
+    position: NDArray[np.float64], width: float, n: int
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """The nearest of ``n`` pixels of half-open ranges around 0, and whether the position lies inside it."""
+    at = np.floor(position / width + n / 2)
+    np.clip(at, -1, n, out=at)  # far from the window no integer may overflow
+    i = at.astype(np.int32)
+    inside = (i >= 0) & (i < n)
+    return np.clip(i, 0, n - 1, out=i), inside
+
+
+def _halves(band: NDArray[np.float32]) -> list[tuple[slice, slice]]:
+    """The two halves of the rows of a square matrix, each with the columns in which it is not zero."""
+    middle = len(band) // 2
+    return [
+        (rows, slice(int(columns[0]), int(columns[-1]) + 1))
+        for rows in (slice(0, middle), slice(middle, len(band)))
+        for columns in [np.flatnonzero(band[rows].any(axis=0))]
+    ]
 
 
 def _some(jets: Jets, rows: slice) -> Jets:
@@ -308,7 +334,8 @@ class JetImages:
         found = self._contents(jets)
         if self._is_linear and len(jets.pt):
             share = self._shares(jets, found)
-            rows = np.repeat(np.arange(n_jets) * self.config.n_eta, jets.n_constituents) + found.i_eta
+            first_rows = np.arange(n_jets, dtype=np.int32) * self.config.n_eta
+            rows = np.repeat(first_rows, jets.n_constituents) + found.i_eta
             for k, channel in enumerate(channels):
                 some = found.of(channel)
                 self._blur_constituents(share[some], rows[some], found.i_phi[some], images[:, k])
@@ -336,15 +363,13 @@ class JetImages:
         charge = jets.charge if c.needs_charge and jets.charge is not None else np.zeros(0, dtype=np.float32)
         if len(charge):
             valid &= jets.sum_over_constituents(~np.isfinite(charge)) == 0
-        pt = np.where(np.repeat(valid, counts), jets.pt, 0).astype(np.float64)
-        i_eta = np.floor(eta / c.pixel_eta + c.n_eta / 2).astype(np.int64)
-        i_phi = np.floor(phi / c.pixel_phi + c.n_phi / 2).astype(np.int64)
-        inside = (i_eta >= 0) & (i_eta < c.n_eta) & (i_phi >= 0) & (i_phi < c.n_phi)
-        pt_inside = np.where(inside, pt, 0)
+        pt = (jets.pt if valid.all() else np.where(np.repeat(valid, counts), jets.pt, 0)).astype(np.float64)
+        i_eta, inside_eta = _pixel(eta, c.pixel_eta, c.n_eta)
+        i_phi, inside_phi = _pixel(phi, c.pixel_phi, c.n_phi)
+        inside = inside_eta & inside_phi
+        pt_inside = pt * inside
         total, kept = jets.sum_over_constituents(pt), jets.sum_over_constituents(pt_inside)
         outside = np.where(valid, 1.0 - kept / np.where(total > 0, total, 1.0), np.nan)
-        np.clip(i_eta, 0, c.n_eta - 1, out=i_eta)
-        np.clip(i_phi, 0, c.n_phi - 1, out=i_phi)
         return _Contents(pt_inside, i_eta, i_phi, inside, kept, outside, valid & (kept > 0), charge != 0)
 
     def _shares(self, jets: Jets, found: _Contents) -> NDArray[np.float64]:
@@ -397,7 +422,7 @@ class JetImages:
             if len(found.charged):
                 pixel += np.where(found.charged, 0, n_pixels)
             per_jet = csr_matrix(
-                (self._shares(jets, found), pixel.astype(np.int32), starts), shape=(len(jets), len(table))
+                (self._shares(jets, found), pixel, starts), shape=(len(jets), len(table))
             )
             result: NDArray[np.float64] = per_jet @ table
             result[~found.valid] = np.nan
@@ -414,8 +439,8 @@ class JetImages:
     def _blur_constituents(
         self,
         share: NDArray[np.float64],
-        rows: NDArray[np.int64],
-        i_phi: NDArray[np.int64],
+        rows: NDArray[np.int32],
+        i_phi: NDArray[np.int32],
         images: NDArray[np.float32],
     ) -> None:
         """Write blurred ``images (n_jets, n_eta, n_phi)`` of constituents with pixel content ``share``.
@@ -431,11 +456,14 @@ class JetImages:
         n_jets, n_eta, _ = images.shape
         # one entry a column: each constituent goes to one row of one jet; scipy would narrow wider indices
         to_rows = csc_matrix(
-            (share.astype(np.float32), rows.astype(np.int32), np.arange(len(share) + 1, dtype=np.int32)),
+            (share.astype(np.float32), rows, np.arange(len(share) + 1, dtype=np.int32)),
             shape=(n_jets * n_eta, len(share)),
         )
         along_phi = np.ascontiguousarray(g_phi.T).take(i_phi, axis=0)
-        np.matmul(g_eta, (to_rows @ along_phi).reshape(images.shape), out=images)
+        along_phi_only = (to_rows @ along_phi).reshape(images.shape)
+        # the filter is a band: each half of the rows needs little more than its own half
+        for rows_out, rows_in in _halves(g_eta):
+            np.matmul(g_eta[rows_out, rows_in], along_phi_only[:, rows_in], out=images[:, rows_out])
 
     def _reference_pixels(
         self, jets: Jets
