@@ -44,6 +44,7 @@ class EnergyModel(nn.Module, abc.ABC):
         super().__init__()
         self.settings = self.Settings() if settings is None else settings
         self.input = network.input_layer(shape)
+        self.float32_scores = network.float32_scores
 
     def prepare(self, rows: Tensor) -> Tensor:
         """Rows ``(n, ...)`` to inputs ``(n, d)``."""

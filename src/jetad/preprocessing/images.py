@@ -421,9 +421,7 @@ class JetImages:
             pixel = found.i_eta * c.n_phi + found.i_phi
             if len(found.charged):
                 pixel += np.where(found.charged, 0, n_pixels)
-            per_jet = csr_matrix(
-                (self._shares(jets, found), pixel, starts), shape=(len(jets), len(table))
-            )
+            per_jet = csr_matrix((self._shares(jets, found), pixel, starts), shape=(len(jets), len(table)))
             result: NDArray[np.float64] = per_jet @ table
             result[~found.valid] = np.nan
             return result

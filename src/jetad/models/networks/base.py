@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
@@ -19,6 +20,9 @@ class Architecture(BaseModel, abc.ABC):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Whether a CPU computes scores in float32: only where the sums of a row have one order in all batches.
+    float32_scores: ClassVar[bool] = False
 
     latent_dim: int = Field(8, ge=2, description="dimension of the latent space (of the one around a sphere)")
     manifold_dims: tuple[int, ...] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ class ConvolutionConfig(Architecture):
     """Convolutions of stride 2, 3 x 3, then one dense layer; transposed 4 x 4 ones back."""
 
     kind: Literal["convolution"] = "convolution"
+    float32_scores: ClassVar[bool] = True
     channels: tuple[int, ...] = Field(
         (16, 32, 32), min_length=1, description="channels after each halving of the image"
     )

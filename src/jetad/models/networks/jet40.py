@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -28,6 +28,7 @@ class Jet40Config(Architecture):
     """
 
     kind: Literal["jet40"] = "jet40"
+    float32_scores: ClassVar[bool] = True
     latent_dim: int = Field(3, ge=2, description="dimension of the space that holds the unit sphere")
     width: int = Field(8, ge=1, description="channels")
     spectral_norm: bool = Field(True, description="divide every weight by its largest singular value")
