@@ -28,6 +28,7 @@ from jetad.models.networks import (
     Jet40Config,
 )
 from jetad.models.networks.dense import DenseConfig
+from jetad.models.networks.mnist28 import Mnist28Config
 from jetad.models.networks.parts import Codec, ScaledInput
 from jetad.models.wnae import WassersteinNormalizedAutoencoder
 from jetad.negatives import draw_negatives
@@ -246,8 +247,9 @@ def test_published_presets_resolve_and_train(make_jets):
             if name in METHODS or member.preprocessing.representation != "image":
                 continue
             torch.manual_seed(0)
-            model = model_class(config.method)((1, 40, 40), member.network)
-            x = torch.rand(3, 1600, generator=rng()) / 800
+            shape = load(PREPROCESSORS, "image", "representation")(member.preprocessing).shape
+            model = model_class(config.method)(shape, member.network)
+            x = torch.rand(3, math.prod(shape), generator=rng()) / 800
             phase = make_phases(model, member.training, METHODS[config.method].phases, 100)[-1]
             phase.start(x, x)
             loss, _ = phase.loss(x, rng())
@@ -313,7 +315,7 @@ def test_scaled_input_spreads_by_one_and_restores():
 
 
 def test_network_kinds_are_chosen_in_the_configuration():
-    assert set(NETWORKS) == {"dense", "convolution", "jet40", "deepset", "inputs", "embedding"}
+    assert set(NETWORKS) == {"dense", "convolution", "jet40", "mnist28", "deepset", "inputs", "embedding"}
     with pytest.raises(ConfigError, match="'inputs' has no layers to train"):
         resolve_config(representation="image", settings=["network.kind=inputs"])
     config = resolve_config(
@@ -322,6 +324,35 @@ def test_network_kinds_are_chosen_in_the_configuration():
     assert config.members["image"].network == ConvolutionConfig(channels=(4, 8))
     with pytest.raises(ConfigError, match=r"unknown setting 'members\.image\.network\.components'"):
         resolve_config(representation="image", settings=["network.kind=convolution", "network.components=3"])
+
+
+def test_published_network_for_digits_trains_with_its_preset(tmp_path):
+    config = Mnist28Config()
+    layer = config.input_layer((1, 28, 28))
+    codec = config.codec(layer)
+    # 3 x 3: 1-32, 32-64, 64-64, 64-128; 4 x 4: 128-1024; 1 x 1: 1024-32; biases: the numbers of channels
+    encoder = (
+        9 * (32 + 32 * 64 + 64 * 64 + 64 * 128) + 16 * 128 * 1024 + 1024 * 32 + 32 + 64 + 64 + 128 + 1024 + 32
+    )
+    decoder = 16 * 32 * 128 + 9 * (128 * 64 + 64 * 64 + 64 * 32 + 32) + 128 + 64 + 64 + 32 + 1
+    assert [sum(p.numel() for p in part.parameters()) for part in (codec.encoder, codec.decoder)] == [
+        encoder, decoder
+    ]  # fmt: skip
+    assert config.scalar(layer)(torch.rand(3, 784)).shape == (3, 1)
+    with pytest.raises(ConfigError, match="takes images of 1 x 28 x 28"):
+        config.input_layer((1, 40, 40))
+    images = torch.rand(100, 1, 28, 28, generator=rng()).numpy()
+    contrastive = "training.contrastive"
+    settings = ["training.epochs=1", "training.batch_size=8", f"{contrastive}.steps=2",
+                f"{contrastive}.sampler.latent_chain.n_steps=1",
+                f"{contrastive}.sampler.visible_chain.n_steps=1"]  # fmt: skip
+    run = run_of(tmp_path, resolve_config(preset="nae-mnist", settings=settings))
+    detector = train(run, Jets.without_constituents(100, images=images), device="cpu")
+    assert np.isfinite(detector.score(images)).all()
+    with torch.no_grad():
+        model = detector.members[0].model
+        assert float(model.low.min()) >= 0
+        assert float(model.high.max()) <= 1
 
 
 # --- constituents --------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ Constant grey pictures and noise are always among the outliers of the second for
 fifth of each class is tested; the others have test files of their own.
 
 A detector is a method with a label and settings where wanted, such as
-``"nae-cd=nae training.contrastive.sampler.kind=cd"``. All get the networks of ``--network``, where they have
-networks to choose. One line of JSON per training goes to ``--results``; trainings that are there already are
-not repeated. No outlier enters any choice.
+``"nae-cd=nae training.contrastive.sampler.kind=cd"`` or ``preset:nae-mnist``. All get the networks of
+``--network``, where they have networks to choose. One line of JSON per training goes to ``--results``;
+trainings that are there already are not repeated. No outlier enters any choice.
 """
 
 from __future__ import annotations
@@ -78,13 +78,17 @@ def main() -> None:
         for held_out in args.hold_out or [None]:
             background, tests = task(name, inliers, others, held_out, args.max_train)
             for spec in args.detector or ["nae", "ae"]:
-                label, method, settings = DetectorSpec.parse(spec)
+                label, name_of, settings = DetectorSpec.parse(spec)
+                published = name_of.removeprefix("preset:") if name_of.startswith("preset:") else None
                 key = {"inliers": name, "held_out": held_out, "detector": label, "seed": seed}
                 if any(all(row[k] == v for k, v in key.items()) for row in done):
                     continue
                 config = resolve_config(
-                    method=method, representation="image", seed=seed,
-                    settings=[*shape_settings(background, method, args.network), *args.set, *settings],
+                    method=None if published else name_of, preset=published,
+                    representation="image", seed=seed,
+                    settings=[
+                        *shape_settings(background, published or name_of, args.network), *args.set, *settings
+                    ],
                 )  # fmt: skip
                 row = {**key, "spec": spec, "n_train": len(background), **one(config, background, tests)}
                 done.append(row)
@@ -212,13 +216,13 @@ def as_jets(pictures: Pictures) -> Jets:
     return Jets.without_constituents(len(pictures), images=pictures[:, None])
 
 
-def shape_settings(background: Jets, method: str, network: list[str]) -> list[str]:
+def shape_settings(background: Jets, name: str, network: list[str]) -> list[str]:
     assert background.images is not None
     _, h, w = background.images.shape[1:]
     settings = [f"preprocessing.n_eta={h}", f"preprocessing.n_phi={w}",
                 "preprocessing.normalize=none", "preprocessing.sigma=0"]  # fmt: skip
     return settings + (
-        list(network) if preset(method)["members"]["image"]["network"]["kind"] == "dense" else []
+        list(network) if preset(name)["members"]["image"]["network"]["kind"] == "dense" else []
     )
 
 

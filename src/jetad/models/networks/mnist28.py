@@ -1,0 +1,61 @@
+"""The published network of the NAE for handwritten digits of 28 x 28 pixels."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import nn
+
+from ...errors import ConfigError
+from .base import Architecture
+from .parts import InputLayer, PlainInput
+
+__all__ = ["Mnist28Config"]
+
+
+class Mnist28Config(Architecture):
+    """Convolutions without padding from 28 x 28 pixels to one, transposed ones back; 2,455,713 parameters.
+
+    References:
+        Yoon, Noh, Park, "Autoencoding under normalization constraints", 2021, arXiv:2105.05735
+    """
+
+    kind: Literal["mnist28"] = "mnist28"
+    float32_scores: ClassVar[bool] = True
+    latent_dim: int = Field(32, ge=2, description="dimension of the space that holds the unit sphere")
+
+    def input_layer(self, shape: tuple[int, ...]) -> InputLayer:
+        if shape != (1, 28, 28):
+            raise ConfigError(f"network kind 'mnist28' takes images of 1 x 28 x 28, not {shape}")
+        return PlainInput(shape)
+
+    def encoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
+        return nn.Sequential(
+            nn.Unflatten(1, layer.shape),
+            nn.Conv2d(1, 32, 3), nn.ReLU(),
+            nn.Conv2d(32, 64, 3), nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3), nn.ReLU(),
+            nn.Conv2d(64, 128, 3), nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(128, 1024, 4), nn.ReLU(),
+            nn.Conv2d(1024, latent_dim, 1),
+            nn.Flatten(),
+        )  # fmt: skip
+
+    def scalar(self, layer: InputLayer) -> nn.Module:
+        return self.encoder(layer, 1)
+
+    def decoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
+        return nn.Sequential(
+            nn.Unflatten(1, (latent_dim, 1, 1)),
+            nn.ConvTranspose2d(latent_dim, 128, 4), nn.ReLU(),
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            nn.ConvTranspose2d(128, 64, 3), nn.ReLU(),
+            nn.ConvTranspose2d(64, 64, 3), nn.ReLU(),
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            nn.ConvTranspose2d(64, 32, 3), nn.ReLU(),
+            nn.ConvTranspose2d(32, 1, 3), nn.Sigmoid(),
+            nn.Flatten(),
+        )  # fmt: skip
