@@ -1,9 +1,10 @@
 """All speed ratios in one run, as one Markdown table: training steps, imaging, scoring.
 
-    python tests/benchmarks/speed_table.py RUN BACKGROUND.h5 [-o speed.md] [--quick]
+    python tests/benchmarks/speed_table.py RUN [RUN ...] BACKGROUND.h5 [-o speed.md] [--quick]
 
-Runs ``engine_speed.py``, ``imaging_speed.py`` and ``scoring_throughput.py`` one after the other and puts
-their ratios beside what they are asked to be. Leave the machine alone meanwhile: the load is printed.
+Runs ``engine_speed.py``, ``imaging_speed.py`` and, for each run, ``scoring_throughput.py`` one after the
+other and puts their ratios beside what they are asked to be. Leave the machine alone meanwhile: the load is
+printed.
 """
 
 from __future__ import annotations
@@ -39,20 +40,12 @@ RATIOS = [
     ("imaging_speed", "loop", "imaging / a loop over jets", 20.0),
     ("imaging_speed", "padded", "imaging / padded arrays", 5.0),
     ("imaging_speed", "padded, 200 slots", "imaging / padded arrays of 200 slots", None),
-    (
-        "scoring_throughput",
-        "end to end, h5 / network",
-        "jetad score, HDF5 / the network alone in float32",
-        0.7,
-    ),
-    (
-        "scoring_throughput",
-        "end to end, root / network",
-        "jetad score, ROOT / the network alone in float32",
-        0.7,
-    ),
-    ("scoring_throughput", "end to end, h5 / plain script", "jetad score, HDF5 / a plain script", 20.0),
-    ("scoring_throughput", "end to end, root / plain script", "jetad score, ROOT / a plain script", 20.0),
+]
+SCORING = [
+    ("end to end, h5 / network", "HDF5 / the network alone in float32", 0.7),
+    ("end to end, root / network", "ROOT / the network alone in float32", 0.7),
+    ("end to end, h5 / plain script", "HDF5 / a plain script", 20.0),
+    ("end to end, root / plain script", "ROOT / a plain script", 20.0),
 ]
 
 
@@ -60,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("background", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--quick", action="store_true", help="few jets and steps, to try the script")
@@ -69,16 +62,12 @@ def main() -> None:
     arguments = {
         "engine_speed": ["--steps", "1"] if args.quick else [],
         "imaging_speed": [*jets, "--repeat", "1"] if args.quick else [],
-        "scoring_throughput": [str(args.run), str(args.background), *jets],
     }
     load = os.getloadavg()[0]
     found = {name: run(name, words) for name, words in arguments.items()}
-    rates = found["scoring_throughput"]["rates"]
     lines = [
         f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, "
-        f"{os.cpu_count()} cores, load before: {load:.1f}; "
-        f"`jetad score` {rates['end to end, h5']:.0f} jets/s (HDF5), "
-        f"{rates['end to end, root']:.0f} jets/s (ROOT), one thread",
+        f"{os.cpu_count()} cores, load before: {load:.1f}; scoring with one thread",
         "",
         "| | ratio | asked for |",
         "|---|---|---|",
@@ -86,6 +75,15 @@ def main() -> None:
     for script, key, what, target in RATIOS:
         ratio = found[script]["ratios"][key]
         lines.append(f"| {what} | {ratio:.3g} | {'' if target is None else f'{target:g}'} |")
+    for path in args.runs:
+        scoring = run("scoring_throughput", [str(path), str(args.background), *jets])
+        rates = scoring["rates"]
+        lines.append(
+            f"| `jetad score` with {path.name}: {rates['end to end, h5']:.0f} jets/s (HDF5), "
+            f"{rates['end to end, root']:.0f} jets/s (ROOT) | | |"
+        )
+        for key, what, target in SCORING:
+            lines.append(f"| {path.name}, {what} | {scoring['ratios'][key]:.3g} | {target:g} |")
     table = "\n".join(lines)
     print(table)
     if args.output:
