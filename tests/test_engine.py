@@ -16,7 +16,7 @@ from jetad.distances import (
     sinkhorn_divergence,
     sliced_transport,
 )
-from jetad.errors import ConfigError, Interrupted
+from jetad.errors import ConfigError, InputError, Interrupted
 from jetad.jets import Jets
 from jetad.models import METHODS, model_class
 from jetad.models.igebm import ScalarEnergy
@@ -334,6 +334,9 @@ def test_decoder_of_pixels_ends_in_a_sigmoid():
         pixels = config.codec(layer)(x)
         assert 0 < float(pixels.min()) < float(pixels.max()) < 1
         assert float(DenseConfig(components=None, hidden=(8,)).codec(layer)(x).min()) < 0
+    layer.fit(pixels.view(-1, 1, 4, 4))
+    with pytest.raises(InputError, match=r"between 0 and 250, .*normalize=sum or max"):
+        layer.fit(250 * torch.eye(4)[None, None])
     with pytest.raises(ConfigError, match="give components=null"):
         resolve_config(representation="image", settings=["network.output=sigmoid"])
 

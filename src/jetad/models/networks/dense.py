@@ -9,7 +9,7 @@ from torch import nn
 from typing_extensions import Self
 
 from .base import Architecture
-from .parts import InputLayer, PlainInput, PrincipalComponents, mlp
+from .parts import InputLayer, PlainInput, PrincipalComponents, UnitInput, mlp
 
 __all__ = ["DenseConfig"]
 
@@ -33,6 +33,8 @@ class DenseConfig(Architecture):
         return self
 
     def input_layer(self, shape: tuple[int, ...]) -> InputLayer:
+        if self.output == "sigmoid":
+            return UnitInput(shape)
         return PlainInput(shape) if self.components is None else PrincipalComponents(shape, self.components)
 
     def encoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:

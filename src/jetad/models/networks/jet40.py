@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from ...errors import ConfigError
 from .base import Architecture
-from .parts import InputLayer, PlainInput
+from .parts import InputLayer, UnitInput
 
 __all__ = ["Jet40Config"]
 
@@ -36,7 +36,7 @@ class Jet40Config(Architecture):
     def input_layer(self, shape: tuple[int, ...]) -> InputLayer:
         if shape != (1, 40, 40):
             raise ConfigError(f"network kind 'jet40' takes images of 1 x 40 x 40, not {shape}")
-        return PlainInput(shape)
+        return UnitInput(shape)
 
     def encoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
         return _faster(nn.Sequential(*self._trunk(), self._norm(nn.Linear(100, latent_dim))))

@@ -9,7 +9,7 @@ from torch import nn
 
 from ...errors import ConfigError
 from .base import Architecture
-from .parts import InputLayer, PlainInput
+from .parts import InputLayer, UnitInput
 
 __all__ = ["Mnist28Config"]
 
@@ -28,7 +28,7 @@ class Mnist28Config(Architecture):
     def input_layer(self, shape: tuple[int, ...]) -> InputLayer:
         if shape != (1, 28, 28):
             raise ConfigError(f"network kind 'mnist28' takes images of 1 x 28 x 28, not {shape}")
-        return PlainInput(shape)
+        return UnitInput(shape)
 
     def encoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
         return nn.Sequential(

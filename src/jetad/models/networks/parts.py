@@ -13,7 +13,7 @@ from ...batches import normal
 from ...errors import InputError
 from ...samplers.geometry import SPHERE, Geometry
 
-__all__ = ["Codec", "InputLayer", "PlainInput", "PrincipalComponents", "ScaledInput", "mlp"]
+__all__ = ["Codec", "InputLayer", "PlainInput", "PrincipalComponents", "ScaledInput", "UnitInput", "mlp"]
 
 
 class InputLayer(nn.Module, abc.ABC):
@@ -107,6 +107,23 @@ class PlainInput(InputLayer):
 
     def restore(self, x: Tensor) -> Tensor:
         return x.view(-1, *self.shape)
+
+
+class UnitInput(PlainInput):
+    """Inputs between 0 and 1, for decoders that end in a sigmoid."""
+
+    def fit(self, rows: Tensor) -> None:
+        """Only look whether background ``(n, *shape)`` is in that range.
+
+        Raises:
+            InputError: if it is not.
+        """
+        low, high = float(rows.min()), float(rows.max())
+        if low < 0 or high > 1 + 1e-6:
+            raise InputError(
+                f"pixels of the background lie between {low:.3g} and {high:.3g}, but this network ends in a "
+                "sigmoid and gives values between 0 and 1; train with preprocessing.normalize=sum or max"
+            )
 
 
 class ScaledInput(PlainInput):
