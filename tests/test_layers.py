@@ -16,7 +16,7 @@ ORDER = [
     {"selection"},
     {"scores", "readers", "writers", "preprocessing", "evaluation", "adapters"},
     {"simulation", "inspection", "calibration", "plots", "hepdata", "gallery"},
-    {"conditional"},
+    {"conditional", "device_rows"},
     {"samplers"},
     {"models"},
     {"config"},

@@ -23,6 +23,7 @@ from .conditional import (
     calibration_from_dict,
     quantile_edges,
 )
+from .device_rows import device_rows
 from .errors import ConfigError, InputError, JetadError, of_file
 from .jets import Jets
 from .models import model_class
@@ -85,11 +86,12 @@ class Member(NamedTuple):
         float64 costs five to fourteen times as much, compute in float32, on blocks of one size: their
         sums have one order there.
         """
-        model, project = _for_scoring(self.model, device), self._projector()
+        model = _for_scoring(self.model, device)
+        project = self._projector() if device.type == "cpu" else None  # a GPU makes the images
 
         def energies(rows: slice) -> NDArray[np.float64]:
             if project is None:
-                x = torch.from_numpy(self.preprocessor.transform(jets[rows]))
+                x = device_rows(self.preprocessor, jets[rows], device)
                 return _scores(model.score, x, device, blocks=self.model.float32_scores)
             return _scores(model.score_inputs, torch.from_numpy(project(jets[rows])), device)
 

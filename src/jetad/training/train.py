@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..calibration import BackgroundEfficiency, Surprise
 from ..config import MemberConfig, RunConfig
+from ..device_rows import device_rows
 from ..errors import ConfigError, InputError, OutputError
 from ..jets import Jets
 from ..models import METHODS, model_class
@@ -307,11 +308,11 @@ def _inputs(
     """
     pieces, values = [], [np.zeros(0)]
     for jets in parts.chunks(part):
-        rows = member.preprocessor.transform(jets)
-        usable = _usable(rows)
-        pieces.append(member.model.prepare(torch.from_numpy(rows[usable]).to(where)))
+        rows = device_rows(member.preprocessor, jets, where)
+        usable = torch.isfinite(rows.flatten(1)).all(dim=1)
+        pieces.append(member.model.prepare(rows[usable]))
         if column is not None:
-            values.append(class_column(jets, column)[usable])
+            values.append(class_column(jets, column)[usable.cpu().numpy()])
     x, n = torch.cat(pieces), parts.size(part)
     if len(x) < 5:
         raise InputError(
