@@ -30,7 +30,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jetad.config import resolve_config
 from jetad.evaluation import roc_curve
 from jetad.jets import Jets
 from jetad.presets import preset
@@ -78,18 +77,15 @@ def main() -> None:
         for held_out in args.hold_out or [None]:
             background, tests = task(name, inliers, others, held_out, args.max_train)
             for spec in args.detector or ["nae", "ae"]:
-                label, name_of, settings = DetectorSpec.parse(spec)
-                published = name_of.removeprefix("preset:") if name_of.startswith("preset:") else None
-                key = {"inliers": name, "held_out": held_out, "detector": label, "seed": seed}
+                detector = DetectorSpec.parse(spec)
+                key = {"inliers": name, "held_out": held_out, "detector": detector.label, "seed": seed}
                 if any(all(row[k] == v for k, v in key.items()) for row in done):
                     continue
-                config = resolve_config(
-                    method=None if published else name_of, preset=published,
-                    representation="image", seed=seed,
-                    settings=[
-                        *shape_settings(background, published or name_of, args.network), *args.set, *settings
-                    ],
-                )  # fmt: skip
+                preset_name = detector.method.removeprefix("preset:")
+                settings = [*shape_settings(background, preset_name, args.network), *args.set]
+                config = detector._replace(settings=(*settings, *detector.settings)).config(
+                    seed=seed, representation="image"
+                )
                 row = {**key, "spec": spec, "n_train": len(background), **one(config, background, tests)}
                 done.append(row)
                 with args.results.open("a") as file:

@@ -275,8 +275,8 @@ def _build_member(
     )
     torch.manual_seed(config.seed)  # the weights' start
     model = model_class(config.method)(preprocessor.shape, member_config.network, member_config.model)
-    rows = preprocessor.transform(some)
-    model.fit_input(torch.from_numpy(rows[_usable(rows)]))
+    rows = torch.from_numpy(preprocessor.transform(some))
+    model.fit_input(rows[_usable(rows)])
     ranks.align(model)
     model.to(where)
     member = Member(name, preprocessor, model, None)
@@ -309,7 +309,7 @@ def _inputs(
     pieces, values = [], [np.zeros(0)]
     for jets in parts.chunks(part):
         rows = device_rows(member.preprocessor, jets, where)
-        usable = torch.isfinite(rows.flatten(1)).all(dim=1)
+        usable = _usable(rows)
         pieces.append(member.model.prepare(rows[usable]))
         if column is not None:
             values.append(class_column(jets, column)[usable.cpu().numpy()])
@@ -323,8 +323,8 @@ def _inputs(
     return x, np.concatenate(values)
 
 
-def _usable(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    return np.asarray(np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))
+def _usable(rows: torch.Tensor) -> torch.Tensor:
+    return torch.isfinite(rows.flatten(1)).all(dim=1)
 
 
 @contextlib.contextmanager
