@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -85,7 +84,8 @@ class ChainRunner:
 
     def __init__(self, config: ChainConfig) -> None:
         self.config = config
-        self.step_size = config.step_size
+        # a tensor where the chains run: tuning it waits for no number of the device
+        self.step_size = torch.tensor(config.step_size, dtype=torch.float64)
 
     def run(
         self,
@@ -116,9 +116,10 @@ class ChainRunner:
         c = self.config
         n = c.n_steps if n_steps is None else n_steps
         if c.adjusted:
+            self.step_size = self.step_size.to(x0.device)
             folded = energy if fold is None else lambda v: energy(fold(v))
             chain = langevin(
-                folded, x0, n_steps=n, step_size=self.step_size * scale, temperature=temperature,
+                folded, x0, n_steps=n, step_size=self.scaled_step(scale), temperature=temperature,
                 geometry=geometry, metropolis=True, generator=generator,
             )  # fmt: skip
             # of all chains of the batch: the step size stays the same on all ranks
@@ -127,8 +128,8 @@ class ChainRunner:
                 chain = chain._replace(x=fold(chain.x))
             if n:
                 # one stochastic-approximation step of log(step size) towards the wanted acceptance rate
-                up = math.exp(0.1 * (float(chain.acceptance_rate) - c.acceptance))
-                self.step_size = min(self.step_size * up, c.max_step_size)
+                up = (0.1 * (chain.acceptance_rate.double() - c.acceptance)).exp()
+                self.step_size = (self.step_size * up).clamp_max(c.max_step_size)
             return chain
         std = (2 * c.step_size) ** 0.5 if c.noise_std is None else c.noise_std
         return langevin(
@@ -136,6 +137,14 @@ class ChainRunner:
             noise_std=[std / (1 + t) for t in range(n)] if c.anneal else std,
             max_gradient=c.max_gradient, unit_gradient=c.unit_gradient, project=clamp, generator=generator,
         )  # fmt: skip
+
+    def scaled_step(self, scale: Tensor | float) -> Tensor:
+        """The tuned step size times ``scale``, in the precision of ``scale`` if that is a tensor."""
+        return (self.step_size.to(scale) if isinstance(scale, Tensor) else self.step_size) * scale
+
+    def load_step_size(self, value: Tensor | float) -> None:
+        """Go on with a step size from a checkpoint."""
+        self.step_size = torch.as_tensor(value, dtype=torch.float64)
 
     def visible(self, model: NormalizedModel, x0: Tensor, generator: torch.Generator) -> Chain:
         """Chains among the inputs of a model, at its temperature and in its box."""

@@ -45,4 +45,4 @@ class ShortChainSampler:
         return {"visible": self.visible.step_size}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.visible.step_size = state["visible"]
+        self.visible.load_step_size(state["visible"])

@@ -71,4 +71,5 @@ class OnManifoldSampler:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.buffer.load_state_dict(state["buffer"])
-        self.latent.step_size, self.visible.step_size = state["latent"], state["visible"]
+        self.latent.load_step_size(state["latent"])
+        self.visible.load_step_size(state["visible"])

@@ -63,4 +63,4 @@ class PersistentSampler:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.buffer.load_state_dict(state["buffer"])
-        self.visible.step_size = state["visible"]
+        self.visible.load_step_size(state["visible"])

@@ -121,7 +121,8 @@ class RecoverySampler:
         return {"latent": self.latent.step_size, "visible": self.visible.step_size}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.latent.step_size, self.visible.step_size = state["latent"], state["visible"]
+        self.latent.load_step_size(state["latent"])
+        self.visible.load_step_size(state["visible"])
 
 
 def geodesic_square(x: Tensor, y: Tensor) -> Tensor:

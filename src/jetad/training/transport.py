@@ -97,7 +97,7 @@ class Transport:
             self.model,
             negatives.x,
             n_steps=self.config.differentiable_steps,
-            step_size=runner.step_size * scale,
+            step_size=runner.scaled_step(scale),
             noise_std=None if runner.config.adjusted else runner.config.noise_std,
             generator=generator,
         )
