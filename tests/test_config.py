@@ -58,6 +58,13 @@ def test_mistakes_are_named(settings, message):
         resolve_config(settings=settings)
 
 
+def test_shared_setting_beside_a_member_without_a_kind_is_explained():
+    with pytest.raises(ConfigError, match=r"members\.foo\.preprocessing"):
+        resolve_config(
+            settings=["members.foo.network.components=8", "network.hidden=[3]", "preprocessing.sigma=1"]
+        )
+
+
 def test_unknown_method_lists_the_valid_ones():
     with pytest.raises(ConfigError, match="unknown method 'nea'; choose one of: nae"):
         resolve_config(method="nea")

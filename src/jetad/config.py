@@ -315,10 +315,14 @@ def _overlay(config: dict[str, Any], given: Mapping[str, Any], source: str) -> N
 def _fits(section: str, key: str, member: Mapping[str, Any]) -> bool:
     if section == "model":
         return True
-    if section == "preprocessing":
-        fields = _REPRESENTATIONS[member["preprocessing"]["representation"]].model_fields
-    elif section == "network":
-        fields = NETWORKS[member["network"]["kind"]].model_fields
+    if section in ("preprocessing", "network"):
+        name, known = (
+            ("representation", _REPRESENTATIONS) if section == "preprocessing" else ("kind", NETWORKS)
+        )
+        chosen = member[section].get(name)
+        if chosen not in known:
+            return True  # the check of the whole explains it
+        fields = known[chosen].model_fields
     else:
         fields = TrainingConfig.model_fields
         if key in ("contrastive", "transport"):
