@@ -153,7 +153,7 @@ class Run:
         path = self.path / "checkpoint.pt"
         with atomic_output(path, force=True) as temporary:
             try:
-                torch.save(dict(state), temporary)
+                torch.save(_on_cpu(state), temporary)
             except RuntimeError as error:  # torch reports a full disk so
                 raise OutputError(f"{path}: the checkpoint cannot be written ({error})") from error
             if path.exists():
@@ -292,3 +292,12 @@ def _git_state() -> dict[str, Any] | None:
     if commit.returncode:
         return None
     return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
+
+
+def _on_cpu(state: Any) -> Any:
+    """The same nested state with its tensors on the CPU: any machine can load it."""
+    if isinstance(state, Mapping):
+        return {k: _on_cpu(v) for k, v in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(_on_cpu(v) for v in state)
+    return state.cpu() if hasattr(state, "cpu") else state
