@@ -46,8 +46,8 @@ class _Module:
     manual_seed_all = staticmethod(lambda seed: None)
 
 
-def register(library: Path) -> torch.device:
-    """Load the library into this process; once."""
+def register(library: str) -> torch.device:
+    """Load the library into this process; once, before the first gradient is computed."""
     if not hasattr(torch, NAME):
         torch.ops.load_library(library)
         torch.utils.rename_privateuse1_backend(NAME)

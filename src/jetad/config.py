@@ -17,6 +17,7 @@ from .errors import ConfigError
 from .models import METHODS, MODELS, model_class
 from .models.base import MethodSettings
 from .models.networks import NETWORKS, NetworkConfig
+from .precision import Precision
 from .preprocessing import PREPROCESSORS
 from .preprocessing.constituents import ConstituentConfig
 from .preprocessing.features import FeatureConfig
@@ -109,6 +110,8 @@ class TrainingConfig(_Strict):
     checkpoint_minutes: float = Field(
         0.5, ge=0, description="time between checkpoints; 0 for every validation"
     )
+    precision: Precision = Field("tf32", description="of layers in training, where a GPU offers it")
+    compile: bool = Field(False, description="compile the steps of the chains (torch.compile)")
 
 
 class MemberConfig(_Strict):

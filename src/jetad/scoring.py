@@ -29,6 +29,7 @@ from .jets import Jets
 from .models import model_class
 from .models.base import EnergyModel
 from .models.networks.parts import PrincipalComponents
+from .precision import computing_in
 from .preprocessing import Preprocessor, preprocessor_from_dict
 from .preprocessing.images import JetImages
 from .readers import ReadOptions
@@ -158,7 +159,8 @@ def _in_batches(
     while start < n:
         rows = slice(start, min(start + _BATCH[device.type], n))
         try:
-            out[rows] = energies(rows)
+            with computing_in("float32", device):
+                out[rows] = energies(rows)
         except torch.OutOfMemoryError as error:
             size = rows.stop - start
             if size <= _MIN_BATCH:

@@ -29,6 +29,7 @@ from jetad.models.nae import NormalizedAutoencoder
 from jetad.models.networks import Jet40Config
 from jetad.preprocessing.images import ImageConfig, JetImages
 from jetad.readers import read
+from jetad.samplers.compiling import compiled_chains
 from jetad.training.contrastive import Contrastive
 
 N_STEPS = 30
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true", help="compiled chains, too")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -218,26 +220,29 @@ def main() -> None:
     )
 
     unadjusted = {"n_steps": N_STEPS, "adjusted": False}
-    config = contrastive(
+    published = contrastive(
         {**unadjusted, "step_size": 50, "noise_std": 1e-4, "max_gradient": 0.01, "anneal": True},
         {**unadjusted, "step_size": 50, "noise_std": 0.01, "max_gradient": 0.01},
         temperature=1600.0, ceiling=None, square_penalty=1.0,
     )  # fmt: skip
 
-    def engine(model: NormalizedAutoencoder, config: ContrastiveConfig, x: Tensor) -> Callable[[], object]:
+    def engine(
+        model: NormalizedAutoencoder, config: ContrastiveConfig, x: Tensor, compiled: bool = False
+    ) -> Callable[[], object]:
         phase = Contrastive(model, config)
         phase.start(x, x)
         optimizer = torch.optim.Adam(phase.parameters(), lr=1e-5)
 
         def step() -> None:
-            loss, _ = phase.loss(x, generator)
+            with compiled_chains(compiled):
+                loss, _ = phase.loss(x, generator)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
 
         return step
 
-    results["same network"] = timed(engine(model, config, x), args.steps, args.device)
+    results["same network"] = timed(engine(model, published, x), args.steps, args.device)
 
     member = resolve_config(representation="image").members["image"]
     default = NormalizedAutoencoder((1, 40, 40), member.network)
@@ -257,6 +262,18 @@ def main() -> None:
     results["default network, default chains"] = timed(
         engine(default, member.training.contrastive, components), 5 * args.steps, args.device
     )
+    if args.compile:
+        results["default network, 30 + 30, compiled"] = timed(
+            engine(default, config, components, compiled=True), 5 * args.steps, args.device
+        )
+        results["default network, default chains, compiled"] = timed(
+            engine(default, member.training.contrastive, components, compiled=True),
+            5 * args.steps,
+            args.device,
+        )
+        results["same network, compiled"] = timed(
+            engine(model, published, x, compiled=True), args.steps, args.device
+        )
     print(f"{'training step':<42} {'[ms]':>9} {'ratio':>8}")
     for name, seconds in results.items():
         print(f"{name:<42} {1e3 * seconds:9.1f} {results['reference'] / seconds:7.1f}x")

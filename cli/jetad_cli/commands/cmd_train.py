@@ -88,6 +88,12 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     show_default=True,
     help="CPU threads; the default networks are small and fastest on one.",
 )
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Compile the steps of the chains (training.compile); pays where training takes many minutes.",
+)
 @input_options
 @click.option("--print-config", is_flag=True, help="Print the resolved configuration and stop.")
 @check_option
@@ -106,6 +112,7 @@ def command(
     seed: int | None,
     monitor: tuple[str, ...],
     threads: int,
+    compiled: bool,
     print_config: bool,
     check: bool,
     inputs: Inputs,
@@ -132,7 +139,7 @@ def command(
         encoder=None if encoder is None else describe_encoder(encoder),
         text=config_text(config_file),
         source=config_file or "configuration",
-        settings=settings,
+        settings=[*settings, "training.compile=true"] if compiled else settings,
         seed=seed,
     )
     if print_config:

@@ -30,7 +30,7 @@ class ScalarEnergy(DensityModel):
 
     def energy(self, x: Tensor) -> Tensor:
         e: Tensor = self.network(x)
-        return e[:, 0]
+        return e[:, 0].to(x.dtype)
 
     @torch.no_grad()
     def fit_temperature(self, x: Tensor) -> float:

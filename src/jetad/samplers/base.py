@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from ..batches import mean, uniform
+from .compiling import compilable
 from .geometry import EUCLIDEAN, Geometry
 from .langevin import Chain, Energy, langevin
 
@@ -160,6 +161,11 @@ class ChainRunner:
         return {f"{name}_step_norm": chain.step_norm}
 
 
+@compilable
+def _energies(energy: Energy, x: Tensor) -> Tensor:
+    return energy(x)
+
+
 @torch.no_grad()
 def independence(
     energy: Callable[[Tensor], Tensor], x: Tensor, proposals: Tensor, generator: torch.Generator | None = None
@@ -179,8 +185,8 @@ def independence(
         Tierney, "Markov chains for exploring posterior distributions", Ann. Statist. 22 (1994) 1701
     """
     k, n = proposals.shape[:2]
-    e = energy(x)
-    e_new = energy(proposals.flatten(0, 1)).view(k, n)
+    e = _energies(energy, x)
+    e_new = _energies(energy, proposals.flatten(0, 1)).view(k, n)
     log_u = uniform((k * n,), generator, device=x.device).view(k, n).log()
     rate = x.new_zeros(())
     for j in range(k):

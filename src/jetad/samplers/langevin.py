@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..batches import normal, uniform
+from .compiling import begin_chain, compilable, end_chain
 from .geometry import EUCLIDEAN, Geometry
 
 __all__ = ["Chain", "langevin"]
@@ -80,54 +81,84 @@ def langevin(
     if len(stds) != n_steps:
         raise ValueError(f"{len(stds)} values of noise_std for {n_steps} steps")
 
-    def gradient(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            e = energy(x) / temperature
-            if e.shape != x.shape[:1]:
-                raise ValueError(f"an energy returns shape ({x.shape[0]},), this one {tuple(e.shape)}")
-            (g,) = torch.autograd.grad(e.sum(), x)
-        x = x.detach()
-        g = geometry.tangent(x, g)
-        if unit_gradient:
-            g = g / _norm(g).clamp_min(1e-30)
-        if max_gradient is not None:
-            g = g * (max_gradient / _norm(g).clamp_min(max_gradient))
-        return e.detach(), -step_size * g, x
-
+    begin_chain()
     trace: list[Tensor] = []
     accepted = x0.new_zeros(())
     moved = x0.new_zeros(())
-    e, drift, x = gradient(x0)
+    target = (energy, temperature, step_size, geometry, max_gradient, unit_gradient)
+    x = x0.detach()
+    e, drift = _first(x, *target)
     for k in range(n_steps):
         trace.append(e)
         noise = normal(x.shape, generator, device=x.device, dtype=x.dtype)
-        noise = geometry.tangent(x, stds[k] * noise)
-        v = drift + noise
-        y = geometry.move(x, v)
-        if project is not None:
-            y = project(y)
         if metropolis:
-            e_y, drift_y, y = gradient(y)
-            back = geometry.direction(y, x)
-            log_ratio = e - e_y + (_square(v - drift) - _square(back - drift_y)) / (2 * stds[k] ** 2)
             u = uniform(e.shape, generator, device=x.device, dtype=x.dtype)
-            take = torch.log(u) < log_ratio  # False for NaN: a broken point is never entered
-            rows = take.view(-1, *[1] * (x.dim() - 1))
-            moved = moved + (_norm(v).flatten() * take).mean()
-            x = torch.where(rows, y, x)
-            drift = torch.where(rows, drift_y, drift)
-            e = torch.where(take, e_y, e)
-            accepted = accepted + take.to(x.dtype).mean()
+            x, e, drift, rate, length = _next(x, e, drift, noise, u, stds[k], *target)
+            accepted, moved = accepted + rate, moved + length
         else:
-            moved = moved + _norm(v).mean()
-            x = y
+            x, length = _move(x, drift, noise, stds[k], geometry)
+            moved = moved + length
+            if project is not None:
+                x = project(x)
             if k + 1 < n_steps:
-                e, drift, x = gradient(x)
+                e, drift = _first(x, *target)
     n = max(n_steps, 1)
     rate = accepted / n if metropolis else torch.ones_like(accepted)
     energies = torch.stack(trace) if trace else x0.new_zeros((0, len(x0)))
-    return Chain(x, energies, rate, moved / n)
+    return Chain(end_chain(x), energies, rate, moved / n)
+
+
+def _drift(
+    x: Tensor, energy: Energy, temperature: float | Tensor, step_size: float | Tensor, geometry: Geometry,
+    max_gradient: float | None, unit_gradient: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """E / T, and the part of a move that follows its gradient."""
+
+    def total(v: Tensor) -> tuple[Tensor, Tensor]:
+        e = energy(v) / temperature
+        if e.shape != v.shape[:1]:
+            raise ValueError(f"an energy returns shape ({v.shape[0]},), this one {tuple(e.shape)}")
+        return e.sum(), e
+
+    if torch.compiler.is_compiling():  # this is what it can follow
+        g, (_, e) = torch.func.grad_and_value(total, has_aux=True)(x)
+    else:
+        with torch.enable_grad():
+            v = x.detach().requires_grad_(True)
+            whole, e = total(v)
+            (g,) = torch.autograd.grad(whole, v)
+    g = geometry.tangent(x, g)
+    if unit_gradient:
+        g = g / _norm(g).clamp_min(1e-30)
+    if max_gradient is not None:
+        g = g * (max_gradient / _norm(g).clamp_min(max_gradient))
+    return e.detach(), -step_size * g
+
+
+def _move(
+    x: Tensor, drift: Tensor, noise: Tensor, std: float | Tensor, geometry: Geometry
+) -> tuple[Tensor, Tensor]:
+    """The point reached, and the mean length of the way."""
+    v = drift + geometry.tangent(x, std * noise)
+    return geometry.move(x, v), _norm(v).mean()
+
+
+def _adjusted_step(
+    x: Tensor, e: Tensor, drift: Tensor, noise: Tensor, u: Tensor, std: float | Tensor,
+    energy: Energy, temperature: float | Tensor, step_size: float | Tensor, geometry: Geometry,
+    max_gradient: float | None, unit_gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """A move that is accepted or not: points, E / T, drifts, acceptance rate, mean length."""
+    v = drift + geometry.tangent(x, std * noise)
+    y = geometry.move(x, v)
+    e_y, drift_y = _drift(y, energy, temperature, step_size, geometry, max_gradient, unit_gradient)
+    back = geometry.direction(y, x)
+    log_ratio = e - e_y + (_square(v - drift) - _square(back - drift_y)) / (2 * std**2)
+    take = torch.log(u) < log_ratio  # False for NaN: a broken point is never entered
+    rows = take.view(-1, *[1] * (x.dim() - 1))
+    length = (_norm(v).flatten() * take).mean()
+    x, drift = torch.where(rows, y, x), torch.where(rows, drift_y, drift)
+    return x, torch.where(take, e_y, e), drift, take.to(x.dtype).mean(), length
 
 
 def _square(v: Tensor) -> Tensor:
@@ -136,3 +167,6 @@ def _square(v: Tensor) -> Tensor:
 
 def _norm(v: Tensor) -> Tensor:
     return v.flatten(1).norm(dim=1).view(-1, *[1] * (v.dim() - 1))
+
+
+_first, _next = compilable(_drift), compilable(_adjusted_step)

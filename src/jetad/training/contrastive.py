@@ -69,7 +69,7 @@ class Contrastive:
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         model, t = self.model, self.model.temperature
-        with frozen(list(model.parameters())):
+        with frozen(model):
             negatives = self.sampler.negatives(model, x, generator)
         energy_pos, energy_neg = model.energy(x), model.energy(negatives.x)
         u_pos, u_neg = energy_pos / t, energy_neg / t
@@ -94,7 +94,7 @@ class Contrastive:
         x = x_val[:1000]
         # a copy: watching must not move the chains of the training
         state = detached_state(self.sampler.state_dict())
-        with frozen(list(model.parameters())):
+        with frozen(model):
             negatives = self.sampler.negatives(model, share(x, generator), generator)
         self.sampler.load_state_dict(state)
         with torch.no_grad():

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from ..batches import SharedGenerator, means, share
 from ..config import TrainingConfig
 from ..errors import ConfigError, DivergedError, Interrupted
+from ..precision import computing_in
 from ..ranks import Ranks
+from ..samplers.compiling import compiled_chains
 from .contrastive import detached_state
 from .phases import Phase
 
@@ -260,7 +262,9 @@ class Trainer:
             group["lr"] = rate
         x = share(self._batch(), self.generator)
         weight = self.generator.weight
-        loss, metrics = phase.loss(x, self.generator)
+        device = self.x_train.device
+        with computing_in(self.config.precision, device), compiled_chains(self.config.compile):
+            loss, metrics = phase.loss(x, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]

@@ -106,16 +106,21 @@ def one_cycle(t: float) -> float:
 
 
 @contextmanager
-def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """No gradients for these parameters inside: chains only need those of the inputs.
+def frozen(model: nn.Module) -> Iterator[None]:
+    """No gradients for the parameters of a model inside: chains only need those of the inputs.
 
-    Normalised weights (spectral norm) are computed once, not at every forward.
+    Normalised weights (spectral norm) are computed once, here, not at every forward.
     """
+    parameters = list(model.parameters())
     before = [p.requires_grad for p in parameters]
     for p in parameters:
         p.requires_grad_(False)
     try:
         with nn.utils.parametrize.cached():
+            for module in model.modules():
+                if nn.utils.parametrize.is_parametrized(module):
+                    for name in module.parametrizations:  # type: ignore[union-attr]
+                        getattr(module, name)
             yield
     finally:
         for p, r in zip(parameters, before, strict=True):

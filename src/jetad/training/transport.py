@@ -89,7 +89,7 @@ class Transport:
         return self.config.learning_rate * min(1.0, 2 * (1 - step / self.n_steps))
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        with frozen(list(self.model.parameters())):
+        with frozen(self.model):
             negatives = self.sampler.negatives(self.model, x, generator)
         runner = self.sampler.visible
         scale = self.model.temperature if runner.config.adjusted else 1.0
@@ -114,7 +114,7 @@ class Transport:
     def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
         x = x_val[:1000]
         state = detached_state(self.sampler.state_dict())
-        with frozen(list(self.model.parameters())):
+        with frozen(self.model):
             negatives = self.sampler.negatives(self.model, share(x, generator), generator)
         self.sampler.load_state_dict(state)
         with torch.no_grad():

@@ -1,0 +1,95 @@
+"""Compiled chains against plain ones."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from test_engine import SECOND, quick, rng
+
+from jetad.errors import ConfigError
+from jetad.models import METHODS, model_class
+from jetad.preprocessing import PREPROCESSORS
+from jetad.registry import load
+from jetad.samplers.base import ChainConfig, ChainRunner
+from jetad.samplers.compiling import compilable, compiled_chains
+from jetad.samplers.geometry import EUCLIDEAN, SPHERE
+from jetad.training.phases import make_phases
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of torch, inside its compiler
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+def wells(x: torch.Tensor) -> torch.Tensor:
+    return (x.square() - 1).square().sum(dim=1) + 0.3 * x[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("config", "geometry"),
+    [
+        (ChainConfig(n_steps=6, step_size=0.05), EUCLIDEAN),
+        (ChainConfig(n_steps=6, step_size=0.05), SPHERE),
+        (ChainConfig(n_steps=6, step_size=0.05, adjusted=False, max_gradient=1.0), EUCLIDEAN),
+    ],
+    ids=["adjusted", "on the sphere", "unadjusted"],
+)
+def test_compiled_chains_are_the_plain_ones(config, geometry):
+    x0 = torch.nn.functional.normalize(torch.randn(64, 3, generator=rng(1)), dim=1)
+    fold = (lambda x: x.clamp(-3, 3)) if geometry is EUCLIDEAN else None
+    chains = {}
+    for compiled in (False, True):
+        runner = ChainRunner(config)
+        with compiled_chains(compiled):
+            for seed in (2, 3):  # the second with another step size
+                chain = runner.run(
+                    wells, x0, rng(seed), temperature=torch.tensor(0.5), geometry=geometry,
+                    fold=fold, clamp=lambda x: x.clamp(-3, 3),
+                )  # fmt: skip
+        chains[compiled] = *chain, runner.step_size
+    for plain, other in zip(chains[False], chains[True], strict=True):
+        torch.testing.assert_close(other, plain, rtol=1e-5, atol=1e-5)
+    assert not torch.equal(chains[True][0], x0)
+
+
+def test_a_failing_compiler_is_named():
+    function = compilable(lambda x: (x.sin() + 0.123).exp())
+    failing = torch._inductor.config.patch({"cpp.cxx": ("/no/such/compiler",)})
+    expected = pytest.raises(ConfigError, match=r"(?s)training\.compile: .*leave --compile out")
+    with failing, compiled_chains(), expected:
+        function(torch.rand(5, 7))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "representation", "setting"),
+    [
+        *((method, representation, None) for method in SECOND for representation in METHODS[method].inputs),
+        ("nae", "image", "training.contrastive.sampler.kind=cd"),
+        ("nae", "image", "training.contrastive.sampler.kind=pcd"),
+        ("nae", "image", "network.kind=convolution"),
+        ("mpdr-r", "features", "network.manifold_dims=[2,3]"),
+        ("mpdr-s", "features", "training.contrastive.sampler.distance=euclidean"),
+    ],
+)
+def test_compiled_steps_of_every_method_are_the_plain_ones(method, representation, setting):
+    more = [] if setting is None else [setting]
+    member = quick(method, representation, *more).members[representation]
+    shape = load(PREPROCESSORS, representation, "representation")(member.preprocessing).shape
+    losses = {}
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = model_class(method)(shape, member.network, member.model)
+        rows = torch.rand(40, *shape, generator=rng(1))
+        model.fit_input(rows)
+        x = model.prepare(rows)
+        phase = make_phases(model, member.training, METHODS[method].phases, len(x))[-1]
+        phase.start(x, x)
+        generator = rng(2)
+        with compiled_chains(compiled):
+            losses[compiled] = [float(phase.loss(x, generator)[0].detach()) for _ in range(2)]
+    np.testing.assert_allclose(losses[True], losses[False], rtol=1e-4, atol=1e-5)
