@@ -9,6 +9,10 @@ Three loops with the same batch and the same chain lengths (30 latent + 30 visib
    samples, drifts and noise to lists on the CPU, a list as replay buffer, numbers read out every step.
 2. *same network*: the same mathematics in this engine. Energies and their gradients are compared first.
 3. *default*: the networks of ``jetad train`` on principal components of the same images.
+
+The limits are those of the steps without a compiler: the time that their products and convolutions alone
+would take at the rate of one large product, and their reads and writes at the rate of a large copy (a CPU
+keeps small tensors in its cache and is faster).
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from jetad.config import ContrastiveConfig, resolve_config
 from jetad.models.nae import NormalizedAutoencoder
@@ -175,6 +182,33 @@ def timed(step: Callable[[], object], n: int, device: str) -> float:
     return statistics.median(times)
 
 
+class Work(TorchDispatchMode):
+    """Counts operations of products and convolutions, and what every kernel reads and writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if func._overloadpacket in flop_registry:
+            self.operations += flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
+        if not func.is_view:
+            tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, Tensor)]
+            self.bytes += sum(t.numel() * t.element_size() for t in tensors)
+        return out
+
+
+def limits(device: str) -> tuple[float, float]:
+    """Operations a second in a large product of float32, and bytes a second in a large copy."""
+    a = torch.rand(2048, 2048, device=device)
+    big = torch.rand(64_000_000, device=device)
+    copy = torch.empty_like(big)
+    product, copying = timed(lambda: a @ a, 5, device), timed(lambda: copy.copy_(big), 5, device)
+    return 2 * 2048**3 / product, 2 * 4 * len(big) / copying
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -191,6 +225,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(1)
+    torch.backends.cuda.matmul.allow_tf32 = True  # for all, as in training
     generator = torch.Generator(device=args.device).manual_seed(1)
     rows = torch.from_numpy(JetImages(ImageConfig(sigma=2.0)).transform(read([args.file], max_jets=4000)))
     images = rows[: args.batch].to(args.device)
@@ -213,11 +248,9 @@ def main() -> None:
     )
     net.train(), model.train()
 
-    results: dict[str, float] = {}
+    steps: dict[str, tuple[Callable[[], object], int]] = {}
     buffer, optimizer = ListBuffer(), torch.optim.Adam(net.parameters(), lr=1e-5)
-    results["reference"] = timed(
-        lambda: reference_step(net, optimizer, buffer, images), args.steps, args.device
-    )
+    steps["reference"] = lambda: reference_step(net, optimizer, buffer, images), args.steps
 
     unadjusted = {"n_steps": N_STEPS, "adjusted": False}
     published = contrastive(
@@ -242,7 +275,7 @@ def main() -> None:
 
         return step
 
-    results["same network"] = timed(engine(model, published, x), args.steps, args.device)
+    steps["same network"] = engine(model, published, x), args.steps
 
     member = resolve_config(representation="image").members["image"]
     default = NormalizedAutoencoder((1, 40, 40), member.network)
@@ -256,27 +289,28 @@ def main() -> None:
     )
     with torch.no_grad():
         components = default.prepare(images)
-    results["default network, 30 + 30 adjusted steps"] = timed(
-        engine(default, config, components), 5 * args.steps, args.device
-    )
-    results["default network, default chains"] = timed(
-        engine(default, member.training.contrastive, components), 5 * args.steps, args.device
-    )
+    chosen, many = member.training.contrastive, 5 * args.steps
+    steps["default network, 30 + 30 adjusted steps"] = engine(default, config, components), many
+    steps["default network, default chains"] = engine(default, chosen, components), many
     if args.compile:
-        results["default network, 30 + 30, compiled"] = timed(
-            engine(default, config, components, compiled=True), 5 * args.steps, args.device
-        )
-        results["default network, default chains, compiled"] = timed(
-            engine(default, member.training.contrastive, components, compiled=True),
-            5 * args.steps,
-            args.device,
-        )
-        results["same network, compiled"] = timed(
-            engine(model, published, x, compiled=True), args.steps, args.device
-        )
-    print(f"{'training step':<42} {'[ms]':>9} {'ratio':>8}")
-    for name, seconds in results.items():
-        print(f"{name:<42} {1e3 * seconds:9.1f} {results['reference'] / seconds:7.1f}x")
+        steps["default network, 30 + 30, compiled"] = engine(default, config, components, True), many
+        steps["default network, default chains, compiled"] = engine(default, chosen, components, True), many
+
+    results: dict[str, float] = {}
+    operations, traffic = limits(args.device)
+    print(f"large product {operations / 1e9:.0f} GFLOP/s, large copy {traffic / 1e9:.1f} GB/s")
+    head = ("[ms]", "ratio", "jets/s", "GFLOP", "limit [ms]", "GB", "limit [ms]")
+    print(f"{'training step':<42}" + "".join(f"{h:>11}" for h in head))
+    for name, (step, n) in steps.items():
+        seconds = results[name] = timed(step, n, args.device)
+        line = f"{name:<42}{1e3 * seconds:11.1f}{results['reference'] / seconds:10.1f}x"
+        line += f"{args.batch / seconds:11.0f}"
+        if "compiled" not in name:
+            with Work() as counted:
+                step()
+            line += f"{counted.operations / 1e9:11.2f}{1e3 * counted.operations / operations:11.2f}"
+            line += f"{counted.bytes / 1e9:11.3f}{1e3 * counted.bytes / traffic:11.2f}"
+        print(line, flush=True)
     if args.json:
         ratios = {name: results["reference"] / seconds for name, seconds in results.items()}
         args.json.write_text(json.dumps({"seconds": results, "ratios": ratios}))

@@ -2,8 +2,9 @@
 
     python tests/benchmarks/precision_auc.py qcd.h5 top.h5 heidelberg.h5 [--device cuda] [--seeds 1]
 
-Trains on the first and on the second file with each ``training.precision``; scores are always float32 or better.
-On a CPU the products of dense layers are emulated: factors rounded to the bits of the format, sums in float32.
+Trains on the first and on the second file with each ``training.precision``; scores are always in float32 or
+better. On a CPU the products of dense layers are emulated: factors rounded to the bits of the format, sums in
+float32.
 """
 
 from __future__ import annotations
