@@ -57,13 +57,20 @@ def test_the_simulated_device_is_strict_and_counts(sim):
     assert torch.equal(numbers.cpu(), torch.randn(3, generator=rng(3)))
 
 
+def kind(network: str | None) -> list[str]:
+    return [] if network is None else [f"network.kind={network}"]
+
+
 # every method, and every representation with two of them
 SOME = [(m, r) for m, r in TRAINED if r == METHODS[m].inputs[0] or m in ("nae", "mpdr-r")]
 
 
-@pytest.mark.parametrize(("method", "representation"), SOME)
-def test_every_method_gives_the_numbers_of_the_cpu(tmp_path, make_jets, sim, method, representation):
-    config = quick(method, representation)
+@pytest.mark.parametrize(
+    ("method", "representation", "network"),
+    [*((m, r, None) for m, r in SOME), ("nae", "image", "convolution")],
+)
+def test_every_method_gives_the_numbers_of_the_cpu(tmp_path, make_jets, sim, method, representation, network):
+    config = quick(method, representation, *kind(network))
     detectors = {}
     for device in ("cpu", "cuda"):
         run, jets, signal = started(tmp_path, make_jets, config, device)
@@ -82,9 +89,12 @@ def test_every_method_gives_the_numbers_of_the_cpu(tmp_path, make_jets, sim, met
     )
 
 
-@pytest.mark.parametrize(("method", "representation"), TRAINED)
-def test_the_loss_waits_for_nothing(sim, method, representation):
-    member = quick(method, representation).members[representation]
+@pytest.mark.parametrize(
+    ("method", "representation", "network"),
+    [*((m, r, None) for m, r in TRAINED), ("nae", "image", "convolution"), ("nae", "image", "jet40")],
+)
+def test_the_loss_waits_for_nothing(sim, method, representation, network):
+    member = quick(method, representation, *kind(network)).members[representation]
     shape = load(PREPROCESSORS, representation, "representation")(member.preprocessing).shape
     torch.manual_seed(0)
     model = model_class(method)(shape, member.network, member.model)

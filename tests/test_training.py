@@ -11,7 +11,7 @@ import torch
 
 from jetad.config import resolve_config
 from jetad.distances import energy_distance
-from jetad.errors import DivergedError, InputError, Interrupted, OutputError
+from jetad.errors import DivergedError, InputError, Interrupted, JetadError, OutputError
 from jetad.evaluation import roc_curve
 from jetad.jets import Jets
 from jetad.models.nae import NormalizedAutoencoder
@@ -99,6 +99,32 @@ class StopAfter(StopRequest):
         self.n -= 1
         self.signal = 15 if self.n <= 0 else None
         return self.n <= 0
+
+
+def test_full_memory_of_a_gpu_is_explained_and_the_checkpoint_stands(
+    tmp_path, source, make_jets, monkeypatch
+):
+    jets, after = make_jets(200, seed=1), iter(range(100))
+    loss = Contrastive.loss
+
+    def full(self, x, generator):
+        if next(after) == 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(self, x, generator)
+
+    more = ["training.checkpoint_minutes=0"]
+    run = start(tmp_path, source, settings=more)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(JetadError, match="too little memory for this training"),
+    ):
+        patch.setattr(Contrastive, "loss", full)
+        train(run, jets)
+    run = start(tmp_path, source, settings=more)
+    train(run, jets)
+    whole = start(tmp_path, source, name="whole", settings=more)
+    train(whole, jets)
+    assert run.model_hash() == whole.model_hash()
 
 
 @pytest.mark.parametrize("after", [1, 9, 14, 20, 31, 38])

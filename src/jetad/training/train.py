@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..calibration import BackgroundEfficiency, Surprise
 from ..config import MemberConfig, RunConfig
 from ..device_rows import device_rows
-from ..errors import ConfigError, InputError, OutputError
+from ..errors import ConfigError, InputError, JetadError, OutputError
 from ..jets import Jets
 from ..models import METHODS, model_class
 from ..models.fitted import FittedModel
@@ -157,8 +157,29 @@ def train(
     Raises:
         DivergedError: the last checkpoint stays.
         Interrupted: after a stop signal.
+        JetadError: if the memory of the GPU is too small.
     """
     ranks = Ranks() if ranks is None else ranks
+    try:
+        return _train(run, background, signal, monitor or {}, device, stop, progress, ranks)
+    except torch.OutOfMemoryError as error:
+        raise JetadError(
+            "the GPU has too little memory for this training; lower training.batch_size or data.max_jets "
+            "with --set, use --device cpu, or a GPU that nobody else uses; the same command goes on from the "
+            "last checkpoint"
+        ) from error
+
+
+def _train(
+    run: Run,
+    background: Jets | JetStream,
+    signal: Jets | JetStream | None,
+    monitor: Mapping[str, Jets],
+    device: str,
+    stop: StopRequest | None,
+    progress: Progress | None,
+    ranks: Ranks,
+) -> TrainedDetector:
     config = ranks.first_does(run.config)
     where = ranks.device(select_device(device))
     parts = BackgroundParts(background, config)
@@ -193,7 +214,7 @@ def train(
             steps = _fit_member(
                 run, member, member_config, inputs,
                 seed=config.seed, method=config.method, resume=resume, offset=offset, finished=finished,
-                monitor=monitor or {}, validation=parts.sample("validation", _MONITOR_JETS), stop=stop,
+                monitor=monitor, validation=parts.sample("validation", _MONITOR_JETS), stop=stop,
                 progress=progress, ranks=ranks,
             )  # fmt: skip
             finished[name] = {

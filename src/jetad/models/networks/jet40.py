@@ -84,7 +84,7 @@ class _PReLU(nn.PReLU):
     """One slope; the gradient of a frozen one costs no pass over the data."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.weight.requires_grad or x.is_cuda:  # reading the slope would stall a GPU
+        if self.weight.requires_grad or x.device.type != "cpu":  # reading the slope would stall a GPU
             return super().forward(x)
         return nn.functional.leaky_relu(x, float(self.weight))
 
