@@ -9,12 +9,13 @@ import pytest
 import torch
 from test_engine import SECOND, quick, rng
 
+from jetad.config import resolve_config
 from jetad.errors import ConfigError
 from jetad.models import METHODS, model_class
 from jetad.preprocessing import PREPROCESSORS
 from jetad.registry import load
 from jetad.samplers.base import ChainConfig, ChainRunner
-from jetad.samplers.compiling import compilable, compiled_chains
+from jetad.samplers.compiling import check_compiler, compiled_chains
 from jetad.samplers.geometry import EUCLIDEAN, SPHERE
 from jetad.training.phases import make_phases
 
@@ -57,11 +58,15 @@ def test_compiled_chains_are_the_plain_ones(config, geometry):
 
 
 def test_a_failing_compiler_is_named():
-    function = compilable(lambda x: (x.sin() + 0.123).exp())
     failing = torch._inductor.config.patch({"cpp.cxx": ("/no/such/compiler",)})
-    expected = pytest.raises(ConfigError, match=r"(?s)training\.compile: .*leave --compile out")
-    with failing, compiled_chains(), expected:
-        function(torch.rand(5, 7))
+    with failing, pytest.raises(ConfigError, match=r"(?s)training\.compile: .*leave --compile out"):
+        check_compiler(torch.device("cpu"))
+    check_compiler(torch.device("cpu"))
+
+
+def test_a_method_without_chains_has_nothing_to_compile():
+    with pytest.raises(ConfigError, match="method 'gmm' runs no chains to compile"):
+        resolve_config(method="gmm", settings=["training.compile=true"])
 
 
 @pytest.mark.slow

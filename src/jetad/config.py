@@ -141,6 +141,9 @@ class RunConfig(_Strict):
         for name, member in self.members.items():
             if not name.isidentifier():
                 raise ValueError(f"member name '{name}' is not a plain word")
+            phases = METHODS[self.method].phases
+            if member.training.compile and not {"contrastive", "transport"} & set(phases):
+                raise ValueError(f"method '{self.method}' runs no chains to compile; leave --compile out")
             for phase in ("contrastive", "transport"):
                 where = f"members.{name}.training.{phase}"
                 given = getattr(member.training, phase) is not None

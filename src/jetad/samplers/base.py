@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from ..batches import mean, uniform
-from .compiling import compilable
+from .compiling import begin_chain, compilable
 from .geometry import EUCLIDEAN, Geometry
 from .langevin import Chain, Energy, langevin
 
@@ -184,6 +184,7 @@ def independence(
     References:
         Tierney, "Markov chains for exploring posterior distributions", Ann. Statist. 22 (1994) 1701
     """
+    begin_chain()
     k, n = proposals.shape[:2]
     e = _energies(energy, x)
     e_new = _energies(energy, proposals.flatten(0, 1)).view(k, n)

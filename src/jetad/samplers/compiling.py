@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 
-__all__ = ["begin_chain", "compilable", "compiled_chains", "end_chain"]
+__all__ = ["begin_chain", "check_compiler", "compilable", "compiled_chains", "end_chain"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,3 +75,13 @@ def compilable(function: Callable[P, T]) -> Callable[P, T]:
             ) from error
 
     return call
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compile something small, to fail before hours of work.
+
+    Raises:
+        ConfigError: if torch cannot compile here.
+    """
+    with compiled_chains():
+        compilable(torch.sin)(torch.zeros(8, device=device))

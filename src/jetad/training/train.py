@@ -29,6 +29,7 @@ from ..preprocessing import PREPROCESSORS
 from ..ranks import Ranks
 from ..registry import load
 from ..run import Run, collect_inputs, collect_provenance, unfinished_runs
+from ..samplers.compiling import check_compiler
 from ..scoring import Member, TrainedDetector, select_device
 from .classification import SignalInputs
 from .data import PARTS, BackgroundParts, JetStream, class_column, class_numbers
@@ -182,6 +183,8 @@ def _train(
 ) -> TrainedDetector:
     config = ranks.first_does(run.config)
     where = ranks.device(select_device(device))
+    if any(member.training.compile for member in config.members.values()):
+        check_compiler(where)
     parts = BackgroundParts(background, config)
     signal_parts = None if signal is None else BackgroundParts(signal, config, "signal")
     n_signal = background.n_signal if isinstance(background, JetStream) else _n_labelled(background, 1)
