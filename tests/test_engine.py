@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from jetad.config import resolve_config
+from jetad.config import TransportConfig, resolve_config
 from jetad.distances import (
     energy_distance,
     exact_transport,
@@ -609,6 +609,32 @@ def test_transport_distance_falls_in_training():
     trainer.fit()
     distances = [r["val_distance"] for r in lines if r["phase"] == "transport" and "val_distance" in r]
     assert min(distances[1:]) < 0.3 * distances[0]
+
+
+def test_scale_penalty_is_its_formula_and_outlives_a_checkpoint():
+    x = torch.randn(500, 2, generator=rng(6))
+    losses, gradients = {}, {}
+    for penalty in (0.0, 0.7):
+        torch.manual_seed(1)
+        model = two_dimensional(WassersteinNormalizedAutoencoder)
+        phase = Transport(model, TransportConfig(steps=10, scale_penalty=penalty))
+        phase.start(x, x[:100])
+        first = float(model.energy(x[:100]).mean().detach())
+        with torch.no_grad():  # energies move away from where they began
+            model.codec.decoder[-1].weight.mul_(30)
+        again = Transport(model, phase.config)
+        again.load_state_dict(phase.state_dict())
+        loss, _ = again.loss(x[100:300], rng(7))
+        model.zero_grad()
+        loss.backward()
+        losses[penalty], gradients[penalty] = float(loss.detach()), model.codec.decoder[-1].bias.grad
+    growth = float(model.energy(x[100:300]).mean().detach()) / first
+    assert abs(math.log(growth)) > 0.1
+    assert losses[0.7] - losses[0.0] == pytest.approx(0.7 * math.log(growth) ** 2, rel=1e-4)
+    model.zero_grad()
+    (0.7 * (model.energy(x[100:300]).mean() / first).log().square()).backward()
+    expected = model.codec.decoder[-1].bias.grad
+    torch.testing.assert_close(gradients[0.7] - gradients[0.0], expected, rtol=1e-4, atol=1e-5)
 
 
 # --- divergence ----------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ class TransportConfig(SecondPhaseConfig):
     differentiable_steps: int = Field(3, ge=1, description="last steps of a chain that keep their graph")
     sampler: PersistentConfig = PersistentConfig()
     select: Literal["last", "distance"] = "distance"
+    scale_penalty: float = Field(0.0, ge=0, description="times ln^2 of the growth of the background's energy")
 
 
 class TrainingConfig(_Strict):

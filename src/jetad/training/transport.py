@@ -62,6 +62,10 @@ class Transport:
     of energies it says how far the training is and cannot run away; the model with the lowest on
     held-out background is kept.
 
+    The distance does not fix the scale of E: short chains end in the same places for a range of scales.
+    ``scale_penalty * ln^2(<E+> / E_0)`` holds the mean energy of the background at its first value E_0, to
+    which the temperature was fitted.
+
     References:
         CMS Collaboration, 2025, arXiv:2510.02168
     """
@@ -74,12 +78,15 @@ class Transport:
         self.n_steps = config.steps
         self.sampler = PersistentSampler(config.sampler)
         self.distance = DISTANCES[config.distance]
+        self.first_energy = math.nan  # of held-out background, at the start
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
         k = self.model.fit_temperature(x_val)
         if self.config.temperature != "auto":
             self.model.temperature.fill_(self.config.temperature)
         self.model.fit_box(x_train, self.config.box_margin)
+        with torch.no_grad():
+            self.first_energy = float(self.model.energy(x_val).mean())
         return {"temperature": float(self.model.temperature), "residual_dimension": k}
 
     def parameters(self) -> list[nn.Parameter]:
@@ -102,11 +109,17 @@ class Transport:
             generator=generator,
         )
         loss = self.distance(whole(x, generator), whole(ends, generator), generator)
+        distance = loss.detach()
+        penalty = self.config.scale_penalty
+        with torch.set_grad_enabled(penalty > 0):
+            energy_pos = whole(self.model.energy(x), generator).mean()
+        if penalty:
+            loss = loss + penalty * (energy_pos / self.first_energy).log().square()
         with torch.no_grad():
-            energy_pos, energy_neg = self.model.energy(x).mean(), self.model.energy(ends).mean()
+            energy_neg = self.model.energy(ends).mean()
         return loss, {
-            "distance": loss.detach(),
-            "energy_pos": energy_pos,
+            "distance": distance,
+            "energy_pos": energy_pos.detach(),
             "energy_neg": energy_neg,
             **negatives.metrics,
         }
@@ -131,7 +144,8 @@ class Transport:
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sampler": self.sampler.state_dict()}
+        return {"sampler": self.sampler.state_dict(), "first_energy": self.first_energy}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sampler.load_state_dict(state["sampler"])
+        self.first_energy = state["first_energy"]
