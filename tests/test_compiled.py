@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from test_engine import SECOND, quick, rng
+from test_engine import SECOND, quick, rng, run_of
 
 from jetad.config import resolve_config
 from jetad.errors import ConfigError
@@ -18,11 +18,11 @@ from jetad.samplers.base import ChainConfig, ChainRunner
 from jetad.samplers.compiling import check_compiler, compiled_chains
 from jetad.samplers.geometry import EUCLIDEAN, SPHERE
 from jetad.training.phases import make_phases
+from jetad.training.train import train
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of torch, inside its compiler
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of torch, where it loads its compiler
 ]
 
 
@@ -67,6 +67,19 @@ def test_a_failing_compiler_is_named():
 def test_a_method_without_chains_has_nothing_to_compile():
     with pytest.raises(ConfigError, match="method 'gmm' runs no chains to compile"):
         resolve_config(method="gmm", settings=["training.compile=true"])
+
+
+def test_a_compiled_training_ends_near_the_plain_one(tmp_path, make_jets):
+    config = quick("nae", "features")
+    energies = {}
+    for compiled in (False, True):
+        training = config.members["features"].training.model_copy(update={"compile": compiled})
+        member = config.members["features"].model_copy(update={"training": training})
+        run = run_of(tmp_path, config.model_copy(update={"members": {"features": member}}), str(compiled))
+        train(run, make_jets(160, seed=1))
+        energies[compiled] = [r["val_energy"] for r in run.history() if "val_energy" in r]
+    assert len(energies[True]) == len(energies[False]) > 2
+    np.testing.assert_allclose(energies[True], energies[False], rtol=1e-3)
 
 
 @pytest.mark.slow

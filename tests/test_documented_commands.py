@@ -34,6 +34,7 @@ PARSED = {
     "demo": "two minutes; .ci/run runs the README's first command",
     "status": "needs jobs of a scheduler; tests/batch has them",
     "resubmit": "needs a job that failed on a scheduler; tests/batch has them",
+    "train --compile": "half a minute of compiling; tests/test_compiled.py does it",
     "doctor /data": "needs a folder at the root of the machine, bound into a container",
 }
 # pages whose commands another test runs, with files of the formats they speak of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -83,5 +84,6 @@ def check_compiler(device: torch.device) -> None:
     Raises:
         ConfigError: if torch cannot compile here.
     """
-    with compiled_chains():
+    with warnings.catch_warnings(), compiled_chains():
+        warnings.simplefilter("ignore")  # torch's own, where it loads its compiler
         compilable(torch.sin)(torch.zeros(8, device=device))
