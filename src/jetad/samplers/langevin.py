@@ -87,13 +87,13 @@ def langevin(
     moved = x0.new_zeros(())
     target = (energy, temperature, step_size, geometry, max_gradient, unit_gradient)
     x = x0.detach()
-    e, drift = _first(x, *target)
+    e, drift = _compilable_drift(x, *target)
     for k in range(n_steps):
         trace.append(e)
         noise = normal(x.shape, generator, device=x.device, dtype=x.dtype)
         if metropolis:
             u = uniform(e.shape, generator, device=x.device, dtype=x.dtype)
-            x, e, drift, rate, length = _next(x, e, drift, noise, u, stds[k], *target)
+            x, e, drift, rate, length = _compilable_step(x, e, drift, noise, u, stds[k], *target)
             accepted, moved = accepted + rate, moved + length
         else:
             x, length = _move(x, drift, noise, stds[k], geometry)
@@ -101,7 +101,7 @@ def langevin(
             if project is not None:
                 x = project(x)
             if k + 1 < n_steps:
-                e, drift = _first(x, *target)
+                e, drift = _compilable_drift(x, *target)
     n = max(n_steps, 1)
     rate = accepted / n if metropolis else torch.ones_like(accepted)
     energies = torch.stack(trace) if trace else x0.new_zeros((0, len(x0)))
@@ -169,4 +169,4 @@ def _norm(v: Tensor) -> Tensor:
     return v.flatten(1).norm(dim=1).view(-1, *[1] * (v.dim() - 1))
 
 
-_first, _next = compilable(_drift), compilable(_adjusted_step)
+_compilable_drift, _compilable_step = compilable(_drift), compilable(_adjusted_step)
