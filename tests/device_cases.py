@@ -43,7 +43,8 @@ def sim(monkeypatch):
 
 
 def test_the_simulated_device_is_strict_and_counts(sim):
-    x = torch.randn(4, 3).to(sim)
+    with waits() as one:
+        x = torch.randn(4, 3).to(sim)
     with pytest.raises(RuntimeError, match=r"(same device)|(on the CPU meets)"):
         x + torch.ones(4, 3)
     with pytest.raises(RuntimeError):
@@ -52,7 +53,7 @@ def test_the_simulated_device_is_strict_and_counts(sim):
         y = (x @ x.T).relu().sum()
     with waits() as two:
         float(y), y.cpu()
-    assert (none, two) == ([0], [2])
+    assert (none, one, two) == ([0], [1], [2])
     numbers = torch.randn(3, device=sim, generator=torch.Generator(sim).manual_seed(3))
     assert torch.equal(numbers.cpu(), torch.randn(3, generator=rng(3)))
 
@@ -106,6 +107,7 @@ def test_the_loss_waits_for_nothing(sim, method, representation, network):
     generator = SharedGenerator(sim, Ranks()).manual_seed(1)
     for phase in make_phases(model, member.training, METHODS[method].phases, len(x), signal):
         phase.start(x, x)
+        phase.loss(x, generator)  # the first puts step sizes on the device
         for _ in range(2):
             with waits() as counted:
                 loss, _ = phase.loss(x, generator)
@@ -115,18 +117,18 @@ def test_the_loss_waits_for_nothing(sim, method, representation, network):
 
 
 def test_a_training_step_waits_once(tmp_path, make_jets, sim):
-    counts = {}
-    for steps in (10, 40):
+    counts, jets = {}, make_jets(160, seed=1)
+    for epochs in (2, 10):
+        steps = epochs * 4  # of 32 of the 128 training jets
         more = [
-            f"training.contrastive.steps={steps}",
-            "training.validate_every=1000",
-            "training.log_every=1000",
-        ]
-        run, jets, _ = started(tmp_path, make_jets, quick("nae", "features", *more), str(steps))
+            f"training.contrastive.steps={steps}", "training.validate_every=1000", "training.log_every=1000"
+        ]  # fmt: skip
+        run = run_of(tmp_path, quick("nae", "features", *more), str(steps))
         with waits() as counted:
             train(run, jets, device="cuda")
-        counts[steps] = counted[0]
-    assert counts[40] - counts[10] == 30  # whether the gradient is finite
+        counts[epochs] = counted[0]
+    # whether the gradient is finite; and the order of the jets, once an epoch
+    assert counts[10] - counts[2] == 8 * 4 + 8
 
 
 @pytest.mark.parametrize("method", ["nae", "wnae", "mpdr-r"])

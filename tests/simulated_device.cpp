@@ -1,6 +1,6 @@
 // An accelerator that is none: tensors of the device type PrivateUse1 lie in the memory of the CPU, which
 // computes for them. Like a GPU it refuses tensors of the CPU among its own (numbers are welcome) and has
-// generators of its own; it counts how often the host waits for it.
+// generators of its own; it counts how often the host waits for it, which it does for every copy.
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
@@ -113,7 +113,7 @@ at::Tensor device(const at::Tensor& t) {
 }
 
 at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool) {
-  if (to.device().is_cpu() && !computing) ++waits;
+  if ((to.device().is_cpu() || from.device().is_cpu()) && !computing) ++waits;
   host(to).copy_(host(from));
   return to;
 }
