@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +160,87 @@ def test_reading_hdf5_goes_on_after_a_busy_server(
     found = type(whole).concatenate(pieces)
     np.testing.assert_array_equal(found.pt, whole.pt)
     np.testing.assert_array_equal(found.entry, whole.entry)
+
+
+def test_no_garbage_is_collected_while_hdf5_is_read_from_a_server(
+    http: HTTP, here: Path, files: Path
+) -> None:
+    assert gc.isenabled()
+    streams = [remote.open_remote(http.url("signal.h5"), in_blocks=True) for _ in range(2)]
+    assert not gc.isenabled()
+    streams[0].read(100)
+    streams[0].close()
+    streams[0].close()
+    assert not gc.isenabled()
+    streams[1].close()
+    assert gc.isenabled()
+    jets = readers.iterate(http.url("signal.h5"), step=100)
+    next(jets)
+    assert not gc.isenabled()
+    jets.close()
+    assert gc.isenabled()
+
+
+# a thread that leaves HDF5 objects in cycles, while files are read through the thread of fsspec
+LITTER = """
+import gc, sys, threading, time
+import h5py
+from remote_servers import HTTP
+from jetad import readers
+from jetad.readers import remote
+
+remote._IN_BLOCKS.update(block_size=1 << 14, cache_options={"maxblocks": 2})
+server, file = HTTP(sys.argv[1]), h5py.File("x", "w", driver="core", backing_store=False)
+file["a"] = [1, 2, 3]
+gc.set_threshold(200, 2, 2)
+
+def litter():
+    while True:
+        for _ in range(20):
+            cycle = [file["a"]]
+            cycle.append(cycle)
+        time.sleep(0.0005)
+
+threading.Thread(target=litter, daemon=True).start()
+for _ in range(5):
+    for jets in readers.iterate(server.url("long.h5"), step=300):
+        pass
+"""
+
+
+def test_reading_hdf5_does_not_wait_for_its_own_garbage(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    write_jets(toy_jets(3000, 4), tmp_path / "long.h5")
+    command = [sys.executable, "-c", LITTER, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_search_for_garbage_that_goes_on_is_waited_for() -> None:
+    began, ended = threading.Event(), []
+
+    class Slow:
+        def __del__(self) -> None:
+            began.set()
+            time.sleep(0.3)
+            ended.append(time.monotonic())
+
+    def search() -> None:
+        slow = Slow()
+        slow.itself = slow
+        del slow
+        gc.collect()
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    assert began.wait(10)
+    collection = remote._Collection()
+    collection.pause()
+    assert ended
+    assert not gc.isenabled()
+    collection.resume()
+    assert gc.isenabled()
+    thread.join()
 
 
 def test_hdf5_that_is_broken_is_not_asked_for_again(http: HTTP, here: Path, files: Path, caplog) -> None:

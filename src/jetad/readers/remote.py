@@ -8,6 +8,7 @@ import importlib.util
 import io
 import logging
 import re
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -105,7 +106,7 @@ def open_remote(path: str | Path, *, in_blocks: bool = False) -> Any:
 
 
 class _Blocks(io.RawIOBase):
-    """A stream that HDF5 may read: no garbage is collected meanwhile.
+    """A stream that HDF5 may read: while it is open, Python looks for no reference cycles to free.
 
     h5py holds a lock while it reads, and needs that lock to throw its objects away. Bytes come from a
     thread of fsspec: if that one happens to collect garbage in which h5py has objects, both wait for ever.
@@ -113,16 +114,11 @@ class _Blocks(io.RawIOBase):
 
     def __init__(self, file: Any) -> None:
         self._file = file
+        _COLLECTION.pause()
 
     def readinto(self, buffer: Any) -> int:
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            n: int = self._file.readinto(buffer)
-            return n
-        finally:
-            if collects:
-                gc.enable()
+        n: int = self._file.readinto(buffer)
+        return n
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         place: int = self._file.seek(offset, whence)
@@ -139,8 +135,47 @@ class _Blocks(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        self._file.close()
+        if self.closed:
+            return
         super().close()
+        _COLLECTION.resume()
+        self._file.close()
+
+
+class _Collection:
+    """The search for reference cycles in this process, paused while anybody wants it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a search may find an open stream, and close it
+        self._wishes = 0
+        self._was_on = False
+
+    def pause(self) -> None:
+        """No search runs when this returns, nor afterwards."""
+        with self._lock:
+            self._wishes += 1
+            if self._wishes == 1:
+                self._was_on = gc.isenabled()
+                gc.disable()
+                end = time.monotonic() + 5
+                while not _collected() and time.monotonic() < end:
+                    time.sleep(0.001)  # another thread is in the middle of one
+
+    def resume(self) -> None:
+        with self._lock:
+            self._wishes -= 1
+            if not self._wishes and self._was_on:
+                gc.enable()
+
+
+def _collected() -> bool:
+    """Search the youngest objects; ``False`` where another thread is at it: Python does not search twice."""
+    before = gc.get_stats()[0]["collections"]
+    gc.collect(0)
+    return gc.get_stats()[0]["collections"] > before
+
+
+_COLLECTION = _Collection()
 
 
 def require_client(path: str | Path) -> None:
