@@ -64,7 +64,6 @@ def kind(network: str | None) -> list[str]:
 
 # every method, one with every representation; networks on constituents take long here
 SOME = [(m, r) for m, r in TRAINED if r == METHODS[m].inputs[-1] or m == "nae"]
-MORE = [(m, r) for m, r in TRAINED if r != "constituents" or m in ("nae", "wnae", "mpdr-r", "clr")]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_every_method_gives_the_numbers_of_the_cpu(tmp_path, make_jets, sim, met
 
 @pytest.mark.parametrize(
     ("method", "representation", "network"),
-    [*((m, r, None) for m, r in MORE), ("nae", "image", "convolution"), ("nae", "image", "jet40")],
+    [*((m, r, None) for m, r in SOME), ("nae", "image", "convolution"), ("nae", "image", "jet40")],
 )
 def test_the_loss_waits_for_nothing(sim, method, representation, network):
     member = quick(method, representation, *kind(network)).members[representation]
@@ -132,7 +131,7 @@ def test_a_training_step_waits_once(tmp_path, make_jets, sim):
     assert counts[10] - counts[2] == 8 * 4 + 8
 
 
-@pytest.mark.parametrize("method", ["nae", "wnae", "mpdr-r"])
+@pytest.mark.parametrize("method", ["nae", "wnae"])
 def test_training_on_a_device_resumes_bit_for_bit(tmp_path, make_jets, sim, method):
     config = quick(method, "image")
     whole, jets, _ = started(tmp_path, make_jets, config, "whole")
