@@ -37,7 +37,7 @@ SETTINGS = {
     "ae": [],
     "nae": ["training.contrastive.steps=3000", "training.contrastive.learning_rate=1e-3",
             "training.contrastive.temperature=0.05"],
-    "wnae": ["training.transport.steps=3000", "training.transport.learning_rate=3e-4",
+    "wnae": ["training.transport.scale_penalty=0", "training.transport.steps=3000", "training.transport.learning_rate=3e-4",
              "training.transport.temperature=0.05", "training.transport.distance=exact"],
     "mpdr-r": ["training.contrastive.steps=3000", "training.contrastive.learning_rate=1e-3",
                "training.contrastive.temperature=0.05", *RECOVERY],

@@ -1,0 +1,51 @@
+"""The precision of layers: what is set, where, and that scores do not take part."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from test_engine import quick, run_of
+
+from jetad.models.autoencoder import Autoencoder
+from jetad.precision import computing_in
+from jetad.training.contrastive import Contrastive
+from jetad.training.train import train
+
+CPU = torch.device("cpu")
+
+
+def allowed() -> tuple[bool, bool]:
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("precision", "tf32", "bits"), [("float32", False, 23), ("tf32", True, 23), ("bf16", True, 7)]
+)
+def test_precision_is_set_inside_and_restored(precision, tf32, bits):
+    before, x = allowed(), torch.full((1, 1), 1 + 2.0**-12)
+    with pytest.raises(KeyError), computing_in(precision, CPU):
+        assert allowed() == (tf32, tf32)
+        assert bool(x @ torch.ones(1, 1) == 1.0) == (bits < 12)
+        raise KeyError
+    assert allowed() == before
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_training_has_its_precision_and_scores_have_float32(tmp_path, make_jets, monkeypatch, precision):
+    seen: dict[str, set] = {"loss": set(), "score": set()}
+
+    def watched(method, name):
+        def call(self, *args):
+            seen[name].add((*allowed(), torch.is_autocast_enabled("cpu")))
+            return method(self, *args)
+
+        return call
+
+    monkeypatch.setattr(Contrastive, "loss", watched(Contrastive.loss, "loss"))
+    monkeypatch.setattr(Autoencoder, "score", watched(Autoencoder.score, "score"))
+    run = run_of(tmp_path, quick("nae", "features", f"training.precision={precision}"))
+    detector = train(run, make_jets(160, seed=1))
+    assert np.isfinite(detector.score(make_jets(20, seed=2))).all()
+    tf32 = precision != "float32"
+    assert seen == {"loss": {(tf32, tf32, precision == "bf16")}, "score": {(False, False, False)}}
