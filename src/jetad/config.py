@@ -41,6 +41,9 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+MaxGradNorm = Annotated[float, Field(gt=0)] | Literal["none"]
+
+
 class DataConfig(_Strict):
     """How the background is used; the parts never overlap."""
 
@@ -62,7 +65,20 @@ class SecondPhaseConfig(_Strict):
 
     steps: int = Field(500, ge=1, description="optimiser steps")
     learning_rate: float = Field(1e-4, gt=0)
+    schedule: Literal["linear", "constant"] = Field(
+        "linear", description="of the learning rate: constant, or falling to zero over the second half"
+    )
+    max_grad_norm: MaxGradNorm | None = Field(
+        None, description="of this phase; null for training.max_grad_norm"
+    )
+    average: float | None = Field(
+        None, gt=0, lt=1,
+        description="decay of an exponential average of the weights, which is then what is kept and scored",
+    )  # fmt: skip
     temperature: float | Literal["auto"] = Field("auto", description="T, or auto for 2 <E> / k")
+    box: tuple[float, float] | None = Field(
+        None, description="bounds of every input for the chains, [0, 1] for pixels; null for box_margin"
+    )
     box_margin: float = Field(
         0.2, ge=0, description="of the box of the chains beyond the background's range, relative to it"
     )
@@ -70,6 +86,12 @@ class SecondPhaseConfig(_Strict):
         "last",
         description="keep the last model, or the one whose negatives are nearest to held-out background",
     )
+
+    @model_validator(mode="after")
+    def _box_has_width(self) -> SecondPhaseConfig:
+        if self.box is not None and not self.box[0] < self.box[1]:
+            raise ValueError(f"the box of the chains has no width: {list(self.box)}; give [low, high]")
+        return self
 
 
 class ContrastiveConfig(SecondPhaseConfig):
@@ -79,6 +101,7 @@ class ContrastiveConfig(SecondPhaseConfig):
         2.0, gt=0, description="negatives are raised until E/T is this many times that of the background"
     )
     square_penalty: float = Field(0.0, ge=0, description="weight of <u+^2> + <u-^2>, u = E / T")
+    negative_penalty: float = Field(0.0, ge=0, description="weight of <u-^2> alone")
     divergence: float = Field(10.0, gt=1, description="growth of energies that counts as divergence")
     sampler: Annotated[
         OnManifoldConfig | PersistentConfig | ShortChainConfig | RecoveryConfig,
@@ -102,7 +125,19 @@ class TrainingConfig(_Strict):
     batch_size: int = Field(128, ge=2)
     epochs: int = Field(20, ge=1, description="passes over the data in the reconstruction phase")
     learning_rate: float = Field(2e-3, gt=0, description="peak of the one-cycle schedule")
-    max_grad_norm: float = Field(10.0, gt=0)
+    schedule: Literal["one-cycle", "constant"] = Field(
+        "one-cycle", description="of the learning rate in the first phase"
+    )
+    reduction: Literal["sum", "mean"] = Field(
+        "sum", description="over the inputs, of the reconstruction error that the first phase minimises"
+    )
+    encoder_penalty: float = Field(
+        0.0, ge=0, description="times the squared weights of the encoder, added to the loss of every phase"
+    )
+    decoder_penalty: float = Field(0.0, ge=0, description="the same for the decoder")
+    max_grad_norm: MaxGradNorm = Field(
+        10.0, description="longer gradients of the weights are shortened, or none"
+    )
     contrastive: ContrastiveConfig | None = None
     transport: TransportConfig | None = None
     retries: int = Field(3, ge=0, description="times a diverged training goes back, at half the rate")

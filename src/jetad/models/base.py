@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .networks import Architecture
+from .networks import Architecture, Codec
 
 __all__ = ["EnergyModel", "MethodSettings"]
 
@@ -62,6 +62,14 @@ class EnergyModel(nn.Module, abc.ABC):
     @abc.abstractmethod
     def energy(self, x: Tensor) -> Tensor:
         """The energy of inputs, ``(n, d) -> (n,)``, differentiable."""
+
+    def unscaled_energy(self, x: Tensor) -> Tensor:
+        """The energy without a scale that is learned, ``(n, d) -> (n,)``."""
+        return self.energy(x)
+
+    def codecs(self) -> list[Codec]:
+        """The autoencoders among the networks: penalties on weights act on these."""
+        return [module for module in self.modules() if isinstance(module, Codec)]
 
     def start(self, x: Tensor) -> None:
         """Set what depends on training inputs ``(n, d)`` before the first step; nothing to do here."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..batches import uniform
 from .base import EnergyModel, MethodSettings
 from .networks import Architecture
+from .networks.parts import PlainInput
 
 __all__ = ["DensityModel"]
 
@@ -33,9 +34,20 @@ class DensityModel(EnergyModel):
         self.register_buffer("low", torch.full((d,), -float("inf")))
         self.register_buffer("high", torch.full((d,), float("inf")))
 
+    @property
+    def row_length(self) -> int | None:
+        """Pixels in a row of an image, where the inputs are its pixels."""
+        rows: int | None = self.input.shape[-1] if isinstance(self.input, PlainInput) else None
+        return rows
+
     @abc.abstractmethod
     def fit_temperature(self, x: Tensor) -> float:
         """Set T from held-out background inputs ``(n, d)``; returns k of ``<E> / T = k / 2``."""
+
+    def set_box(self, low: float, high: float) -> None:
+        """The same bounds for every input."""
+        self.low.fill_(low)
+        self.high.fill_(high)
 
     @torch.no_grad()
     def fit_box(self, x: Tensor, margin: float = 0.2) -> None:

@@ -47,7 +47,7 @@ class ManifoldScalar(ScalarEnergy):
 
 
 class ManifoldReconstruction(NormalizedAutoencoder):
-    """MPDR-R: the energy is the reconstruction error of an autoencoder of its own, times a learned scale.
+    """MPDR-R: the energy is ``s^2`` times the reconstruction error of an autoencoder, ``s`` learned.
 
     References:
         Yoon, Jin, Noh, Park, 2023, arXiv:2310.18677
@@ -57,15 +57,18 @@ class ManifoldReconstruction(NormalizedAutoencoder):
         self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None
     ) -> None:
         super().__init__(shape, network, settings)
-        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.scale = nn.Parameter(torch.ones(()))
         self.manifolds = _manifolds(network, self.input)
 
     def energy(self, x: Tensor) -> Tensor:
-        return self.log_scale.exp() * super().energy(x)
+        return self.scale.square() * super().energy(x)
+
+    def unscaled_energy(self, x: Tensor) -> Tensor:
+        return super().energy(x)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         # all at once: they share no parameter
         return self.codec.error(x) + _total_error(self.manifolds, x)
 
     def energy_parameters(self) -> list[nn.Parameter]:
-        return [*self.codec.parameters(), self.log_scale]
+        return [*self.codec.parameters(), self.scale]

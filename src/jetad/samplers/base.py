@@ -12,7 +12,7 @@ from torch import Tensor
 from ..batches import mean, uniform
 from .compiling import begin_chain, compilable
 from .geometry import EUCLIDEAN, Geometry
-from .langevin import Chain, Energy, langevin
+from .langevin import Chain, Energy, Limit, langevin
 
 __all__ = [
     "ChainConfig", "ChainRunner", "Negatives", "NormalizedModel", "Sampler", "SamplerConfig", "independence",
@@ -31,8 +31,12 @@ class ChainConfig(BaseModel):
     max_step_size: float = Field(1.0, gt=0)
     noise_std: float | None = Field(None, ge=0, description="of unadjusted chains; null for the exact one")
     max_gradient: float | None = Field(None, gt=0, description="of unadjusted chains, of E / T")
+    limit: Limit = Field(
+        "norm",
+        description="what max_gradient limits: all of a gradient, each component, or each row of pixels",
+    )
     unit_gradient: bool = Field(False, description="unadjusted: every gradient gets length one")
-    anneal: bool = Field(False, description="unadjusted: noise_std / (1 + t) at step t")
+    anneal: bool = Field(False, description="unadjusted: noise_std / t from the second step on")
 
 
 class SamplerConfig(BaseModel):
@@ -58,6 +62,8 @@ class NormalizedModel(Protocol):
 
     temperature: Tensor
 
+    @property
+    def row_length(self) -> int | None: ...
     def energy(self, x: Tensor) -> Tensor: ...
     def boxed_energy(self, x: Tensor) -> Tensor: ...
     def clamp(self, x: Tensor) -> Tensor: ...
@@ -100,6 +106,7 @@ class ChainRunner:
         clamp: Callable[[Tensor], Tensor] | None = None,
         fold: Callable[[Tensor], Tensor] | None = None,
         n_steps: int | None = None,
+        row_length: int | None = None,
     ) -> Chain:
         """Chains from ``x0``; the step size of adjusted ones is ``scale`` times the tuned one.
 
@@ -113,6 +120,7 @@ class ChainRunner:
             clamp: Keeps unadjusted chains inside.
             fold: Reflects adjusted chains at the walls.
             n_steps: Other than configured.
+            row_length: Pixels in a row, where points are flat images.
         """
         c = self.config
         n = c.n_steps if n_steps is None else n_steps
@@ -135,8 +143,9 @@ class ChainRunner:
         std = (2 * c.step_size) ** 0.5 if c.noise_std is None else c.noise_std
         return langevin(
             energy, x0, n_steps=n, step_size=c.step_size, temperature=temperature, geometry=geometry,
-            noise_std=[std / (1 + t) for t in range(n)] if c.anneal else std,
-            max_gradient=c.max_gradient, unit_gradient=c.unit_gradient, project=clamp, generator=generator,
+            noise_std=[std / max(t, 1) for t in range(n)] if c.anneal else std,
+            max_gradient=c.max_gradient, limit=c.limit, row_length=row_length, unit_gradient=c.unit_gradient,
+            project=clamp, generator=generator,
         )  # fmt: skip
 
     def scaled_step(self, scale: Tensor | float) -> Tensor:
@@ -151,8 +160,9 @@ class ChainRunner:
         """Chains among the inputs of a model, at its temperature and in its box."""
         t = model.temperature
         return self.run(
-            model.energy, x0, generator, temperature=t, scale=t, clamp=model.clamp, fold=model.fold
-        )
+            model.energy, x0, generator, temperature=t, scale=t, clamp=model.clamp, fold=model.fold,
+            row_length=model.row_length,
+        )  # fmt: skip
 
     def metrics(self, name: str, chain: Chain) -> dict[str, Tensor | float]:
         """Numbers for the history."""

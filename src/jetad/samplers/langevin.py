@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,9 +12,10 @@ from ..batches import normal, uniform
 from .compiling import begin_chain, compilable, end_chain
 from .geometry import EUCLIDEAN, Geometry
 
-__all__ = ["Chain", "langevin"]
+__all__ = ["Chain", "Limit", "langevin"]
 
 Energy = Callable[[Tensor], Tensor]
+Limit = Literal["norm", "component", "row"]  # what ``max_gradient`` limits
 
 
 class Chain(NamedTuple):
@@ -38,6 +39,8 @@ def langevin(
     metropolis: bool = False,
     project: Callable[[Tensor], Tensor] | None = None,
     max_gradient: float | None = None,
+    limit: Limit = "norm",
+    row_length: int | None = None,
     unit_gradient: bool = False,
     generator: torch.Generator | None = None,
 ) -> Chain:
@@ -61,12 +64,15 @@ def langevin(
         project: Applied after each move (clamp to a box, for example). Breaks detailed balance.
         max_gradient: Longer gradients of ``E / T`` are shortened to this. Breaks the unadjusted
             stationarity where it acts, never the adjusted one.
+        limit: What is shortened: the whole gradient of a point (``norm``), each ``component`` of it, or
+            each ``row`` of an image.
+        row_length: Pixels in a row of the image, for points that are flat images; the last axis if ``None``.
         unit_gradient: Every gradient gets length one: each drift moves as far as every other.
         generator: Source of the random numbers.
 
     Raises:
         ValueError: for ``metropolis`` together with ``project``, an energy that does not return one number
-            a row, or a wrong number of ``noise_std``.
+            a row, a wrong number of ``noise_std``, or rows that do not fill an image.
 
     References:
         Roberts, Tweedie, "Exponential convergence of Langevin distributions and their discrete
@@ -85,7 +91,10 @@ def langevin(
     trace: list[Tensor] = []
     accepted = x0.new_zeros(())
     moved = x0.new_zeros(())
-    target = (energy, temperature, step_size, geometry, max_gradient, unit_gradient)
+    pull = _Pull(max_gradient, limit, row_length or x0.shape[-1], unit_gradient)
+    if limit == "row" and x0.shape[-1] % pull.row_length:
+        raise ValueError(f"points of {x0.shape[-1]} coordinates are no images with rows of {row_length}")
+    target = (energy, temperature, step_size, geometry, pull)
     x = x0.detach()
     e, drift = _compilable_drift(x, *target)
     for k in range(n_steps):
@@ -108,9 +117,32 @@ def langevin(
     return Chain(end_chain(x), energies, rate, moved / n)
 
 
+class _Pull(NamedTuple):
+    """How a gradient of E / T becomes a move."""
+
+    max_gradient: float | None
+    limit: Limit
+    row_length: int
+    unit_gradient: bool
+
+    def shape(self, g: Tensor) -> Tensor:
+        if self.unit_gradient:
+            g = g / _norm(g).clamp_min(1e-30)
+        longest = self.max_gradient
+        if longest is None:
+            return g
+        if self.limit == "component":
+            return g.clamp(-longest, longest)
+        if self.limit == "row":
+            rows = g.unflatten(-1, (-1, self.row_length))
+            rows = rows * (longest / rows.norm(dim=-1, keepdim=True).clamp_min(longest))
+            return rows.flatten(-2)
+        return g * (longest / _norm(g).clamp_min(longest))
+
+
 def _drift(
     x: Tensor, energy: Energy, temperature: float | Tensor, step_size: float | Tensor, geometry: Geometry,
-    max_gradient: float | None, unit_gradient: bool,
+    pull: _Pull,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """E / T, and the part of a move that follows its gradient."""
 
@@ -127,12 +159,7 @@ def _drift(
             v = x.detach().requires_grad_(True)
             whole, e = total(v)
             (g,) = torch.autograd.grad(whole, v)
-    g = geometry.tangent(x, g)
-    if unit_gradient:
-        g = g / _norm(g).clamp_min(1e-30)
-    if max_gradient is not None:
-        g = g * (max_gradient / _norm(g).clamp_min(max_gradient))
-    return e.detach(), -step_size * g
+    return e.detach(), -step_size * pull.shape(geometry.tangent(x, g))
 
 
 def _move(
@@ -145,13 +172,12 @@ def _move(
 
 def _adjusted_step(
     x: Tensor, e: Tensor, drift: Tensor, noise: Tensor, u: Tensor, std: float | Tensor,
-    energy: Energy, temperature: float | Tensor, step_size: float | Tensor, geometry: Geometry,
-    max_gradient: float | None, unit_gradient: bool,
+    energy: Energy, temperature: float | Tensor, step_size: float | Tensor, geometry: Geometry, pull: _Pull,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """A move that is accepted or not: points, E / T, drifts, acceptance rate, mean length."""
     v = drift + geometry.tangent(x, std * noise)
     y = geometry.move(x, v)
-    e_y, drift_y = _drift(y, energy, temperature, step_size, geometry, max_gradient, unit_gradient)
+    e_y, drift_y = _drift(y, energy, temperature, step_size, geometry, pull)
     back = geometry.direction(y, x)
     log_ratio = e - e_y + (_square(v - drift) - _square(back - drift_y)) / (2 * std**2)
     take = torch.log(u) < log_ratio  # False for NaN: a broken point is never entered

@@ -52,11 +52,16 @@ class PersistentSampler:
         x, rate = independence(lambda v: model.boxed_energy(v) / t, x, fresh, generator)
         return x, {"restart_rate": rate}
 
-    def negatives(self, model: NormalizedModel, x: Tensor, generator: torch.Generator) -> Negatives:
-        x0, metrics = self.starts(model, len(x), generator)
+    def advance(self, model: NormalizedModel, n: int, generator: torch.Generator) -> Negatives:
+        """Ends of ``n`` chains that the buffer does not have yet."""
+        x0, metrics = self.starts(model, n, generator)
         chain = self.visible.visible(model, x0, generator)
-        self.buffer.push(chain.x, generator)
         return Negatives(chain.x, x0, metrics | self.visible.metrics("visible", chain))
+
+    def negatives(self, model: NormalizedModel, x: Tensor, generator: torch.Generator) -> Negatives:
+        negatives = self.advance(model, len(x), generator)
+        self.buffer.push(negatives.x, generator)
+        return negatives
 
     def state_dict(self) -> dict[str, Any]:
         return {"buffer": self.buffer.state_dict(), "visible": self.visible.step_size}

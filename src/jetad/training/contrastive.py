@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..batches import mean, share, whole
 from ..config import ContrastiveConfig
@@ -15,18 +15,18 @@ from ..models.density import DensityModel
 from ..registry import load
 from ..samplers import SAMPLERS
 from ..samplers.base import Sampler
-from .phases import Metrics, frozen
+from .phases import NO_PENALTY, Metrics, SecondPhase, WeightPenalty, frozen
 
 __all__ = ["Contrastive", "detached_state"]
 
 
-class Contrastive:
+class Contrastive(SecondPhase):
     r"""Maximum likelihood of ``p = exp(-E / T) / Omega`` with negatives drawn by chains.
 
     Loss ``<u+> - <u-> + <u-^2> / (2 c)`` with u = E / T. The gradient of the last two terms with
     respect to a negative's energy is ``-(1 - u- / c)``: the nearer a negative comes to the ceiling
     ``c = ceiling * k / 2`` the less it is raised, and beyond it is let down. The published loss has
-    ``gamma E-^2``, which is the same term with its scale left to the user.
+    ``gamma E-^2``, which is the same term with its scale left to the user: ``negative_penalty``.
 
     The overall scale of E is not fixed by short chains (energies of both kinds can grow together
     for ever); the ceiling fixes it. A scalar energy has no zero of its own either; for it the loss has
@@ -38,10 +38,13 @@ class Contrastive:
 
     name = "contrastive"
 
-    def __init__(self, model: DensityModel, config: ContrastiveConfig) -> None:
-        self.model = model
-        self.config = config
-        self.n_steps = config.steps
+    config: ContrastiveConfig
+
+    def __init__(
+        self, model: DensityModel, config: ContrastiveConfig, penalty: WeightPenalty = NO_PENALTY
+    ) -> None:
+        super().__init__(model, config)
+        self.penalty = penalty
         self.ceiling = math.inf
         self.stuck = 0  # validations in a row with next to no accepted step
         self.first_energy = math.nan  # of held-out background over T, at the start
@@ -49,23 +52,12 @@ class Contrastive:
         self.sampler: Sampler = sampler_class(config.sampler)
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
-        k = self.model.fit_temperature(x_val)
-        if self.config.temperature != "auto":
-            self.model.temperature.fill_(self.config.temperature)
-        self.model.fit_box(x_train, self.config.box_margin)
+        metrics = self.prepare_density(x_train, x_val)
         with torch.no_grad():
             self.first_energy = float((self.model.energy(x_val) / self.model.temperature).mean())
         if self.config.ceiling is not None:
             self.ceiling = self.config.ceiling * max(self.first_energy, 0.5)
-        return {"temperature": float(self.model.temperature), "residual_dimension": k}
-
-    def parameters(self) -> list[nn.Parameter]:
-        return self.model.energy_parameters()
-
-    def learning_rate(self, step: int) -> float:
-        # constant, then linear to zero over the second half: the last steps average over many negatives
-        t = step / self.n_steps
-        return self.config.learning_rate * min(1.0, 2 * (1 - t))
+        return metrics
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         model, t = self.model, self.model.temperature
@@ -76,6 +68,10 @@ class Contrastive:
         loss = u_pos.mean() - u_neg.mean() + u_neg.square().mean() / (2 * self.ceiling)
         if self.config.square_penalty:
             loss = loss + self.config.square_penalty * (u_pos.square().mean() + u_neg.square().mean())
+        if self.config.negative_penalty:
+            unscaled = model.unscaled_energy(negatives.x) / t
+            loss = loss + self.config.negative_penalty * unscaled.square().mean()
+        loss = loss + self.penalty(getattr(model, "codec", None))
         metrics: Metrics = {
             "energy_pos": energy_pos.mean().detach(),
             "energy_neg": energy_neg.mean().detach(),

@@ -129,6 +129,7 @@ class Trainer:
         self.step = 0
         self.total_step = 0
         self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.average: dict[str, Tensor] | None = None  # of the weights, where the phase keeps one
         self.optimizer: torch.optim.Optimizer | None = None
         self.rate_factor = 1.0
         self.retries = 0  # in this phase
@@ -147,6 +148,7 @@ class Trainer:
             "step": self.step,
             "total_step": self.total_step,
             "best": None if self.best is None else list(self.best),
+            "average": self.average,
             "rate_factor": self.rate_factor,
             "retries": self.retries,
             "good": self.good,
@@ -157,6 +159,7 @@ class Trainer:
         self.phase_index, self.step, self.total_step = state["phase"], state["step"], state["total_step"]
         self.generator.set_state(state["generator"])
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.average = self._on_device(state["average"])
         self.rate_factor, self.retries, self.good = state["rate_factor"], state["retries"], state["good"]
         if state["optimizer"] is not None:
             self.optimizer = self._new_optimizer()
@@ -169,6 +172,48 @@ class Trainer:
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.phases[self.phase_index].parameters(), lr=1e-3)
+
+    def _on_device(self, state: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+        if state is None:
+            return None
+        return {k: v.to(self.x_train.device, copy=True) for k, v in state.items()}
+
+    def _weights(self) -> dict[str, Tensor]:
+        """What is kept of the model: its weights, or their average where the phase has one."""
+        return {k: v.clone() for k, v in (self.average or self.model.state_dict()).items()}
+
+    @torch.no_grad()
+    def _update_average(self, phase: Phase) -> None:
+        """One step of the exponential average of the parameters; buffers are those of the model.
+
+        The first steps count more: the average forgets where the phase began.
+        """
+        if phase.average is None:
+            return
+        current = self.model.state_dict()
+        if self.average is None:
+            self.average = {k: v.clone() for k, v in current.items()}
+            return
+        decay = min(phase.average, (1 + self.step) / (3 + self.step))
+        averaged = {name for name, _ in self.model.named_parameters()}
+        for name, value in current.items():
+            if name in averaged:
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Inside, the model has its averaged weights, where there are any."""
+        if self.average is None:
+            yield
+            return
+        current = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.model.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(current)
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -205,8 +250,10 @@ class Trainer:
                     )
             if self.best is not None:
                 self.model.load_state_dict(self.best[1])
+            elif self.average is not None:
+                self.model.load_state_dict(self.average)
             self.phase_index += 1
-            self.step, self.optimizer, self.best = 0, None, None
+            self.step, self.optimizer, self.best, self.average = 0, None, None, None
             self.rate_factor, self.retries, self.good = 1.0, 0, None
 
     def _save(self) -> None:
@@ -219,6 +266,7 @@ class Trainer:
         self.good = detached_state(
             {
                 "model": self.model.state_dict(),
+                "average": self.average,
                 "optimizer": self.optimizer.state_dict(),
                 "phase_state": self.phases[self.phase_index].state_dict(),
                 "generator": self.generator.get_state(),
@@ -232,6 +280,7 @@ class Trainer:
         assert good is not None
         good = detached_state(good)
         self.model.load_state_dict(good["model"])
+        self.average = self._on_device(good["average"])
         phase.load_state_dict(good["phase_state"])
         self.optimizer = self._new_optimizer()
         self.optimizer.load_state_dict(good["optimizer"])
@@ -269,13 +318,15 @@ class Trainer:
         loss.backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.ranks.mean_gradients(parameters, weight)
-        norm = nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
+        longest = math.inf if phase.max_grad_norm is None else phase.max_grad_norm
+        norm = nn.utils.clip_grad_norm_(parameters, longest)
         if not math.isfinite(float(norm)):
             found = ", ".join(f"{k} = {float(v):.4g}" for k, v in metrics.items() if k.startswith("energy"))
             return self._go_back(phase, f"the gradient is no number any more ({found})")
         self.optimizer.step()
         self.step += 1
         self.total_step += 1
+        self._update_average(phase)
 
         last = self.step == phase.n_steps
         validate = last or self.step % self.config.validate_every == 0
@@ -283,15 +334,17 @@ class Trainer:
             values = {"loss": loss.detach(), "learning_rate": rate, **metrics}
             line: dict[str, Any] = means(values, self.generator)
             if validate:
-                criterion, measured = self.ranks.same(phase.validate(self.x_val, self.generator))
+                with self._averaged():
+                    criterion, measured = self.ranks.same(phase.validate(self.x_val, self.generator))
                 reason = phase.trouble(measured)
                 if reason is not None:
                     return self._go_back(phase, reason)
                 if math.isfinite(criterion) and (self.best is None or criterion < self.best[0]):
-                    self.best = (criterion, {k: v.clone() for k, v in self.model.state_dict().items()})
+                    self.best = (criterion, self._weights())
                 line |= measured
                 if self.monitor is not None:
-                    line |= {f"monitor_{k}": v for k, v in self.monitor().items()}
+                    with self._averaged():
+                        line |= {f"monitor_{k}": v for k, v in self.monitor().items()}
                 self._remember()
             self._write(phase, line)
         if self.progress is not None:

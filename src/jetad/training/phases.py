@@ -5,20 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ..config import TrainingConfig
+from ..config import SecondPhaseConfig, TrainingConfig
 from ..models.base import EnergyModel
+from ..models.density import DensityModel
+from ..models.networks import Codec
 
 if TYPE_CHECKING:
     from .classification import SignalInputs
 
-__all__ = ["FirstPhase", "Metrics", "Phase", "frozen", "make_phases", "one_cycle"]
+__all__ = [
+    "NO_PENALTY", "FirstPhase", "Metrics", "Phase", "SecondPhase", "WeightPenalty", "frozen", "make_phases",
+    "one_cycle",
+]  # fmt: skip
 
 Metrics = dict[str, Tensor | float]
+SecondPhaseT = TypeVar("SecondPhaseT", bound=SecondPhaseConfig)
 
 
 class Phase(Protocol):
@@ -26,6 +32,8 @@ class Phase(Protocol):
 
     name: str
     n_steps: int
+    max_grad_norm: float | None  # longer gradients are shortened; None for no limit
+    average: float | None  # decay of the exponential average of the weights, which is what is kept
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
         """Called once before the first step (not when resumed)."""
@@ -63,12 +71,40 @@ class Phase(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+class WeightPenalty(NamedTuple):
+    """``encoder * ||theta_e||^2 + decoder * ||theta_d||^2``, added to a loss.
+
+    References:
+        Yoon, Noh, Park, 2021, arXiv:2105.05735 (published settings: see docs/methods.md)
+    """
+
+    encoder: float = 0.0
+    decoder: float = 0.0
+
+    def __call__(self, *codecs: Codec | None) -> Tensor | float:
+        """The penalty on the networks of autoencoders; zero for ``None``."""
+        total: Tensor | float = 0.0
+        for codec in codecs:
+            if codec is not None:
+                for weight, network in ((self.encoder, codec.encoder), (self.decoder, codec.decoder)):
+                    if weight:
+                        total = total + weight * sum(p.square().sum() for p in network.parameters())
+        return total
+
+
+NO_PENALTY = WeightPenalty()
+
+
 class FirstPhase:
     """What the phases before any negatives share: all parameters, some passes over the data, one cycle."""
+
+    average: float | None = None
 
     def __init__(self, model: EnergyModel, config: TrainingConfig, n_train: int) -> None:
         self.model = model
         self.peak = config.learning_rate
+        self.constant = config.schedule == "constant"
+        self.max_grad_norm = None if config.max_grad_norm == "none" else config.max_grad_norm
         self.n_steps = config.epochs * max(1, n_train // config.batch_size)
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
@@ -79,7 +115,7 @@ class FirstPhase:
         return list(self.model.parameters())
 
     def learning_rate(self, step: int) -> float:
-        return self.peak * one_cycle((step + 1) / self.n_steps)
+        return self.peak if self.constant else self.peak * one_cycle((step + 1) / self.n_steps)
 
     def trouble(self, metrics: Metrics) -> str | None:
         return None
@@ -89,6 +125,38 @@ class FirstPhase:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         pass
+
+
+class SecondPhase:
+    """What the phases with negatives share: the density, its box and temperature, the schedule."""
+
+    def __init__(self, model: DensityModel, config: SecondPhaseConfig) -> None:
+        self.model = model
+        self.config = config
+        self.n_steps = config.steps
+        self.average = config.average
+        self.max_grad_norm = None if config.max_grad_norm == "none" else config.max_grad_norm
+
+    def prepare_density(self, x_train: Tensor, x_val: Tensor) -> Metrics:
+        """Set temperature and box from background inputs ``(n, d)``, or as configured."""
+        model, config = self.model, self.config
+        k = model.fit_temperature(x_val)
+        if config.temperature != "auto":
+            model.temperature.fill_(config.temperature)
+        if config.box is None:
+            model.fit_box(x_train, config.box_margin)
+        else:
+            model.set_box(*config.box)
+        return {"temperature": float(model.temperature), "residual_dimension": k}
+
+    def parameters(self) -> list[nn.Parameter]:
+        return self.model.energy_parameters()
+
+    def learning_rate(self, step: int) -> float:
+        if self.config.schedule == "constant":
+            return self.config.learning_rate
+        # constant, then linear to zero over the second half: the last steps average over many negatives
+        return self.config.learning_rate * min(1.0, 2 * (1 - step / self.n_steps))
 
 
 def one_cycle(t: float) -> float:
@@ -152,8 +220,16 @@ def make_phases(
             phases.append(Classification(model, config, n_train, signal))
         elif name == "contrastive":
             assert config.contrastive is not None
-            phases.append(Contrastive(model, config.contrastive))  # type: ignore[arg-type]
+            penalty = WeightPenalty(config.encoder_penalty, config.decoder_penalty)
+            phases.append(Contrastive(model, _inherited(config.contrastive, config), penalty))  # type: ignore[arg-type]
         else:
             assert config.transport is not None
-            phases.append(Transport(model, config.transport))  # type: ignore[arg-type]
+            phases.append(Transport(model, _inherited(config.transport, config)))  # type: ignore[arg-type]
     return phases
+
+
+def _inherited(second: SecondPhaseT, config: TrainingConfig) -> SecondPhaseT:
+    """The settings of a second phase with what it takes from the first."""
+    if second.max_grad_norm is not None:
+        return second
+    return second.model_copy(update={"max_grad_norm": config.max_grad_norm})

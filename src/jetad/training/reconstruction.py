@@ -10,7 +10,7 @@ from torch import Tensor
 from ..batches import mean, reseeded, share, whole
 from ..config import TrainingConfig
 from ..models.base import EnergyModel
-from .phases import FirstPhase, Metrics
+from .phases import FirstPhase, Metrics, WeightPenalty
 
 __all__ = ["Reconstruction"]
 
@@ -25,10 +25,15 @@ class Reconstruction(FirstPhase):
     ) -> None:
         super().__init__(model, config, n_train)
         self.name = name
+        self.mean = config.reduction == "mean"
+        self.penalty = WeightPenalty(config.encoder_penalty, config.decoder_penalty)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         loss = self.model.objective(x, generator)
-        return loss, {"energy_pos": loss.detach()}
+        metrics: Metrics = {"energy_pos": loss.detach()}
+        if self.mean:
+            loss = loss / x.shape[1]
+        return loss + self.penalty(*self.model.codecs()), metrics
 
     def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
         with torch.no_grad():

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..batches import mean, normal, share, whole
@@ -15,7 +15,7 @@ from ..distances import DISTANCES, energy_distance
 from ..models.density import DensityModel
 from ..samplers.persistent import PersistentSampler
 from .contrastive import detached_state
-from .phases import Metrics, frozen
+from .phases import Metrics, SecondPhase, frozen
 
 __all__ = ["Transport", "langevin_with_graph"]
 
@@ -53,12 +53,13 @@ def langevin_with_graph(
     return x
 
 
-class Transport:
+class Transport(SecondPhase):
     """Minimise the distance between a batch of background and the ends of the model's own chains.
 
     Persistent chains are advanced as in persistent contrastive divergence; their last
     ``differentiable_steps`` steps keep the graph, and the distance is differentiated through them
-    (truncated back-propagation). The distance is bounded from below by zero, so unlike the difference
+    (truncated back-propagation). The ends of these steps are what the buffer keeps, and validation looks at
+    chains of the same length. The distance is bounded from below by zero, so unlike the difference
     of energies it says how far the training is and cannot run away; the model with the lowest on
     held-out background is kept.
 
@@ -72,42 +73,38 @@ class Transport:
 
     name = "transport"
 
+    config: TransportConfig
+
     def __init__(self, model: DensityModel, config: TransportConfig) -> None:
-        self.model = model
-        self.config = config
-        self.n_steps = config.steps
+        super().__init__(model, config)
         self.sampler = PersistentSampler(config.sampler)
         self.distance = DISTANCES[config.distance]
         self.first_energy = math.nan  # of held-out background, at the start
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
-        k = self.model.fit_temperature(x_val)
-        if self.config.temperature != "auto":
-            self.model.temperature.fill_(self.config.temperature)
-        self.model.fit_box(x_train, self.config.box_margin)
+        metrics = self.prepare_density(x_train, x_val)
         with torch.no_grad():
             self.first_energy = float(self.model.energy(x_val).mean())
-        return {"temperature": float(self.model.temperature), "residual_dimension": k}
+        return metrics
 
-    def parameters(self) -> list[nn.Parameter]:
-        return self.model.energy_parameters()
-
-    def learning_rate(self, step: int) -> float:
-        return self.config.learning_rate * min(1.0, 2 * (1 - step / self.n_steps))
-
-    def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def negatives(self, n: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        """Ends ``(n, d)`` of the persistent chains, with the graph of their last steps, and metrics."""
+        sampler, runner = self.sampler, self.sampler.visible
         with frozen(self.model):
-            negatives = self.sampler.negatives(self.model, x, generator)
-        runner = self.sampler.visible
-        scale = self.model.temperature if runner.config.adjusted else 1.0
+            negatives = sampler.advance(self.model, n, generator)
         ends = langevin_with_graph(
             self.model,
             negatives.x,
             n_steps=self.config.differentiable_steps,
-            step_size=runner.scaled_step(scale),
+            step_size=runner.scaled_step(self.model.temperature if runner.config.adjusted else 1.0),
             noise_std=None if runner.config.adjusted else runner.config.noise_std,
             generator=generator,
         )
+        sampler.buffer.push(ends.detach(), generator)
+        return ends, negatives.metrics
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        ends, chain_metrics = self.negatives(len(x), generator)
         loss = self.distance(whole(x, generator), whole(ends, generator), generator)
         distance = loss.detach()
         penalty = self.config.scale_penalty
@@ -121,17 +118,16 @@ class Transport:
             "distance": distance,
             "energy_pos": energy_pos.detach(),
             "energy_neg": energy_neg,
-            **negatives.metrics,
+            **chain_metrics,
         }
 
     def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
         x = x_val[:1000]
         state = detached_state(self.sampler.state_dict())
-        with frozen(self.model):
-            negatives = self.sampler.negatives(self.model, share(x, generator), generator)
+        ends, _ = self.negatives(len(share(x, generator)), generator)
         self.sampler.load_state_dict(state)
         with torch.no_grad():
-            ends = whole(negatives.x, generator)
+            ends = whole(ends.detach(), generator)
             distance = float(energy_distance(x, ends))
             energy_neg = float(self.model.energy(ends).mean())
             energy = float(mean(self.model.energy(share(x_val, generator)).mean(), generator))
