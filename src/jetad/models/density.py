@@ -10,7 +10,6 @@ from torch import Tensor
 from ..batches import uniform
 from .base import EnergyModel, MethodSettings
 from .networks import Architecture
-from .networks.parts import PlainInput
 
 __all__ = ["DensityModel"]
 
@@ -33,12 +32,6 @@ class DensityModel(EnergyModel):
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("low", torch.full((d,), -float("inf")))
         self.register_buffer("high", torch.full((d,), float("inf")))
-
-    @property
-    def row_length(self) -> int | None:
-        """Pixels in a row of an image, where the inputs are its pixels."""
-        rows: int | None = self.input.shape[-1] if isinstance(self.input, PlainInput) else None
-        return rows
 
     @abc.abstractmethod
     def fit_temperature(self, x: Tensor) -> float:

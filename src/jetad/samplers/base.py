@@ -35,6 +35,7 @@ class ChainConfig(BaseModel):
         "norm",
         description="what max_gradient limits: all of a gradient, each component, or each row of pixels",
     )
+    row_length: int | None = Field(None, ge=1, description="pixels in a row of the image, for limit row")
     unit_gradient: bool = Field(False, description="unadjusted: every gradient gets length one")
     anneal: bool = Field(False, description="unadjusted: noise_std / t from the second step on")
 
@@ -62,8 +63,6 @@ class NormalizedModel(Protocol):
 
     temperature: Tensor
 
-    @property
-    def row_length(self) -> int | None: ...
     def energy(self, x: Tensor) -> Tensor: ...
     def boxed_energy(self, x: Tensor) -> Tensor: ...
     def clamp(self, x: Tensor) -> Tensor: ...
@@ -106,7 +105,6 @@ class ChainRunner:
         clamp: Callable[[Tensor], Tensor] | None = None,
         fold: Callable[[Tensor], Tensor] | None = None,
         n_steps: int | None = None,
-        row_length: int | None = None,
     ) -> Chain:
         """Chains from ``x0``; the step size of adjusted ones is ``scale`` times the tuned one.
 
@@ -120,7 +118,6 @@ class ChainRunner:
             clamp: Keeps unadjusted chains inside.
             fold: Reflects adjusted chains at the walls.
             n_steps: Other than configured.
-            row_length: Pixels in a row, where points are flat images.
         """
         c = self.config
         n = c.n_steps if n_steps is None else n_steps
@@ -144,8 +141,8 @@ class ChainRunner:
         return langevin(
             energy, x0, n_steps=n, step_size=c.step_size, temperature=temperature, geometry=geometry,
             noise_std=[std / max(t, 1) for t in range(n)] if c.anneal else std,
-            max_gradient=c.max_gradient, limit=c.limit, row_length=row_length, unit_gradient=c.unit_gradient,
-            project=clamp, generator=generator,
+            max_gradient=c.max_gradient, limit=c.limit, row_length=c.row_length,
+            unit_gradient=c.unit_gradient, project=clamp, generator=generator,
         )  # fmt: skip
 
     def scaled_step(self, scale: Tensor | float) -> Tensor:
@@ -160,9 +157,8 @@ class ChainRunner:
         """Chains among the inputs of a model, at its temperature and in its box."""
         t = model.temperature
         return self.run(
-            model.energy, x0, generator, temperature=t, scale=t, clamp=model.clamp, fold=model.fold,
-            row_length=model.row_length,
-        )  # fmt: skip
+            model.energy, x0, generator, temperature=t, scale=t, clamp=model.clamp, fold=model.fold
+        )
 
     def metrics(self, name: str, chain: Chain) -> dict[str, Tensor | float]:
         """Numbers for the history."""

@@ -113,9 +113,8 @@ class RecoverySampler:
             return u + c.visible_tether * torch.cat(pulls)
 
         visible = self.visible.run(
-            visible_energy, x0, generator, geometry=EUCLIDEAN, scale=t, clamp=model.clamp, fold=model.fold,
-            row_length=model.row_length,
-        )  # fmt: skip
+            visible_energy, x0, generator, geometry=EUCLIDEAN, scale=t, clamp=model.clamp, fold=model.fold
+        )
         return Negatives(visible.x, x0, latent_metrics | self.visible.metrics("visible", visible))
 
     def state_dict(self) -> dict[str, Any]:
