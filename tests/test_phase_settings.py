@@ -1,4 +1,4 @@
-"""What a phase can be told beside its objective: penalties, averages, boxes, schedules, limits of gradients."""
+"""What a phase can be told beside its objective: penalties, averages, boxes, schedules, limits."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from jetad.samplers.persistent import PersistentConfig
 from jetad.training.contrastive import Contrastive
 from jetad.training.phases import WeightPenalty, make_phases
 from jetad.training.reconstruction import Reconstruction
+from jetad.training.train import train
 from jetad.training.transport import Transport
 
 DENSE = DenseConfig(components=None, hidden=(6,), latent_dim=3)
@@ -71,14 +72,14 @@ def test_weight_penalties_are_sums_of_squares_of_encoder_and_decoder():
         sum(float(p.detach().square().sum()) for p in part.parameters())
         for part in (model.codec.encoder, model.codec.decoder)
     ]
-    assert float(WeightPenalty(0.5, 0.25)(model.codec).detach()) == pytest.approx(
+    assert float(WeightPenalty(0.5, 0.25)(model.coders()).detach()) == pytest.approx(
         0.5 * squares[0] + 0.25 * squares[1], rel=1e-5
     )
     config = TrainingConfig(encoder_penalty=0.5, decoder_penalty=0.25)
     plain, _ = Reconstruction(model, TrainingConfig(), 40).loss(x, rng())
     heavy, metrics = Reconstruction(model, config, 40).loss(x, rng())
     assert float((heavy - plain).detach()) == pytest.approx(0.5 * squares[0] + 0.25 * squares[1], rel=1e-5)
-    assert float(metrics["energy_pos"]) == pytest.approx(float(plain.detach()))  # the history shows the error alone
+    assert float(metrics["energy_pos"]) == pytest.approx(float(plain.detach()))  # the error alone
 
 
 def test_second_phase_penalises_the_energy_and_not_the_manifolds():
@@ -93,6 +94,42 @@ def test_second_phase_penalises_the_energy_and_not_the_manifolds():
         losses.append(float(phase.loss(x, rng())[0].detach()))
     encoder = sum(float(p.detach().square().sum()) for p in model.codec.encoder.parameters())
     assert losses[1] - losses[0] == pytest.approx(0.5 * encoder, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["ae", "vae", "mpdr-s"])
+def test_weights_fall_under_a_penalty_in_every_method_with_an_autoencoder(tmp_path, make_jets, method):
+    sizes = []
+    for name, weight in (("free", 0.0), ("held", 100.0)):
+        config = quick(method, "features", f"training.encoder_penalty={weight}", "training.learning_rate=0.1")
+        run, jets, _ = started(tmp_path, make_jets, config, name)
+        model = train(run, jets).members[0].model
+        sizes.append(sum(float(p.square().sum()) for e, _ in model.coders() for p in e.parameters()))
+    assert sizes[1] < 0.9 * sizes[0]
+    with pytest.raises(ConfigError, match=r"'igebm' trains no autoencoder; remove .*encoder_penalty"):
+        quick("igebm", "features", "training.encoder_penalty=1")
+
+
+def test_manifold_of_mpdr_r_is_the_autoencoder_of_the_first_phase(tmp_path, make_jets):
+    for more, same in ((), True), (("network.manifold_dims=[3]",), False):
+        run, jets, _ = started(tmp_path, make_jets, quick("mpdr-r", "features", *more), f"run{same}")
+        first = {}
+        start = Contrastive.start
+
+        def watched(self, x_train, x_val, first=first, start=start):
+            found = start(self, x_train, x_val)
+            first.update({k: v.clone() for k, v in self.model.state_dict().items()})
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Contrastive, "start", watched)
+            kept = train(run, jets).members[0].model.state_dict()
+        manifold = [k for k in kept if k.startswith("manifolds.0.") and k.endswith("weight")]
+        assert manifold
+        for name in manifold:
+            mine = name.replace("manifolds.0.", "codec.")
+            assert torch.equal(kept[name], first[name])  # frozen in the second phase
+            assert torch.equal(first[name], first[mine]) == same
+            assert not torch.equal(kept[mine], first[mine])
 
 
 def test_first_phase_can_take_the_mean_over_the_inputs():
@@ -195,8 +232,6 @@ def test_what_is_kept_is_the_exponential_average_of_the_weights(tmp_path, make_j
 
     monkeypatch.setattr(Trainer, "_update_average", watched)
     run, jets, _ = started(tmp_path, make_jets, quick("nae", "features", *AVERAGED))
-    from jetad.training.train import train
-
     kept = train(run, jets).members[0].model.state_dict()
     assert len(seen) == 9
     for name, value in kept.items():
@@ -210,8 +245,6 @@ def test_what_is_kept_is_the_exponential_average_of_the_weights(tmp_path, make_j
 @pytest.mark.parametrize(("method", "select"), [("nae", "last"), ("nae", "distance"), ("mpdr-r", "last")])
 @pytest.mark.parametrize("after", [2, 7, 11])
 def test_averaged_training_resumes_bit_for_bit(tmp_path, make_jets, method, select, after):
-    from jetad.training.train import train
-
     config = quick(
         method, "features", *AVERAGED, f"training.contrastive.select={select}",
         "training.checkpoint_minutes=0",

@@ -204,9 +204,14 @@ class RunConfig(_Strict):
         shape = load(PREPROCESSORS, kind, "representation")(member.preprocessing).shape
         try:
             with torch.random.fork_rng(devices=[]):
-                model_class(self.method)(shape, member.network, member.model)
+                model = model_class(self.method)(shape, member.network, member.model)
         except ConfigError as error:
             raise ValueError(f"members.{name}: {error}") from error
+        for penalty in ("encoder_penalty", "decoder_penalty"):
+            if getattr(member.training, penalty) and not model.coders():
+                raise ValueError(
+                    f"method '{self.method}' trains no autoencoder; remove members.{name}.training.{penalty}"
+                )
 
     def _sampler_fits(self, name: str, member: MemberConfig) -> None:
         """Samplers need parts that not every method has: a decoder, or frozen autoencoders."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .base import EnergyModel, MethodSettings
 from .networks import Architecture
@@ -36,6 +36,9 @@ class Autoencoder(EnergyModel):
         """``f_d(f_e(x))``, same shape."""
         y: Tensor = self.codec(x)
         return y
+
+    def coders(self) -> list[tuple[nn.Module, nn.Module]]:
+        return [(self.codec.encoder, self.codec.decoder)]
 
     def embedding(self, x: Tensor) -> Tensor:
         return self.codec.encode(x)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .networks import Architecture, Codec
+from .networks import Architecture
 
 __all__ = ["EnergyModel", "MethodSettings"]
 
@@ -67,9 +67,9 @@ class EnergyModel(nn.Module, abc.ABC):
         """The energy without a scale that is learned, ``(n, d) -> (n,)``."""
         return self.energy(x)
 
-    def codecs(self) -> list[Codec]:
-        """The autoencoders among the networks: penalties on weights act on these."""
-        return [module for module in self.modules() if isinstance(module, Codec)]
+    def coders(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Encoder and decoder of each autoencoder that is trained: penalties on weights act on these."""
+        return []
 
     def start(self, x: Tensor) -> None:
         """Set what depends on training inputs ``(n, d)`` before the first step; nothing to do here."""

@@ -37,6 +37,9 @@ class DensityModel(EnergyModel):
     def fit_temperature(self, x: Tensor) -> float:
         """Set T from held-out background inputs ``(n, d)``; returns k of ``<E> / T = k / 2``."""
 
+    def begin_density(self) -> None:
+        """Called between the reconstruction phase and that of the density; nothing to do here."""
+
     def set_box(self, low: float, high: float) -> None:
         """The same bounds for every input."""
         self.low.fill_(low)

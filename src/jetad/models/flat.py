@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .base import EnergyModel, MethodSettings
 from .networks import Architecture
@@ -46,6 +46,9 @@ class FlatAutoencoder(EnergyModel):
     def reconstruct(self, x: Tensor) -> Tensor:
         """``f_d(f_e(x))``, same shape."""
         return self.decode(self.encode(x))
+
+    def coders(self) -> list[tuple[nn.Module, nn.Module]]:
+        return [(self.encoder, self.decoder)]
 
     def embedding(self, x: Tensor) -> Tensor:
         return self.encode(x)[:, : self.latent_dim]

@@ -17,6 +17,10 @@ def _manifolds(network: Architecture, layer: InputLayer) -> nn.ModuleList:
     return nn.ModuleList(network.codec(layer, d) for d in network.manifold_dims or (network.latent_dim,))
 
 
+def _coders(manifolds: nn.ModuleList) -> list[tuple[nn.Module, nn.Module]]:
+    return [(codec.encoder, codec.decoder) for codec in manifolds]  # type: ignore[misc]
+
+
 def _total_error(manifolds: nn.ModuleList, x: Tensor) -> Tensor:
     return torch.stack([codec.error(x) for codec in manifolds]).sum(dim=0)  # type: ignore[operator]
 
@@ -39,6 +43,9 @@ class ManifoldScalar(ScalarEnergy):
         super().__init__(shape, network, settings)
         self.manifolds = _manifolds(network, self.input)
 
+    def coders(self) -> list[tuple[nn.Module, nn.Module]]:
+        return _coders(self.manifolds)
+
     def reconstruction_error(self, x: Tensor) -> Tensor:
         return _total_error(self.manifolds, x)
 
@@ -48,6 +55,9 @@ class ManifoldScalar(ScalarEnergy):
 
 class ManifoldReconstruction(NormalizedAutoencoder):
     """MPDR-R: the energy is ``s^2`` times the reconstruction error of an autoencoder, ``s`` learned.
+
+    The frozen autoencoder that proposes negatives is what this one is after the reconstruction phase, unless
+    ``manifold_dims`` asks for others.
 
     References:
         Yoon, Jin, Noh, Park, 2023, arXiv:2310.18677
@@ -59,6 +69,7 @@ class ManifoldReconstruction(NormalizedAutoencoder):
         super().__init__(shape, network, settings)
         self.scale = nn.Parameter(torch.ones(()))
         self.manifolds = _manifolds(network, self.input)
+        self.own_manifolds = bool(network.manifold_dims)
 
     def energy(self, x: Tensor) -> Tensor:
         return self.scale.square() * super().energy(x)
@@ -67,8 +78,17 @@ class ManifoldReconstruction(NormalizedAutoencoder):
         return super().energy(x)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
+        if not self.own_manifolds:
+            return self.codec.error(x)
         # all at once: they share no parameter
         return self.codec.error(x) + _total_error(self.manifolds, x)
+
+    def coders(self) -> list[tuple[nn.Module, nn.Module]]:
+        return super().coders() + (_coders(self.manifolds) if self.own_manifolds else [])
+
+    def begin_density(self) -> None:
+        if not self.own_manifolds:
+            self.manifolds[0].load_state_dict(self.codec.state_dict())
 
     def energy_parameters(self) -> list[nn.Parameter]:
         return [*self.codec.parameters(), self.scale]

@@ -45,6 +45,8 @@ class Contrastive(SecondPhase):
     ) -> None:
         super().__init__(model, config)
         self.penalty = penalty
+        trained = set(model.energy_parameters())
+        self.coders = [pair for pair in model.coders() if trained.issuperset(pair[0].parameters())]
         self.ceiling = math.inf
         self.stuck = 0  # validations in a row with next to no accepted step
         self.first_energy = math.nan  # of held-out background over T, at the start
@@ -71,7 +73,7 @@ class Contrastive(SecondPhase):
         if self.config.negative_penalty:
             unscaled = model.unscaled_energy(negatives.x) / t
             loss = loss + self.config.negative_penalty * unscaled.square().mean()
-        loss = loss + self.penalty(getattr(model, "codec", None))
+        loss = loss + self.penalty(self.coders)
         metrics: Metrics = {
             "energy_pos": energy_pos.mean().detach(),
             "energy_neg": energy_neg.mean().detach(),

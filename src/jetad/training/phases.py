@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from ..config import SecondPhaseConfig, TrainingConfig
 from ..models.base import EnergyModel
 from ..models.density import DensityModel
-from ..models.networks import Codec
 
 if TYPE_CHECKING:
     from .classification import SignalInputs
@@ -81,14 +80,13 @@ class WeightPenalty(NamedTuple):
     encoder: float = 0.0
     decoder: float = 0.0
 
-    def __call__(self, *codecs: Codec | None) -> Tensor | float:
-        """The penalty on the networks of autoencoders; zero for ``None``."""
+    def __call__(self, coders: Iterable[tuple[nn.Module, nn.Module]]) -> Tensor | float:
+        """The penalty on pairs of encoder and decoder; zero for none."""
         total: Tensor | float = 0.0
-        for codec in codecs:
-            if codec is not None:
-                for weight, network in ((self.encoder, codec.encoder), (self.decoder, codec.decoder)):
-                    if weight:
-                        total = total + weight * sum(p.square().sum() for p in network.parameters())
+        for pair in coders:
+            for weight, network in zip(self, pair, strict=True):
+                if weight:
+                    total = total + weight * sum(p.square().sum() for p in network.parameters())
         return total
 
 
@@ -140,6 +138,7 @@ class SecondPhase:
     def prepare_density(self, x_train: Tensor, x_val: Tensor) -> Metrics:
         """Set temperature and box from background inputs ``(n, d)``, or as configured."""
         model, config = self.model, self.config
+        model.begin_density()
         k = model.fit_temperature(x_val)
         if config.temperature != "auto":
             model.temperature.fill_(config.temperature)

@@ -33,7 +33,7 @@ class Reconstruction(FirstPhase):
         metrics: Metrics = {"energy_pos": loss.detach()}
         if self.mean:
             loss = loss / x.shape[1]
-        return loss + self.penalty(*self.model.codecs()), metrics
+        return loss + self.penalty(self.model.coders()), metrics
 
     def validate(self, x_val: Tensor, generator: torch.Generator) -> tuple[float, Metrics]:
         with torch.no_grad():

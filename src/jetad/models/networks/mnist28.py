@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from ...errors import ConfigError
 from .base import Architecture
@@ -17,6 +18,8 @@ __all__ = ["Mnist28Config"]
 class Mnist28Config(Architecture):
     """Convolutions without padding from 28 x 28 pixels to one, transposed ones back; 2,455,713 parameters.
 
+    Images are doubled with the corners of the pixels' centres aligned, as published.
+
     References:
         Yoon, Noh, Park, "Autoencoding under normalization constraints", 2021, arXiv:2105.05735
     """
@@ -24,6 +27,9 @@ class Mnist28Config(Architecture):
     kind: Literal["mnist28"] = "mnist28"
     float32_scores: ClassVar[bool] = True
     latent_dim: int = Field(32, ge=2, description="dimension of the space that holds the unit sphere")
+    spectral_norm: bool = Field(
+        False, description="divide every weight of a scalar network by its largest singular value"
+    )
 
     def input_layer(self, shape: tuple[int, ...]) -> InputLayer:
         if shape != (1, 28, 28):
@@ -45,16 +51,21 @@ class Mnist28Config(Architecture):
         )  # fmt: skip
 
     def scalar(self, layer: InputLayer) -> nn.Module:
-        return self.encoder(layer, 1)
+        network = self.encoder(layer, 1)
+        if self.spectral_norm:
+            for module in network.modules():
+                if isinstance(module, nn.Conv2d):
+                    spectral_norm(module)
+        return network
 
     def decoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
         return nn.Sequential(
             nn.Unflatten(1, (latent_dim, 1, 1)),
             nn.ConvTranspose2d(latent_dim, 128, 4), nn.ReLU(),
-            nn.Upsample(scale_factor=2, mode="bilinear"),
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
             nn.ConvTranspose2d(128, 64, 3), nn.ReLU(),
             nn.ConvTranspose2d(64, 64, 3), nn.ReLU(),
-            nn.Upsample(scale_factor=2, mode="bilinear"),
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
             nn.ConvTranspose2d(64, 32, 3), nn.ReLU(),
             nn.ConvTranspose2d(32, 1, 3), nn.Sigmoid(),
             nn.Flatten(),
