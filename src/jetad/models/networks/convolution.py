@@ -11,42 +11,47 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from .base import Architecture
-from .parts import InputLayer, ScaledInput
+from .parts import InputLayer, ScaledInput, UnitInput, mlp
 
 __all__ = ["ConvolutionConfig"]
 
 
 class ConvolutionConfig(Architecture):
-    """Convolutions of stride 2, 3 x 3, then one dense layer; transposed 4 x 4 ones back."""
+    """Convolutions of stride 2, 3 x 3, then dense layers; transposed 4 x 4 convolutions back."""
 
     kind: Literal["convolution"] = "convolution"
     float32_scores: ClassVar[bool] = True
     channels: tuple[int, ...] = Field(
         (16, 32, 32), min_length=1, description="channels after each halving of the image"
     )
+    hidden: tuple[int, ...] = Field((), description="units of dense layers between image and latent space")
+    output: Literal["linear", "sigmoid"] = Field(
+        "linear", description="of the decoder; sigmoid for pixels between 0 and 1"
+    )
 
     def input_layer(self, shape: tuple[int, ...]) -> InputLayer:
         if len(shape) != 3:
             raise ConfigError("network kind 'convolution' takes images; choose 'dense' for features")
-        return ScaledInput(shape)
+        return UnitInput(shape) if self.output == "sigmoid" else ScaledInput(shape)
 
     def encoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
-        return nn.Sequential(*self._down(layer), nn.Linear(self._flat(layer), latent_dim))
+        return nn.Sequential(*self._down(layer), *mlp([self._flat(layer), *self.hidden, latent_dim]))
 
     def scalar(self, layer: InputLayer) -> nn.Module:
-        return nn.Sequential(*self._down(layer), nn.Linear(self._flat(layer), 1))
+        return self.encoder(layer, 1)
 
     def decoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
         sizes = self._sizes(layer)
         parts: list[nn.Module] = [
-            nn.Linear(latent_dim, self._flat(layer)),
+            *mlp([latent_dim, *self.hidden[::-1], self._flat(layer)]),
             nn.LeakyReLU(0.2),
             nn.Unflatten(1, (self.channels[-1], *sizes[-1])),
         ]
         back = [*self.channels[::-1], layer.shape[0]]
         for (n_in, n_out), size in zip(pairwise(back), sizes[-2::-1], strict=True):
             parts += [nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), _Crop(size), nn.LeakyReLU(0.2)]
-        return nn.Sequential(*parts[:-1], nn.Flatten())
+        parts[-1] = nn.Sigmoid() if self.output == "sigmoid" else nn.Identity()
+        return nn.Sequential(*parts, nn.Flatten())
 
     def _sizes(self, layer: InputLayer) -> list[tuple[int, int]]:
         """Heights and widths, from the image to the last layer."""
