@@ -21,9 +21,18 @@ note "start $(hostname)"
 # environment of the site
 # SETUP
 
+# the words of the command, each ended by a NUL: data, no shell text
+words=()
+while IFS= read -r -d '' word; do words+=("$word"); done <"$list"
+if [ "${#words[@]}" -eq 0 ]; then
+    echo "jetad: error: $list: no command for task $task" >&2
+    note "end 1"
+    exit 1
+fi
+
 code=85
 if [ -z "$stopped" ]; then
-    eval "exec $(sed -n "${task}p" "$job/commands.txt")" &
+    exec "${words[@]}" &
     child=$!
     [ -z "$stopped" ] || kill -USR1 "$child" 2>/dev/null
     while kill -0 "$child" 2>/dev/null; do wait "$child"; done # a signal ends 'wait' early
