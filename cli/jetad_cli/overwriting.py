@@ -29,9 +29,9 @@ def keep_inputs(outputs: Iterable[str | Path | None], *inputs: Any) -> None:
 def files_meant(values: Any) -> list[Path]:
     """All files that words of a command line can mean, without opening them.
 
-    A word may be a name, ``NAME=FILE``, a pattern, ``FILE:tree``, a list ``@files.txt`` (which is read itself,
-    too), a run directory, or any of them inside lists, tuples and mappings. A word that means no file is
-    passed over.
+    A word may be a name, ``NAME=FILE``, a pattern, ``FILE:tree``, a list ``@files.txt`` (which is read, too),
+    a run directory, or any of them inside lists, tuples and mappings. A word that means no file is passed
+    over.
     """
     from jetad.run import Run
 

@@ -1,4 +1,4 @@
-"""JSON files that are read again after a crash: what a full disk or a lost machine left is mended or explained.
+"""JSON files that are read again after a crash: what a full disk has torn is mended or explained.
 
 A file of lines (one JSON object each) may end in the middle of a line, or in NUL bytes where the file system
 had kept the room but lost the content. That tail is cut. Damage anywhere else is an error with a line number.

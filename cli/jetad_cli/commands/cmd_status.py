@@ -66,5 +66,6 @@ def command(path: Path, everything: bool, as_json: bool) -> None:
             for whole, parts in job.record["merges"].items():
                 if not (job.folder / whole).exists():
                     before, after = parts[0].rsplit(f".part-1-of-{len(parts)}", 1)
+                    before = f"./{before}" if before.startswith("-") else before
                     pattern = f"{shell_word(before)}.part-*-of-{len(parts)}{shell_word(after)}"
                     click.echo(f"  jetad merge {pattern} -o {shell_word(whole)}")

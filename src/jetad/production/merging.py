@@ -49,8 +49,8 @@ def merge_scores(paths: Sequence[str | Path], output: str | Path, *, force: bool
         OutputError: if the output exists, is one of the parts, or cannot be written.
     """
     output = Path(output)
-    read = [Path(path) for path in paths]
-    refuse_inputs([output, ledger_path(output)], [*read, *map(ledger_path, read)])
+    parts = [Path(path) for path in paths]
+    refuse_inputs([output, ledger_path(output)], [*parts, *map(ledger_path, parts)])
     check_output(output, force=force)
     pieces = []
     for path in map(Path, paths):

@@ -155,9 +155,9 @@ class Workspace:
         Raises:
             OutputError: if the disk refuses it, or another process has taken the folder meanwhile.
         """
+        refuse_link(self.path)
         if self._holder() not in ("", self.session):
             raise OutputError(f"{self.output}: another process is making this file now")
-        refuse_link(self.path)
         account = json.dumps([part.n_read, part.n_selected_out, part.n_failed])
         with atomic_output(self._part(number), force=True) as temporary, temporary.open("wb") as file:
             # prefixed: a column may have the name of an argument of savez
