@@ -270,7 +270,7 @@ class HTCondor:
 
 def _line(text: str) -> str:
     """An option that the user wrote for a submit file, expressions and macros included, on one line."""
-    text = require_printable(text, "option of the job")
+    text = require_printable(text.strip(), "option of the job")
     if text.endswith("\\"):
         raise ConfigError(f"option of the job {text}: ends with a backslash, which joins it to the next line")
     return text

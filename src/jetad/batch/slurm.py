@@ -92,7 +92,7 @@ class Slurm:
         lines = ["#!/bin/bash"]
         lines += [f"#SBATCH --{key}={_quoted(value)}" for key, value in head if value is not None]
         lines += ["#SBATCH --requeue" if options.requeues else "#SBATCH --no-requeue"]
-        extra = [require_printable(line, "line of 'extra'") for line in options.extra]
+        extra = [require_printable(line.strip(), "line of 'extra'") for line in options.extra]
         lines += [line if line.startswith("#SBATCH") else f"#SBATCH {line}" for line in extra]
         index = "$SLURM_ARRAY_TASK_ID"
         task = "1" if single else f"$(({offset} + {index}))" if offset else index
@@ -206,7 +206,7 @@ def _path(path: Path, what: str) -> str:
 
 def _quoted(value: object) -> str:
     """sbatch reads its lines as a shell would: blanks, quotes, # and \\ need quotes."""
-    text = require_printable(value, "option of the job")
+    text = require_printable(str(value).strip("\n"), "option of the job")
     if re.fullmatch(r"[\w@%+=:,./-]*", text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
