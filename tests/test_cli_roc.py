@@ -127,7 +127,7 @@ def test_many_files_of_one_class(files: Path) -> None:
         (["failed.scores.h5"], 1, "no background jets among the labels (found 2 of unknown label)"),
         (["-b", "failed.scores.h5", "-s", "qcd.scores.h5"], 1, "no background jet has a score (2 are NaN)"),
         (["-b", "qcd.scores.h5", "-s", "failed.scores.h5"], 1, "signal 'failed': no signal jet has a score"),
-        (["-b", "qcd.scores.h5", "-s", "top.scores.root", "--json", "qcd.scores.h5"], 1, "exists already"),
+        (["-b", "qcd.scores.h5", "-s", "top.scores.root", "--json", "qcd.scores.h5"], 1, "is read by this"),
         (["mix.scores.csv", "-o", "old"], 1, "old.png: exists already; choose another name or pass --force"),
         (["mix.scores.csv", "-o", "roc.svg"], 2, "end the name in .pdf, .png or neither"),
         (["mix.scores.csv", "-o", "no/roc"], 1, "the folder no does not exist"),

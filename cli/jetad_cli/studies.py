@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import config_text, device_option, force_option, json_option, label_options
+from .overwriting import keep_inputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,14 +73,17 @@ class StudyFiles:
         figure: Name of the figure, without suffix.
         numbers: Name of the JSON file, without suffix.
         force: Replace what exists.
+        inputs: What the study reads, which must stay.
     """
 
-    def __init__(self, folder: Path, figure: str, numbers: str, *, force: bool) -> None:
+    def __init__(self, folder: Path, figure: str, numbers: str, *, force: bool, inputs: Any) -> None:
         from jetad.files import check_output
 
         self.figure, self.numbers, self.force = folder / figure, folder / f"{numbers}.json", force
+        written = (self.figure.with_suffix(".pdf"), self.figure.with_suffix(".png"), self.numbers)
+        keep_inputs(written, inputs)
         if folder.is_dir():
-            for path in (self.figure.with_suffix(".pdf"), self.figure.with_suffix(".png"), self.numbers):
+            for path in written:
                 check_output(path, force=force)
 
     def write(self, values: dict[str, Any], figure: Figure, label: FigureLabel) -> str:

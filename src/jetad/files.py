@@ -1,16 +1,27 @@
-"""Outputs that are never half-written: a temporary name first, then a rename."""
+"""Outputs that are never half-written, and never written over what is read or through somebody's link."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import OutputError
 
-__all__ = ["atomic_output", "check_output"]
+__all__ = [
+    "atomic_output",
+    "check_output",
+    "open_own",
+    "own_folder",
+    "refuse_inputs",
+    "refuse_inputs_inside",
+    "refuse_link",
+    "same_file",
+]
 
 
 def check_output(path: str | Path, *, force: bool = False) -> Path:
@@ -21,7 +32,7 @@ def check_output(path: str | Path, *, force: bool = False) -> Path:
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, a file name is needed")
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:  # also a link to nothing
         raise OutputError(f"{path}: exists already; choose another name or pass --force to replace it")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist")
@@ -50,3 +61,113 @@ def atomic_output(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+# --- links -----------------------------------------------------------------------------------------
+
+
+def refuse_link(path: str | Path) -> None:
+    """Refuse a symbolic link at a name that jetad chose: what is behind it belongs to somebody else.
+
+    Raises:
+        OutputError: naming the link.
+    """
+    path = Path(path)
+    if path.is_symlink():
+        raise OutputError(
+            f"{path}: is a symbolic link to {os.readlink(path)}, and jetad writes through no link here; "
+            "remove the link, or choose another output"
+        )
+
+
+def own_folder(path: str | Path) -> Path:
+    """Make a folder of a name that jetad chose, or take the one that is there; never through a link.
+
+    Raises:
+        OutputError: if it is a symbolic link or no folder, or cannot be made.
+    """
+    path = Path(path)
+    refuse_link(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: the folder cannot be made ({error.strerror or error})") from error
+    return path
+
+
+def open_own(path: str | Path) -> BinaryIO:
+    """Open a file of a name that jetad chose, to add to it or to change it; made if it is not there.
+
+    Raises:
+        OutputError: if it is a symbolic link, has another name somewhere (hard link), is no plain file, or
+            cannot be opened.
+    """
+    path = Path(path)
+    refuse_link(path)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        number = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be opened for writing ({error.strerror or error})") from error
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(number)
+        what = "is no plain file" if not stat.S_ISREG(found.st_mode) else "is a hard link to another file"
+        raise OutputError(f"{path}: {what}, and jetad does not write to it; remove it")
+    return os.fdopen(number, "r+b", buffering=0)
+
+
+# --- inputs and outputs ----------------------------------------------------------------------------
+
+
+def same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two names are of one file: spelled otherwise, or a symbolic or hard link to it."""
+    return not set(_identities(one)).isdisjoint(_identities(other))
+
+
+def refuse_inputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over a file that is read, whatever it is called; ``force`` does not allow it either.
+
+    Call it before anything is read, with all files that a command will write.
+
+    Raises:
+        OutputError: naming the output and the input.
+    """
+    known: dict[object, str | Path] = {}
+    for path in inputs:
+        for key in _identities(path):
+            known.setdefault(key, path)
+    for output in outputs:
+        for key in _identities(output):
+            if key in known:
+                also = "" if str(output) == str(known[key]) else f" (as {known[key]})"
+                raise OutputError(
+                    f"{output}: is read by this command{also} and would be overwritten; choose another output"
+                )
+
+
+def _identities(path: str | Path) -> list[object]:
+    """What two names of one file have in common."""
+    found: list[object] = [os.path.realpath(path)]
+    try:
+        status = os.stat(path)
+        found.append((status.st_dev, status.st_ino))
+    except (OSError, ValueError):
+        pass
+    return found
+
+
+def refuse_inputs_inside(folder: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse to remove a folder that holds files, or is a folder, that are read.
+
+    Raises:
+        OutputError: naming the folder and the input.
+    """
+    full = Path(os.path.realpath(folder))
+    for path in inputs:
+        real = Path(os.path.realpath(path))
+        if real == full or full in real.parents or same_file(folder, path):
+            raise OutputError(
+                f"{folder}: holds {path}, which is read by this command, and would be removed; choose "
+                "another --output"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import yaml
 
 from .errors import OutputError
 from .evaluation import Band, Evaluation, SignalSpread, Spread
-from .files import atomic_output
+from .files import atomic_output, refuse_inputs
 
 __all__ = ["write_hepdata"]
 
@@ -22,7 +22,12 @@ _GRID = np.concatenate([[0.01, 0.02], np.linspace(0.05, 1.0, 39).round(3)])
 
 
 def write_hepdata(
-    curves: Sequence[Evaluation | Spread], folder: str | Path, *, comment: str = "", force: bool = False
+    curves: Sequence[Evaluation | Spread],
+    folder: str | Path,
+    *,
+    comment: str = "",
+    force: bool = False,
+    inputs: Iterable[str | Path] = (),
 ) -> list[Path]:
     """Write ``submission.yaml`` and one table a curve, in the format of hepdata-submission.readthedocs.io.
 
@@ -34,6 +39,7 @@ def write_hepdata(
         folder: Made if it is missing.
         comment: The abstract of the submission.
         force: Replace files that exist.
+        inputs: Files that are read and must stay.
 
     Returns:
         The files.
@@ -48,7 +54,7 @@ def write_hepdata(
         raise OutputError(f"{folder}: the folder cannot be made ({error.strerror})") from error
     first = {"comment": comment or "ROC curves of jet anomaly detection, made by jetad"}
     documents: list[Mapping[str, Any]] = [first]
-    written = []
+    tables: list[tuple[Path, str]] = []
     for evaluation in curves:
         for signal, result in evaluation.signals.items():
             name = f"ROC {signal} {evaluation.name}".strip()
@@ -64,9 +70,7 @@ def write_hepdata(
                 n_signal, source = result.curve.n_signal, "stat"
                 auc, spread = result.curve.auc, result.curve.auc_error
             table = _table(band, signal, evaluation, n_signal, auc, spread, source)
-            with atomic_output(folder / file, force=force) as temporary:
-                temporary.write_text(yaml.safe_dump(table, sort_keys=False), encoding="utf-8")
-            written.append(folder / file)
+            tables.append((folder / file, yaml.safe_dump(table, sort_keys=False)))
             documents.append(
                 {
                     "name": name[:64],
@@ -80,9 +84,13 @@ def write_hepdata(
                     "data_file": file,
                 }
             )
-    with atomic_output(folder / "submission.yaml", force=force) as temporary:
-        temporary.write_text(yaml.safe_dump_all(documents, sort_keys=False), encoding="utf-8")
-    return [folder / "submission.yaml", *written]
+    tables.append((folder / "submission.yaml", yaml.safe_dump_all(documents, sort_keys=False)))
+    written = [path for path, _ in tables]
+    refuse_inputs(written, inputs)
+    for path, text in tables:
+        with atomic_output(path, force=force) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return [written[-1], *written[:-1]]
 
 
 def _read(band: Band) -> Band:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .errors import ConfigError, InputError, OutputError
 from .files import atomic_output
+from .jsonfiles import append_line, read_lines, read_object
 
 if TYPE_CHECKING:
     from .config import RunConfig
@@ -25,7 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "find_run", "load"]
 
+logger = logging.getLogger("jetad.training")
+
 _FORMAT = 1
+_FILES = (
+    "config.yaml", "model.safetensors", "preprocessing.json", "calibration.json", "history.jsonl",
+    "checkpoint.pt", "checkpoint.previous.pt", "provenance.json",
+)  # fmt: skip
 
 
 class Run:
@@ -92,14 +100,24 @@ class Run:
         temporary.symlink_to(self.path.name, target_is_directory=True)
         os.replace(temporary, latest)
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that make up the run, whether they are there or not."""
+        return [self.path / name for name in _FILES]
+
     # --- configuration and detector --------------------------------------------------------------
 
     def config(self) -> RunConfig:
         from .config import RunConfig
 
-        return RunConfig.from_yaml(
-            (self.path / "config.yaml").read_text(), source=str(self.path / "config.yaml")
-        )
+        path = self.path / "config.yaml"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from error
+        if not text.strip("\0 \n") or "\0" in text:
+            raise InputError(f"{path}: is damaged: what was written is lost; train again in another folder")
+        return RunConfig.from_yaml(text, source=str(path))
 
     def detector(self, device: str = "auto") -> TrainedDetector:
         """The trained detector: preprocessing, network and calibration."""
@@ -123,10 +141,9 @@ class Run:
     def read_json(self, name: str) -> dict[str, Any]:
         path = self.path / name
         try:
-            value: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            return read_object(path)
+        except FileNotFoundError as error:
             raise InputError(f"{path}: cannot be read ({error})") from error
-        return value
 
     def save_weights(self, state: Mapping[str, Any]) -> None:
         """Write ``model.safetensors`` from a flat name -> tensor mapping."""
@@ -185,14 +202,11 @@ class Run:
         return None, problems
 
     def append_history(self, record: Mapping[str, Any]) -> None:
-        with (self.path / "history.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        append_line(self.path / "history.jsonl", record)
 
     def history(self) -> list[dict[str, Any]]:
-        path = self.path / "history.jsonl"
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text().splitlines() if line]
+        """The records, without one that was cut short by a full disk or a crash."""
+        return read_lines(self.path / "history.jsonl", "step")
 
     def truncate_history(self, step: int) -> None:
         """Drop records after ``step`` (written, but lost with the checkpoint that should have followed)."""
@@ -234,7 +248,12 @@ def unfinished_runs(folder: Path) -> Iterator[Run]:
             and (path / "config.yaml").is_file()
         ):
             run = Run(path)
-            if not run.finished:
+            try:
+                finished = run.finished
+            except InputError as error:  # of another training
+                logger.warning("%s; this run is left alone", error)
+                continue
+            if not finished:
                 yield run
 
 

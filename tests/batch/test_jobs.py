@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -226,6 +228,141 @@ def test_the_script_of_slurm(folder, capsys):
     lines = second.split("==> jobs/x/commands.txt\n")[1].splitlines()
     assert lines[2].startswith("apptainer exec --nv jetad.sif jetad train -b qcd.h5")
     assert lines[2].endswith("--seed 3 --output runs/x/seed-3")
+
+
+# --- names that are no plain words ---------------------------------------------------------------------
+
+
+HOSTILE = ["a\ntouch PWN #.h5", "b\n#SBATCH --x\n#.h5", "c'\"`touch PWN`$(touch PWN)&\\.h5", "-v\t\x1b.h5"]
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "htcondor"])
+def test_the_words_of_a_task_are_data(folder, capsys, scheduler):
+    """In the files that are written, and after the script has read them: word by word as they were."""
+    for name in HOSTILE:
+        shutil.copy("signal.h5", name)
+    files = [f"./{name}" for name in HOSTILE]
+    words = ["--name", "x", "--files-per-task", 1, "--", "score", *files, "--run", "run", "-o", "out"]
+    print_words = "import sys, json; print(json.dumps(sys.argv[1:]))"
+    command = ["--option", f"command=python3 -c '{print_words}'"]
+    assert jetad("submit", scheduler, *command, "--dry-run", *words) == 0
+    out = capsys.readouterr().out
+    script = out.split("==> jobs/x/job-1.sh\n")[1].split("\n==> ")[0]
+    assert "PWN" not in out.split("==> jobs/x/commands.txt\n")[0]
+    lines = out.split("==> jobs/x/commands.txt\n")[1].splitlines()
+    assert len(lines) == len(HOSTILE)
+    tools = folder / "tools"
+    tools.mkdir()
+    answer = "12" if scheduler == "slurm" else "12.0 - 12.3"
+    for tool in ("sbatch", "condor_submit"):
+        (tools / tool).write_text(f"#!/bin/sh\necho {answer}\n")
+        (tools / tool).chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+        assert jetad("submit", scheduler, *command, *words) == 0
+    for number, name in enumerate(HOSTILE, 1):
+        file = name if not name.startswith("-") else f"./{name}"
+        expected = ["score", "--run", "run", "-o", "out", file]
+        environment = {**os.environ, "SLURM_ARRAY_TASK_ID": str(number), "SLURM_JOB_ID": "7"}
+        for text in (script, f"bash() {{ :; }}\n{lines[number - 1]}"):  # the script, and a line by hand
+            result = subprocess.run(
+                ["bash", "-c", text, "job", "7", str(number)], capture_output=True, text=True, env=environment
+            )
+            assert json.loads(result.stdout) == expected, result.stderr
+    assert not list(folder.rglob("PWN*"))
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "htcondor"])
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--name", "x\n#SBATCH --uid=0"], "is not a plain word"),
+        (["--name", "x\x1b[31m"], "is not a plain word"),
+        (["--jobs-dir", "jobs\ntouch PWN"], "folder of the job"),
+        (["--account", "a\ntouch PWN"], "option of the job"),
+        (["--option", "extra=--x\ntouch PWN"], "of 'extra'|option of the job"),
+        (["--option", "{own}=a\rb"], "option of the job"),
+    ],
+)
+def test_control_characters_are_refused(folder, capsys, scheduler, options, problem):
+    own = {"slurm": "constraint", "htcondor": "requirements"}[scheduler]
+    before = sorted(folder.rglob("*"))
+    options = [option.replace("{own}", own) for option in options]
+    assert jetad("submit", scheduler, *options, "--", "train", "-b", "qcd.h5", *QUICK) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert re.search(problem, said[-1])
+    assert "\x1b" not in "".join(said)
+    assert not [line for line in said if line.startswith("touch")]
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "htcondor"])
+@pytest.mark.parametrize("name", ["a\ntouch PWN", "b\r", "c\x1b[0m", "d\\"])
+def test_a_working_directory_that_no_file_can_hold(folder, capsys, scheduler, name):
+    (folder / name).mkdir()
+    os.chdir(folder / name)
+    for dry in (["--dry-run"], []):
+        assert jetad("submit", scheduler, *dry, "--", "train", "-b", "../qcd.h5", *QUICK) == 2
+        said = capsys.readouterr().err
+        assert "working directory" in said or "folder of the job" in said
+        assert "\x1b" not in said
+    assert not list(Path().iterdir())
+
+
+def test_macros_of_a_submit_file_are_not_expanded(folder, capsys):
+    htcondor2 = pytest.importorskip("htcondor2")
+    here = folder / "x $(HOME) $ENV(PATH)"
+    here.mkdir()
+    os.chdir(here)
+    assert (
+        jetad("submit", "htcondor", "--name", "x", "--dry-run", "--", "train", "-b", "../qcd.h5", *QUICK) == 0
+    )
+    text = capsys.readouterr().out.split("==> jobs/x/job-1.sub\n")[1].split("\n==> ")[0]
+    description = htcondor2.Submit(text)
+    for key in ("initialdir", "executable", "log", "output"):
+        assert description.expand(key).startswith(str(here)), description.expand(key)
+
+
+@pytest.mark.parametrize("name", ["a b", "a,b", "a;b", "a'b", "$(x)", "a\nb"])
+def test_files_to_transfer_have_plain_names(folder, capsys, name):
+    shutil.copy("signal.h5", f"{name}.h5")
+    words = ["--option", "transfer_files=yes", "--", "score", f"{name}.h5", "--run", "run", "-o", "out"]
+    assert jetad("submit", "htcondor", "--dry-run", *words) == 2
+    said = capsys.readouterr().err
+    assert "transfer_files takes no file names with blanks" in said
+    assert "Traceback" not in said
+
+
+def test_files_are_no_options(folder):
+    inputs = [Path("--force"), Path("-o.h5")]
+    outputs = [Path("out/--force.scores.h5"), Path("out/-o.scores.h5")]
+    tasks = score_tasks(["score"], Footprint(inputs, outputs), files=list(map(str, inputs)), files_per_task=1)
+    assert [task.words for task in tasks] == [["score", "./--force"], ["score", "./-o.h5"]]
+
+
+def test_the_merge_that_is_printed_can_be_typed(folder, capsys, monkeypatch):
+    shutil.copy("signal.h5", "a $(touch PWN)\nb.h5")
+    words = ["--parts", 2, "--name", "x", "--", "score", "a $(touch PWN)\nb.h5", "--run", "run", "-o", "out"]
+    tools = folder / "tools"
+    tools.mkdir()
+    (tools / "sbatch").write_text("#!/bin/sh\necho 12\n")
+    (tools / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    assert jetad("submit", "slurm", *words) == 0
+    for part in (1, 2):
+        score = [*words[words.index("score") :], "--part", f"{part}/2"]
+        assert jetad(*score) == 0
+    monkeypatch.setattr(Slurm, "queued", lambda self, job: {1: Queued(""), 2: Queued("")})
+    capsys.readouterr()
+    assert jetad("status", "jobs/x") == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("  jetad merge ")
+    parts = subprocess.run(
+        ["bash", "-c", f"jetad() {{ printf '%s\\0' \"$@\"; }}\n{line}"], capture_output=True, text=True
+    ).stdout.split("\0")
+    assert [Path(name).exists() for name in parts[1:3]] == [True, True]
+    assert parts[4] == "out/a $(touch PWN)\nb.scores.h5"
+    assert not Path("PWN").exists()
 
 
 # --- failures ------------------------------------------------------------------------------------------

@@ -222,6 +222,68 @@ def test_submission_waits_for_a_controller_that_is_down(cluster, folder, capsys,
     assert status("late", capsys)[1]["state"] == "done"
 
 
+HOSTILE = {
+    "newline": "a\ntouch PWN1 #.h5",
+    "directive": "b\n#SBATCH --partition=nowhere\n#.h5",
+    "quotes": "c'\"`touch PWN2`$(touch PWN3);touch PWN4&$HOME \\.h5",
+    "control": "d\t\r\x1b]0;x\x07.h5",
+    "option": "-e --force.h5",
+    "patterns": "g*?[a]{1,2}~%a%%.h5",
+}
+
+
+def test_hostile_file_names_are_scored_and_nothing_is_executed(cluster, folder, capsys):  # noqa: F811
+    """Each file by its own task, once; in a folder whose name is hostile, too, as far as SLURM takes it."""
+    here = folder / 'it\'s "my" run #1 100%j $(touch PWN5) `touch PWN6` & co; é'
+    here.mkdir()
+    os.chdir(here)
+    names = list(HOSTILE.values())
+    for n, name in enumerate(names):
+        write_jets(toy_jets(20 + n, n + 2, labels=1), "plain.h5")
+        os.rename("plain.h5", name)
+    words = ["--name", "hostile", "--files-per-task", 1, "--", "score", *[f"./{name}" for name in names]]
+    assert jetad("submit", "slurm", *words, "--run", folder / "run", "-o", "scores") == 0
+    assert len(Path("jobs/hostile/commands.txt").read_text().splitlines()) == len(names)
+    wait(lambda: settled(cluster, "hostile"))
+    tasks = status("hostile", capsys)
+    logs = "".join(path.read_text(errors="replace") for path in Path("jobs/hostile/logs").iterdir())
+    assert [tasks[n + 1]["state"] for n in range(len(names))] == ["done"] * len(names), logs
+    for n, name in enumerate(names):
+        scores = load_scores(Path("scores", f"{Path(name).stem}.scores.h5"))
+        assert len(scores) == 20 + n
+        assert len(Path(f"jobs/hostile/state/{n + 1}.txt").read_text().splitlines()) == 2
+    assert list(folder.rglob("PWN*")) == []
+    # again, from the record: what is gone is made anew by the same words
+    gone = Path("scores", f"{Path(names[0]).stem}.scores.h5")
+    gone.unlink()
+    assert jetad("resubmit", "jobs/hostile", "--force") == 0
+    wait(lambda: settled(cluster, "hostile"))
+    assert gone.exists()
+    assert status("hostile", capsys)[1]["state"] == "done"
+
+
+def test_the_job_folder_of_an_older_release_is_submitted_again(cluster, folder, capsys):  # noqa: F811
+    words = ["--name", "older", "--", "score", "qcd.h5", "--run", "run", "-o", "older"]
+    assert jetad("submit", "slurm", *words) == 0
+    wait(lambda: settled(cluster, "older"))
+    shutil.rmtree("jobs/older/tasks")
+    shutil.rmtree("older")
+    assert jetad("resubmit", "jobs/older", "--force") == 0
+    wait(lambda: settled(cluster, "older"))
+    assert status("older", capsys)[1]["state"] == "done"
+
+
+def test_a_task_without_its_words_says_so(cluster, folder, capsys):  # noqa: F811
+    words = ["--name", "lost", "--", "score", "qcd.h5", "--run", "run", "-o", "lost"]
+    assert jetad("submit", "slurm", *words) == 0
+    wait(lambda: settled(cluster, "lost"))
+    shutil.rmtree("lost")
+    Path("jobs/lost/tasks/task-1.args").write_bytes(b"")
+    assert cluster.ask("sbatch", "--parsable", "jobs/lost/job-1.sh")
+    wait(lambda: settled(cluster, "lost"))
+    assert "task-1.args: no command for task 1" in Path("jobs/lost/logs/1.log").read_text()
+
+
 @pytest.mark.slow
 def test_time_limits(cluster, folder, capsys):  # noqa: F811
     """With a signal before the limit the training goes on; without, it has failed and gets more time."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..options import ManyValues, device_option, json_option, seed_option
+from ..overwriting import keep_inputs
 from ..studies import trainings
 
 __all__ = ["command"]
@@ -84,6 +85,7 @@ def command(
         if not colon:
             raise click.UsageError(f"--judge: '{text}' is no direction; give TRAINED:LOOKED_FOR")
         pairs.append((background, signal))
+    keep_inputs([output / "bench.md", output / "bench.json"], samples, training_files)
     if len(files) < 2:
         raise ConfigError("at least two samples are needed, one to train on and one to look for")
     from jetad.studies.ranking import rank_methods

@@ -11,6 +11,7 @@ import click
 from jetad.errors import InputError
 
 from ..options import Inputs, ManyValues, device_option, input_options, json_option
+from ..overwriting import keep_inputs
 
 if TYPE_CHECKING:
     from jetad.calibration import BackgroundEfficiency
@@ -105,6 +106,7 @@ def command(
 
     run = find_run(run_dir)
     files = expand(background)
+    keep_inputs([run.path / "calibration.json"], background, inputs.files)
     bins = dict(_bins(text) for text in in_bins_of)
 
     from jetad.calibration import BackgroundEfficiency

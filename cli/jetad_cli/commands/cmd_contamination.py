@@ -56,7 +56,13 @@ def command(
     """
     label = figure_label(options)
     first, second = two_classes(background, signal)
-    files = StudyFiles(output, "contamination", "contamination", force=force)
+    files = StudyFiles(
+        output,
+        "contamination",
+        "contamination",
+        force=force,
+        inputs=(background, signal, options["config_file"]),
+    )
 
     from jetad.studies.contamination import contamination
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..options import force_option, json_option
+from ..overwriting import files_meant, keep_inputs
 
 __all__ = ["command"]
 
@@ -87,6 +88,7 @@ def command(
         raise ConfigError(f"--target {target} is for ONNX: give -o a name that does not end with .pt2")
 
     run = find_run(run_dir)
+    keep_inputs([output], run, check)
     jets = None if check is None else readers.read(check, max_jets=10_000)
 
     import torch
@@ -99,7 +101,7 @@ def command(
     else:
         result = export_onnx(
             run, output, target=target, inputs=inputs, tolerance=tolerance, jets=jets,
-            max_constituents=max_constituents, force=force,
+            max_constituents=max_constituents, force=force, keep=files_meant((run, check)),
         )  # fmt: skip
     if as_json:
         values = result._asdict()

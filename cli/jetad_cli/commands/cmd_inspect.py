@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jetad_cli.options import Inputs, force_option, input_options, json_option
+from jetad_cli.overwriting import keep_inputs
 
 if TYPE_CHECKING:
     from jetad.inspection import Inspection
@@ -53,6 +54,7 @@ def command(
     from jetad.readers import expand
 
     if plot:
+        keep_inputs([plot], files, inputs.files)
         check_output(plot, force=force)
     paths = expand(files)
     if suggest_mapping:

@@ -10,6 +10,7 @@ import click
 
 from jetad_cli.commands.cmd_roc import curves_of, score_inputs
 from jetad_cli.options import ManyValues, figure_label, force_option, label_options
+from jetad_cli.overwriting import keep_inputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +38,7 @@ def figure_command(name: str, *, numbers: bool = False) -> Callable[[Callable[..
             from jetad.plots import add_label, figure_paths, save
 
             label = figure_label(options)
+            keep_inputs([*figure_paths(output), json_path], _read(options))
             for path in figure_paths(output):
                 check_output(path, force=force)
             if json_path is not None:
@@ -63,6 +65,15 @@ def figure_command(name: str, *, numbers: bool = False) -> Callable[[Callable[..
         return command.command(name, cls=ManyValues)(output_option(label_options(force_option(run))))
 
     return decorate
+
+
+def _read(options: Mapping[str, Any]) -> Any:
+    """What a kind of figure reads: all words among its options, and the run that it takes by itself."""
+    if "run_dir" in options and options["run_dir"] is None and not options.get("score_file"):
+        from jetad.run import find_run
+
+        return [options, find_run(None)]
+    return options
 
 
 @figure_command("scores")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..options import ManyValues, device_option, figure_label, force_option, label_options
+from ..overwriting import keep_inputs
 
 __all__ = ["command", "named_inputs"]
 
@@ -74,10 +75,15 @@ def command(
     jetad report -b qcd_test.h5 -s top.h5 --study two-way contamination --experiment CMS --com 13.6
     """
     from jetad.errors import ConfigError
-    from jetad.files import check_output
+    from jetad.files import check_output, same_file
     from jetad.run import Run, find_run
+    from jetad.studies.saved import load_studies, study_files
 
     label = figure_label(label_values)
+    read = (background, signal, [study_files(path) for path in study_paths], run_dirs or find_run(None))
+    keep_inputs([output, pdf], read)
+    if pdf is not None and same_file(output, pdf):
+        raise ConfigError(f"--pdf {pdf}: is the page itself; give another name")
     for path in (output, pdf):
         if path is not None:
             check_output(path, force=force)
@@ -102,7 +108,6 @@ def command(
     import torch
 
     from jetad.report import collect_report, to_pdf, write_page
-    from jetad.studies.saved import load_studies
 
     torch.set_num_threads(1)
     studies = load_studies(study_paths)

@@ -18,6 +18,7 @@ from ..options import (
     label_options,
     seed_option,
 )
+from ..overwriting import keep_inputs
 from .cmd_report import named_inputs
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def command(
         from jetad.plots import figure_paths
 
         numbers = figure_paths(output)[0].with_suffix(".json")
+        keep_inputs([*figure_paths(output), numbers], background, signal, find_run(run_dir))
         for path in (*figure_paths(output), numbers):
             check_output(path, force=force)
     run = find_run(run_dir)

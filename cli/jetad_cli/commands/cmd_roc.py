@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from jetad_cli.options import ManyValues, figure_label, force_option, label_options
+from jetad_cli.overwriting import files_meant, keep_inputs
 
 if TYPE_CHECKING:
     from jetad.evaluation import Evaluation, Interval, PairedComparison, Samples, Spread
@@ -163,11 +164,14 @@ def command(
         raise click.UsageError("--spread needs --by run or --by folder, to know which scores are one run")
     label = figure_label(label_values)
     to_stdout = json_path == "-"
+    read = (labelled, background, signal)
+    keep_inputs([None if to_stdout else json_path], read)
     if json_path is not None and not to_stdout:
         check_output(json_path, force=force)
     if output is not None:
         from jetad.plots import figure_paths
 
+        keep_inputs(figure_paths(output), read)
         for path in figure_paths(output):
             check_output(path, force=force)
     found = curves_of(
@@ -198,7 +202,7 @@ def command(
     if hepdata is not None:
         from jetad.hepdata import write_hepdata
 
-        written = write_hepdata(curves, hepdata, force=force)
+        written = write_hepdata(curves, hepdata, force=force, inputs=files_meant(read))
         click.echo(f"wrote {written[0]} and {len(written) - 1} tables", err=True)
     if output is not None:
         from jetad.plots import add_label, plot_roc, save

@@ -19,6 +19,7 @@ from ..options import (
     json_option,
     show_check,
 )
+from ..overwriting import keep_inputs
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
@@ -175,6 +176,7 @@ def command(
     if len(broken) == 1 and not paths:
         raise next(iter(broken.values()))
     outputs = _outputs([*paths, *broken], output, share, not check)
+    keep_inputs(outputs.values(), files, runs)
     if not run_dirs:
         click.echo(f"using {runs[0].path}", err=True)
 

@@ -16,6 +16,7 @@ import click
 
 from jetad.simulation.processes import PROCESSES, find_process
 from jetad_cli.options import force_option, json_option, seed_option
+from jetad_cli.overwriting import keep_inputs
 
 if TYPE_CHECKING:
     from jetad.simulation import Progress, Simulation
@@ -87,6 +88,7 @@ def command(
 
     find_process(process)
     check_suffix(output)
+    keep_inputs([output], match_pt)
     check_output(output, force=force)
     match_to: Any = None
     if match_pt is not None:

@@ -26,6 +26,7 @@ def command(path: Path, everything: bool, as_json: bool) -> None:
     jetad status jobs/20250101-score --json
     """
     from jetad.batch import SCHEDULERS, job_status, open_jobs
+    from jetad.batch.job import shell_word
     from jetad.batch.status import summary
     from jetad.registry import load
 
@@ -64,7 +65,7 @@ def command(path: Path, everything: bool, as_json: bool) -> None:
         elif all(status.state == "done" for status in statuses):
             for whole, parts in job.record["merges"].items():
                 if not (job.folder / whole).exists():
-                    n = len(parts)
-                    click.echo(
-                        f"  jetad merge {parts[0].replace(f'.part-1-of-{n}', f'.part-*-of-{n}')} -o {whole}"
-                    )
+                    before, after = parts[0].rsplit(f".part-1-of-{len(parts)}", 1)
+                    before = f"./{before}" if before.startswith("-") else before
+                    pattern = f"{shell_word(before)}.part-*-of-{len(parts)}{shell_word(after)}"
+                    click.echo(f"  jetad merge {pattern} -o {shell_word(whole)}")

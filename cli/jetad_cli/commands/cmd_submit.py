@@ -130,8 +130,8 @@ def command(
 
 def _job_folder(jobs_dir: Path, name: str | None, kind: str) -> Path:
     if name is not None:
-        if not name or any(c in name for c in "/ ,%\\"):
-            raise ConfigError(f"--name {name}: is not a plain word")
+        if not name or not name.isprintable() or any(c in name for c in "/ ,%\\"):
+            raise ConfigError(f"--name {name if name.isprintable() else repr(name)}: is not a plain word")
         if (jobs_dir / name).exists():
             raise ConfigError(f"{jobs_dir / name}: exists already; choose another --name")
         return jobs_dir / name

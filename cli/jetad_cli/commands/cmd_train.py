@@ -21,6 +21,7 @@ from ..options import (
     input_options,
     show_check,
 )
+from ..overwriting import files_meant
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
@@ -158,6 +159,7 @@ def command(
     from jetad.training.train import (
         check_inputs,
         check_no_overlap,
+        check_removal,
         check_run_folder,
         prepare_run,
         train,
@@ -172,12 +174,12 @@ def command(
     check_no_overlap([*paths, *signal_paths], monitors)
     jet_files = [*paths, *signal_paths, *monitors.values()]
     check_charges(jet_files, config, inputs.options)
+    files = [*jet_files, *inputs.files, *([Path(config_file)] if config_file else [])]
     if check:
         for path in jet_files:
             readers.read([path], max_jets=10, **inputs.options)
-        if output is not None:
-            check_run_folder(output, force=force)
-        files = [*jet_files, *inputs.files, *([Path(config_file)] if config_file else [])]
+        if output is not None and not check_run_folder(output, force=force) and output.exists():
+            check_removal(output, files_meant((files, encoder)))
         return show_check(files, [] if output is None else [output], threads)
     torch.set_num_threads(threads)
     opened = functools.partial(
@@ -201,6 +203,7 @@ def command(
                 lambda: prepare_run(
                     config, paths, output=output, command=["jetad", *sys.argv[1:]], device=device,
                     force=force, reading=inputs.to_dict(), signal=signal_paths,
+                    also_read=files_meant((files, encoder)),
                 )
             )  # fmt: skip
             if ranks.first:

@@ -44,7 +44,9 @@ def command(
     """
     label = figure_label(options)
     first, second = two_classes(background, signal)
-    files = StudyFiles(output, "roc", "two_way", force=force)
+    files = StudyFiles(
+        output, "roc", "two_way", force=force, inputs=(background, signal, options["config_file"])
+    )
 
     from jetad.studies.two_way import two_way
 

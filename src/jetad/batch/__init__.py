@@ -1,8 +1,9 @@
 """Trainings and scorings as jobs of a cluster: written, submitted, watched, and submitted again.
 
 A job is a folder that can be read without jetad: ``job.json`` (the record), ``commands.txt`` (one command a
-line, one line a task), the scripts that were submitted, ``logs`` and ``state`` (what each task noted when it
-started, was stopped and ended). No engine: what runs on a node is the command that a user would type there.
+line, one line a task), ``tasks`` (the words of each command, which its script reads), the scripts that were
+submitted, ``logs`` and ``state`` (what each task noted when it started, was stopped and ended). No engine:
+what runs on a node is the command that a user would type there.
 """
 
 from .base import Scheduler

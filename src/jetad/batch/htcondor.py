@@ -15,7 +15,7 @@ from .. import __version__
 from ..errors import ConfigError
 from ..readers.remote import remote_url
 from .base import Event, Queued, Work, ask, body, call
-from .job import Job
+from .job import Job, require_printable
 from .sites import Options
 
 __all__ = ["FLAVOURS", "HTCondor", "HTCondorOptions"]
@@ -46,6 +46,9 @@ _STATES = {
 }  # fmt: skip
 
 
+_TRANSFERABLE = re.compile(r"[^\x00-\x20\x7f,;$\"'()\\*?]+")
+
+
 class HTCondorOptions(Options):
     """What a submit file takes besides."""
 
@@ -74,13 +77,13 @@ class HTCondor:
     def render(self, job: Job, work: Work) -> dict[str, str]:
         options = work.options
         assert isinstance(options, HTCondorOptions)
-        name, folder = job.next_name(), job.absolute
+        name, folder = job.next_name(), _literal(job.absolute, "folder of the job")
         lines = [
             f"# Written by jetad {__version__}. Task N is line N of commands.txt.",
-            f"batch_name = jetad-{job.name}",
-            f"executable = {folder / name}.sh",
+            f"batch_name = jetad-{_literal(job.name, 'name of the job')}",
+            f"executable = {folder}/{name}.sh",
             "arguments = $(ClusterId) $(task)",
-            f"initialdir = {job.folder}",
+            f"initialdir = {_literal(job.folder, 'working directory')}",
             f"output = {folder}/logs/$(task).out",
             f"error = {folder}/logs/$(task).log",
             f"log = {folder}/events.log",
@@ -92,18 +95,18 @@ class HTCondor:
         if options.memory is not None:
             lines.append(f"request_memory = {options.memory}M")
         if options.disk is not None:
-            lines.append(f"request_disk = {options.disk}")
+            lines.append(f"request_disk = {_line(options.disk)}")
         if options.time is not None:
             lines.append(f"+MaxRuntime = {60 * options.time}")
         elif options.flavour is not None:
             lines.append(f'+JobFlavour = "{options.flavour}"')
         if options.account is not None:
-            lines.append(f"accounting_group = {options.account}")
+            lines.append(f"accounting_group = {_line(options.account)}")
         if options.requirements is not None:
-            lines.append(f"requirements = {options.requirements}")
+            lines.append(f"requirements = {_line(options.requirements)}")
         if options.max_running is not None:
             lines.append(f"max_materialize = {options.max_running}")
-        lines += ["", *self._files(job, work, options), *options.extra]
+        lines += ["", *self._files(job, work, options), *(_line(line) for line in options.extra)]
         columns = "task, results, inputs" if options.transfer_files else "task"
         lines += ["", f"queue {columns} from ("]
         lines += [f"  {row}" for row in self._rows(job, work, options)]
@@ -112,10 +115,11 @@ class HTCondor:
         script = [
             "#!/bin/bash",
             f"# Written by jetad {__version__}. Task N is line N of commands.txt.",
-            f"job={where or shlex.quote(str(folder))}",
+            f"job={where or shlex.quote(str(job.absolute))}",
             f"folder={where or shlex.quote(str(job.folder))}",
             "id=$1",
             "task=$2",
+            f"list=$job/{'' if where else 'tasks/'}task-$task.args",
         ]
         end = 'exit "$code"\n'
         if options.transfer_files:  # what is to be brought back must be there, or the task is held
@@ -160,7 +164,7 @@ class HTCondor:
                     "transfer_files brings back one folder inside this one: give --output FOLDER, found "
                     f"'{task.folder}'"
                 )
-            inputs = [str(job.absolute / "commands.txt")]
+            inputs = [str(job.arguments_file(task.number))]
             for path in task.inputs:
                 if remote_url(path) is not None or Path(path).is_absolute():
                     continue  # the node opens it where it is
@@ -171,8 +175,12 @@ class HTCondor:
                 inputs.append(path)
             if (job.folder / task.folder).exists():  # what an earlier try has brought back
                 inputs.append(task.folder)
-            if any("," in path or " " in path for path in [*inputs, task.folder]):
-                raise ConfigError("transfer_files takes no file names with blanks or commas")
+            for path in [*inputs, task.folder]:
+                if not _TRANSFERABLE.fullmatch(path):
+                    raise ConfigError(
+                        f"transfer_files takes no file names with blanks, commas, quotes, $ or control "
+                        f"characters, found {path!r}"
+                    )
             rows.append(f"{task.number}, {task.folder}, {','.join(inputs)}")  # the last one takes all commas
         return rows
 
@@ -194,12 +202,14 @@ class HTCondor:
         """Events as (cluster, process, number, time, all lines in one)."""
         file = job.path / "events.log"
         events = []
-        for block in file.read_text(errors="replace").split("\n...\n") if file.exists() else []:
-            match = _HEADER.match(block.lstrip())
+        text = file.read_text(errors="replace") if file.exists() else ""
+        for block in text.split("\n...\n")[:-1]:  # the last one is not finished
+            block = block.lstrip("\0 \t\r\n")
+            match = _HEADER.match(block)
             if match:
-                number, cluster, process, when, text = match.groups()
-                rest = " ".join(block.lstrip().split("\n", 1)[1].split()) if "\n" in block.lstrip() else ""
-                events.append((str(int(cluster)), int(process), int(number), when, f"{text} {rest}".strip()))
+                number, cluster, process, when, head = match.groups()
+                rest = " ".join(block.partition("\n")[2].split())
+                events.append((str(int(cluster)), int(process), int(number), when, f"{head} {rest}".strip()))
         return events
 
     def _by_task(self, job: Job) -> dict[int, list[tuple[int, str, str]]]:
@@ -256,3 +266,21 @@ class HTCondor:
                 name = f"{submission.job_id}.{submission.tasks.index(number)}"
                 if ask(["condor_rm", name]) is None:
                     logger.warning("condor_rm %s did not work; remove this held task yourself", name)
+
+
+def _line(text: str) -> str:
+    """An option that the user wrote for a submit file, expressions and macros included, on one line."""
+    text = require_printable(text.strip(), "option of the job")
+    if text.endswith("\\"):
+        raise ConfigError(f"option of the job {text}: ends with a backslash, which joins it to the next line")
+    return text
+
+
+def _literal(value: object, what: str) -> str:
+    """A name as it is: a submit file would expand $(NAME) in it."""
+    text = require_printable(value, what)
+    if text.endswith(("\\", " ")) or text.startswith(" "):
+        raise ConfigError(
+            f"{what} {text!r}: HTCondor cannot hold it with a blank or backslash at its end; rename it"
+        )
+    return text.replace("$", "$(DOLLAR)")

@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import InputError, OutputError
-from ..files import atomic_output
+from ..errors import ConfigError, InputError, OutputError
+from ..files import atomic_output, own_folder, refuse_link
+from ..jsonfiles import read_object
 from .sites import Options
 
-__all__ = ["Job", "Submission", "Task", "now", "open_jobs"]
+__all__ = ["Job", "Submission", "Task", "now", "open_jobs", "require_printable", "shell_word"]
 
 _FORMAT = 1
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Task:
     """One command of a job.
 
     Arguments:
-        number: From 1, the line of ``commands.txt``.
+        number: From 1, the line of ``commands.txt``; its words are in ``tasks/task-NUMBER.args``.
         words: After ``jetad``.
         settings: What is different from the other tasks, such as the seed.
         inputs: Files and folders that it reads.
@@ -59,8 +63,8 @@ def now() -> str:
 class Job:
     """A job on disk.
 
-    Files: ``job.json``, ``commands.txt``, the submitted ``job-N.sh`` (and ``job-N.sub``), ``logs/``,
-    ``state/``.
+    Files: ``job.json``, ``commands.txt``, ``tasks/``, the submitted ``job-N.sh`` (and ``job-N.sub``),
+    ``logs/``, ``state/``.
     """
 
     def __init__(self, path: str | Path, record: dict[str, Any]) -> None:
@@ -128,10 +132,9 @@ class Job:
                 f"{path}: is not the folder of a job (job.json is missing); 'jetad submit' makes one"
             )
         try:
-            record = json.loads(file.read_text())
-            job = cls(path, record)
-            _ = job.tasks, job.submissions, job.record["folder"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            job = cls(path, read_object(file))
+            _ = job.tasks, job.submissions, job.folder, job.record["options"], job.record["prefix"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{file}: cannot be read ({error})") from error
         return job
 
@@ -142,8 +145,9 @@ class Job:
             OutputError: if it exists.
         """
         try:
-            for folder in ("logs", "state"):
-                (self.path / folder).mkdir(parents=True)
+            self.path.mkdir(parents=True)
+            for folder in ("logs", "state", "tasks"):
+                (self.path / folder).mkdir()
         except FileExistsError:
             raise OutputError(f"{self.path}: exists already; choose another --name") from None
         except OSError as error:
@@ -180,9 +184,25 @@ class Job:
         return next((s for s in reversed(self.submissions) if number in s.tasks), None)
 
     def commands(self) -> str:
-        """One line a task."""
+        """One line a task, for people to read and to type; the script does not read it."""
         prefix = list(self.record["prefix"])
-        return "".join(shlex.join([*prefix, *task.words]) + "\n" for task in self.tasks)
+        return "".join(
+            " ".join(shell_word(word) for word in [*prefix, *task.words]) + "\n" for task in self.tasks
+        )
+
+    def arguments_file(self, number: int) -> Path:
+        """The words of a task, which its script reads, each ended by a NUL: nothing in them is shell text."""
+        return self.absolute / "tasks" / f"task-{number}.args"
+
+    def write_arguments(self, numbers: Sequence[int]) -> None:
+        """Write the files of words of these tasks; also in the folder of a job that an older jetad made."""
+        folder = own_folder(self.path / "tasks")
+        prefix = list(self.record["prefix"])
+        for task in self.tasks:
+            if task.number in numbers:
+                data = b"".join(os.fsencode(word) + b"\0" for word in [*prefix, *task.words])
+                with atomic_output(folder / f"task-{task.number}.args", force=True) as temporary:
+                    temporary.write_bytes(data)
 
     def next_name(self) -> str:
         """Of the script of the next submission, without suffix."""
@@ -199,7 +219,39 @@ class Job:
 
     def write(self, name: str, text: str) -> None:
         with atomic_output(self.path / name, force=True) as temporary:
-            temporary.write_text(text)
+            temporary.write_bytes(os.fsencode(text))
+
+    def discard(self) -> None:
+        """Remove the folder of a job that was just created and that no scheduler has."""
+        refuse_link(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def shell_word(word: str) -> str:
+    """A word as it can be typed in bash, always on one line.
+
+    Example:
+        >>> print(shell_word("a b.h5"), shell_word("a\\nb.h5"))
+        'a b.h5' $'a\\nb.h5'
+    """
+    if not _CONTROL.search(word):
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\t", "\\t")
+    return "$'" + _CONTROL.sub(lambda match: f"\\{ord(match[0]):03o}", escaped) + "'"
+
+
+def require_printable(text: object, what: str) -> str:
+    """Refuse what no file of a batch system can hold.
+
+    Raises:
+        ConfigError: for a newline or another control character.
+    """
+    if _CONTROL.search(str(text)):
+        raise ConfigError(
+            f"{what} {str(text)!r}: holds a newline or another control character, which the files of a batch "
+            "system cannot hold; use a name without"
+        )
+    return str(text)
 
 
 def _to_record(task: Task) -> dict[str, Any]:

@@ -91,5 +91,5 @@ def resubmit(job: Job, scheduler: Scheduler, chosen: Sequence[Repair]) -> list[S
     made = []
     for repair in chosen:
         scheduler.forget(job, repair.tasks)
-        made += submit(job, scheduler, repair.tasks, repair.options)
+        made += submit(job, scheduler, repair.tasks, repair.options, fresh=False)
     return made

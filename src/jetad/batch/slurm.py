@@ -11,8 +11,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from .. import __version__
+from ..errors import ConfigError
+from ..jsonfiles import whole_lines
 from .base import Event, Queued, Work, ask, body, call
-from .job import Job
+from .job import Job, require_printable
 from .sites import Options, clock
 
 __all__ = ["Slurm", "SlurmOptions"]
@@ -62,11 +64,12 @@ class Slurm:
         assert isinstance(options, SlurmOptions)
         offset = (tasks[0] - 1) // options.max_array * options.max_array
         single = len(job.tasks) == 1
-        name, folder = job.next_name(), job.absolute
-        log = folder / "logs" / ("1.log" if single else _log("%a", offset))
+        name, folder = job.next_name(), _path(job.absolute, "folder of the job")
+        chdir = _path(job.folder, "working directory")
+        log = f"{folder.replace('%', '%%')}/logs/{'1.log' if single else _log('%a', offset)}"
         head: list[tuple[str, object]] = [
             ("job-name", self._job_name(job, name)),
-            ("chdir", job.folder),
+            ("chdir", chdir),
             ("output", log),
             ("open-mode", "append"),
             ("partition", options.partition),
@@ -89,15 +92,17 @@ class Slurm:
         lines = ["#!/bin/bash"]
         lines += [f"#SBATCH --{key}={_quoted(value)}" for key, value in head if value is not None]
         lines += ["#SBATCH --requeue" if options.requeues else "#SBATCH --no-requeue"]
-        lines += [line if line.startswith("#SBATCH") else f"#SBATCH {line}" for line in options.extra]
+        extra = [require_printable(line.strip(), "line of 'extra'") for line in options.extra]
+        lines += [line if line.startswith("#SBATCH") else f"#SBATCH {line}" for line in extra]
         index = "$SLURM_ARRAY_TASK_ID"
         task = "1" if single else f"$(({offset} + {index}))" if offset else index
         lines += [
             "",
             f"# Written by jetad {__version__}. Task N is line N of commands.txt.",
-            f"job={shlex.quote(str(folder))}",
-            f"folder={shlex.quote(str(job.folder))}",
+            f"job={shlex.quote(folder)}",
+            f"folder={shlex.quote(chdir)}",
             f"task={task}",
+            "list=$job/tasks/task-$task.args",
             "id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}",
         ]
         end = _END.replace("REQUEUES", str(options.requeues)) if options.requeues else 'exit "$code"\n'
@@ -150,7 +155,7 @@ class Slurm:
         for task in job.tasks:
             submission = job.last_submission(task.number)
             file = job.path / "state" / f"{task.number}.txt"
-            lines = file.read_text().splitlines() if file.exists() else []
+            lines = [line.decode(errors="replace") for line in whole_lines(file)]
             words = [line.split(" ", 3) for line in lines if line.count(" ") >= 2]
             events[task.number] = [
                 Event(w[0], w[2], w[3] if len(w) > 3 else "")
@@ -191,10 +196,20 @@ def _log(index: str, offset: int) -> str:
     return f"{offset}+{index}.log" if offset else f"{index}.log"
 
 
+def _path(path: Path, what: str) -> str:
+    """A folder as the head of a script can hold it; sbatch takes no quotes around a backslash in --output."""
+    text = require_printable(path, what)
+    if "\\" in text:
+        raise ConfigError(f"{what} {text}: SLURM cannot write below a folder with a backslash; rename it")
+    return text
+
+
 def _quoted(value: object) -> str:
-    """sbatch reads its lines as a shell would: blanks in a folder's name need quotes."""
-    text = str(value)
-    return f'"{text}"' if " " in text else text
+    """sbatch reads its lines as a shell would: blanks, quotes, # and \\ need quotes."""
+    text = require_printable(str(value).strip("\n"), "option of the job")
+    if re.fullmatch(r"[\w@%+=:,./-]*", text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import json
 import re
 import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..errors import InputError
+from ..jsonfiles import read_object
 from .base import Event, Queued, Scheduler
 from .job import Job, Submission, Task
 
@@ -93,7 +94,7 @@ def _status(
 ) -> TaskStatus:
     starts = [event for event in events if event.kind == "start"]
     ended = events[-1] if events and events[-1].kind in ("end", "requeue") else None
-    code = int(events[-1].detail or -1) if events and events[-1].kind == "end" else None
+    code = _code(events[-1].detail) if events and events[-1].kind == "end" else None
     state, failure, reason = "pending", None, ""
     if submission is None:
         state, failure, reason = "failed", "unsubmitted", FAILURES["unsubmitted"][0]
@@ -116,6 +117,11 @@ def _status(
     )  # fmt: skip
 
 
+def _code(text: str) -> int:
+    """The exit code that a task has noted; -1 where that is damaged."""
+    return int(text) if re.fullmatch(r"-?\d+", text) else -1
+
+
 def _complete(job: Job, task: Task, submission: Submission) -> bool:
     """Whether everything that the task should make is there, made since the job was created."""
     begun = _seconds(str(job.record["created"]))
@@ -124,9 +130,9 @@ def _complete(job: Job, task: Task, submission: Submission) -> bool:
         if job.record["kind"] == "train":
             path = path / "provenance.json"
             try:
-                if json.loads(path.read_text()).get("status") != "finished":
+                if read_object(path).get("status") != "finished":
                     return False
-            except (OSError, ValueError):
+            except (OSError, InputError):
                 return False
         if not path.exists() or path.stat().st_mtime < begun - 60:  # clocks of nodes differ
             return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,8 +26,17 @@ def render(job: Job, scheduler: Scheduler, tasks: Sequence[int], options: Option
     return [scheduler.render(job, work) for work in _works(scheduler, tasks, options)]
 
 
-def submit(job: Job, scheduler: Scheduler, tasks: Sequence[int], options: Options) -> list[Submission]:
+def submit(
+    job: Job, scheduler: Scheduler, tasks: Sequence[int], options: Options, *, fresh: bool = True
+) -> list[Submission]:
     """Write the scripts of a job and give them to the scheduler; what it answers is recorded at once.
+
+    Arguments:
+        job: Created before.
+        scheduler: Who gets it.
+        tasks: Numbers.
+        options: What each asks for.
+        fresh: Remove the folder of the job if the scheduler refuses all of it.
 
     Raises:
         JetadError: if the scheduler refuses.
@@ -36,6 +44,7 @@ def submit(job: Job, scheduler: Scheduler, tasks: Sequence[int], options: Option
     made = []
     for work in _works(scheduler, tasks, options):
         files = scheduler.render(job, work)
+        job.write_arguments(work.tasks)
         for name, text in files.items():
             job.write(name, text)
             if name.endswith(".sh"):
@@ -44,8 +53,8 @@ def submit(job: Job, scheduler: Scheduler, tasks: Sequence[int], options: Option
         try:
             job_id = scheduler.submit(job, Path(job.absolute) / script, options)
         except JetadError as error:
-            if not job.submissions:
-                shutil.rmtree(job.path)
+            if fresh and not job.submissions:
+                job.discard()
                 raise
             raise type(error)(f"{error}; 'jetad resubmit {job.path}' submits what is left") from error
         submission = Submission(script, job_id, work.tasks, options.memory, options.time, begun)

@@ -18,12 +18,21 @@ cd "$folder" || exit 1
 mkdir -p "$job/state"
 note "start $(hostname)"
 
+# the words of the command, each ended by a NUL: data, no shell text
+jetad_words=()
+while IFS= read -r -d '' word; do jetad_words+=("$word"); done <"$list"
+if [ "${#jetad_words[@]}" -eq 0 ]; then
+    echo "jetad: error: $list: no command for task $task" >&2
+    note "end 1"
+    exit 1
+fi
+
 # environment of the site
 # SETUP
 
 code=85
 if [ -z "$stopped" ]; then
-    eval "exec $(sed -n "${task}p" "$job/commands.txt")" &
+    exec "${jetad_words[@]}" &
     child=$!
     [ -z "$stopped" ] || kill -USR1 "$child" 2>/dev/null
     while kill -0 "$child" 2>/dev/null; do wait "$child"; done # a signal ends 'wait' early

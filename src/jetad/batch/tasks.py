@@ -142,7 +142,7 @@ def score_tasks(
         own = [*words, *more]
         extra = inputs[n:]  # runs and mappings
         if files is not None:
-            own += files[chosen]
+            own += [f"./{file}" if file.startswith("-") else file for file in files[chosen]]  # no options
         for part in range(1, parts + 1):
             made = [_part(path, part, parts) for path in outputs[chosen]]
             settings = {} if parts == 1 else {"part": f"{part}/{parts}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import __version__
-from ..errors import ConfigError, MissingPackageError, OutputError
-from ..files import atomic_output, check_output
+from ..errors import ConfigError, MissingPackageError
+from ..files import atomic_output, check_output, own_folder, refuse_inputs
 from ..jets import Jets
 from ..registry import resolve
 from ..run import Run
@@ -36,6 +36,7 @@ def export_onnx(
     jets: Jets | None = None,
     max_constituents: int = 200,
     force: bool = False,
+    keep: Iterable[str | Path] = (),
 ) -> Exported:
     """Write preprocessing, networks, score and calibration as one ONNX graph.
 
@@ -54,6 +55,7 @@ def export_onnx(
         jets: Compared with the engine in addition to toys.
         max_constituents: Constituents that a framework with fixed shapes passes.
         force: Replace existing files.
+        keep: Files that are read and must not be replaced.
 
     Raises:
         ConfigError: if the run cannot be exported so.
@@ -82,10 +84,8 @@ def export_onnx(
     }
     files = chosen.files(model, facts)
     if chosen.folder:
-        try:
-            model.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{output}: cannot be created ({error.strerror})") from error
+        own_folder(model.parent)
+    refuse_inputs([model, *files], keep)
     for path in (model, *files):
         check_output(path, force=force)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..jsonfiles import read_lines
 from .style import COLORS, styled
 
 __all__ = ["load_history", "plot_history"]
@@ -34,21 +34,7 @@ def load_history(run: str | Path) -> list[dict[str, Any]]:
     path = Path(run) / "history.jsonl" if Path(run).is_dir() else Path(run)
     if not path.exists():
         raise InputError(f"{path}: no such file; a run directory of 'jetad train' has one")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    records = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise InputError(f"{path}: line {number} is not JSON ({error.msg})") from error
-        if not isinstance(record, dict):
-            raise InputError(f"{path}: line {number} is not a record of named numbers")
-        records.append(record)
-    return records
+    return read_lines(path)
 
 
 @styled

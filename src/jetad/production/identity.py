@@ -80,6 +80,6 @@ def content_of(path: Path, stamp: Stamp, ledger: Mapping[str, Any] | None) -> di
     """The content of a file by its name among ``CONTENT``; not read again where the ledger fits the stamp."""
     if stamp.ends is not None:
         return {"input_ends_sha256": stamp.ends}
-    if ledger is not None and stamp.fits(ledger):
+    if ledger is not None and "input_sha256" in ledger and stamp.fits(ledger):
         return {"input_sha256": str(ledger["input_sha256"])}
     return {"input_sha256": file_hash(split_path(path)[0])}

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..files import atomic_output
+from ..jsonfiles import read_object
 from ..scores import Scores
 
 __all__ = ["Account", "Digest", "ledger_path", "read_ledger", "write_ledger"]
@@ -55,14 +55,10 @@ def read_ledger(output: str | Path) -> dict[str, Any] | None:
     Raises:
         InputError: for one that cannot be read.
     """
-    path = ledger_path(output)
     try:
-        value: dict[str, Any] = json.loads(path.read_text())
+        return read_object(ledger_path(output), "remove it to score the file again")
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); remove it to score the file again") from error
-    return value
 
 
 class Digest:

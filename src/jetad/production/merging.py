@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from ..files import check_output
+from ..files import check_output, refuse_inputs
 from ..scores import ScoreWriter
 from .identity import CONTENT
-from .ledger import Account, Digest, write_ledger
+from .ledger import Account, Digest, ledger_path, write_ledger
 from .verify import load_with_facts, require_known
 
 __all__ = ["merge_scores"]
@@ -46,9 +46,11 @@ def merge_scores(paths: Sequence[str | Path], output: str | Path, *, force: bool
     Raises:
         InputError: if parts are of different inputs, runs or selections, were changed, are missing or
             overlap.
-        OutputError: if the output exists or cannot be written.
+        OutputError: if the output exists, is one of the parts, or cannot be written.
     """
     output = Path(output)
+    parts = [Path(path) for path in paths]
+    refuse_inputs([output, ledger_path(output)], [*parts, *map(ledger_path, parts)])
     check_output(output, force=force)
     pieces = []
     for path in map(Path, paths):

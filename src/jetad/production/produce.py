@@ -17,8 +17,9 @@ import numpy as np
 
 from .. import __version__
 from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError
-from ..files import check_output
+from ..files import check_output, refuse_inputs
 from ..readers import count, describe, iterate
+from ..readers.base import split_path
 from ..readers.remote import remote_url
 from ..run import Run
 from ..scores import ScoreWriter
@@ -27,7 +28,7 @@ from ..training.loop import StopRequest
 from .copying import check_copy, copy_with_scores
 from .events import write_events
 from .identity import Stamp, content_of, stamp_of
-from .ledger import Account, Digest, read_ledger, write_ledger
+from .ledger import Account, Digest, ledger_path, read_ledger, write_ledger
 from .request import Request, run_names, score_jets
 from .workspace import PartRange, Workspace, gaps
 
@@ -102,6 +103,7 @@ def score_files(
     if cluster is not None and jobs > 1:
         raise ConfigError("--dask brings its own workers: leave out --jobs")
     request = request or Request()
+    refuse_overwriting(runs, outputs, request)
     names = run_names([run.path.resolve().name for run in runs])
     here = device if cluster is None else "cpu"  # the workers may have what this machine has not
     detectors = {name: run.detector(here) for name, run in zip(names, runs, strict=True)}
@@ -137,6 +139,7 @@ def score_file(
     """Score one file with a detector in memory; as ``score_files`` otherwise."""
     name = str(detector.metadata.get("run", "detector"))
     outputs = {Path(path): Path(output)}
+    refuse_overwriting([], outputs, request or Request())
     (account,) = _score_here(
         {name: detector}, outputs, request or Request(), (0, 1), force, None, progress, lambda account: None
     )
@@ -195,6 +198,19 @@ def _score_parts(
                 check_stop(stop)
 
 
+def refuse_overwriting(runs: Sequence[Run], outputs: Mapping[Path, Path], request: Request) -> None:
+    """Refuse score files, or their ledgers, that are one of the inputs, or of the files of a run.
+
+    Raises:
+        OutputError: naming both.
+    """
+    read = [split_path(path)[0] for path in outputs if remote_url(path) is None]
+    read += [file for run in runs for file in run.files]
+    if "mapping" in request.options:
+        read.append(Path(request.options["mapping"]))
+    refuse_inputs((made for output in outputs.values() for made in (output, ledger_path(output))), read)
+
+
 def check_stop(stop: StopRequest | None) -> None:
     """Raise Interrupted after a signal."""
     if stop:
@@ -221,7 +237,7 @@ def prepare(
         OutputError: if the output exists and is not the complete result of the same call.
     """
     n_rows, n_wanted, first_row, last_row = _rows_of_share(source, request, share)
-    ledger = read_ledger(output) if output.exists() else None
+    ledger = _known_ledger(output, force=force) if output.exists() else None
     stamp = stamp_of(source)
     first, *_ = detectors.values()
     facts: dict[str, str | int] = {
@@ -271,6 +287,16 @@ def prepare(
     return Job(source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stamp, facts)
 
 
+def _known_ledger(output: Path, *, force: bool) -> dict[str, Any] | None:
+    """The account of an output that is there; a damaged one counts for nothing where all is made anew."""
+    try:
+        return read_ledger(output)
+    except InputError:
+        if not force:
+            raise
+        return None
+
+
 def _rows_of_share(source: Path, request: Request, share: tuple[int, int]) -> tuple[int, int, int, int]:
     """Rows in the file, rows asked for, and the first and (exclusive) last of the share."""
     k, n_shares = share
@@ -299,6 +325,7 @@ def check_files(
     Raises:
         JetadError: the same as there.
     """
+    refuse_overwriting(runs, outputs, request)
     names = run_names([run.path.resolve().name for run in runs])
     detectors = {name: run.detector("cpu") for name, run in zip(names, runs, strict=True)}
     for source, output in outputs.items():

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import json
+import re
 import secrets
-import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..errors import OutputError
-from ..files import atomic_output
+from ..files import atomic_output, open_own, own_folder, refuse_link
 from ..scores import COLUMNS, Scores
 from .request import Part
 
 __all__ = ["PartRange", "Workspace", "gaps"]
+
+_PART = re.compile(r"part-\d+\.npz")
+# hidden ones are not finished, or kept by a network file system
+_OWN = re.compile(
+    rf"lock|plan|{_PART.pattern}|merged\.\w+|\.(plan|part-\d+|merged)\.\w+\.tmp(\.\w+)?|\.nfs\w+"
+)
 
 
 class Workspace:
@@ -40,30 +46,39 @@ class Workspace:
         self.output = output
         self.path = output.with_name(f".{output.name}.parts")
         self.session = session
-        self._lock: io.TextIOWrapper | None = None
+        self._lock: BinaryIO | None = None
 
     def __repr__(self) -> str:
         return f"Workspace({self.path}, {len(self.done())} parts)"
 
     @property
     def exists(self) -> bool:
-        return self.path.is_dir()
+        return self.path.is_dir() and not self.path.is_symlink()
 
     def open(self, fingerprint: str) -> bool:
         """Take the folder for a plan; returns whether parts of it are there already.
 
         Raises:
-            OutputError: if another process works on it, or the folder cannot be made.
+            OutputError: if another process works on it, it cannot be made, is a symbolic link, or holds
+                files of somebody else.
         """
+        own_folder(self.path)
         try:
-            self.path.mkdir(exist_ok=True)
+            for found in self.path.iterdir():
+                if not _OWN.fullmatch(found.name) or (found.is_dir() and not found.is_symlink()):
+                    raise OutputError(
+                        f"{self.path}: holds '{found.name}', which jetad did not make; move it elsewhere, or "
+                        "choose another output"
+                    )
             self._take_lock()
             plan = self.path / "plan"
-            known = plan.read_text() if plan.exists() else ""
+            known = ""
+            if plan.is_file() and not plan.is_symlink():
+                known = plan.read_text(errors="replace")
             for leftover in self.path.iterdir():
                 # what a killed process was writing when it ended, or parts of another plan
                 stale = leftover.name.startswith((".", "merged")) or known != fingerprint
-                if stale and leftover.name != "lock":
+                if (stale or leftover.is_symlink()) and leftover.name != "lock":
                     leftover.unlink()
             if known != fingerprint:
                 with atomic_output(plan, force=True) as temporary:
@@ -75,7 +90,7 @@ class Workspace:
     def _take_lock(self) -> None:
         import fcntl
 
-        self._lock = (self.path / "lock").open("a")
+        self._lock = open_own(self.path / "lock")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -88,8 +103,7 @@ class Workspace:
             pass
         self.session = secrets.token_hex(8)
         self._lock.truncate(0)
-        self._lock.write(self.session)
-        self._lock.flush()
+        self._lock.write(self.session.encode())
 
     @property
     def wanted(self) -> bool:
@@ -98,7 +112,7 @@ class Workspace:
 
     def _holder(self) -> str:
         try:
-            return (self.path / "lock").read_text()
+            return (self.path / "lock").read_text(errors="replace")
         except OSError:
             return ""
 
@@ -115,8 +129,13 @@ class Workspace:
             self._lock = None
 
     def remove(self) -> None:
-        """Throw everything away."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Throw everything away that is ours."""
+        if self.exists:
+            with contextlib.suppress(OSError):
+                for path in self.path.iterdir():
+                    if _OWN.fullmatch(path.name):
+                        path.unlink()
+                self.path.rmdir()
         self.close()
 
     # --- parts -----------------------------------------------------------------------------------
@@ -128,7 +147,7 @@ class Workspace:
         """Numbers of the parts that are there."""
         if not self.exists:
             return set()
-        return {int(path.stem[5:]) for path in self.path.glob("part-*.npz")}
+        return {int(path.stem[5:]) for path in self.path.glob("part-*.npz") if _PART.fullmatch(path.name)}
 
     def save(self, number: int, part: Part) -> None:
         """Keep a part; it appears when it is complete.
@@ -136,6 +155,7 @@ class Workspace:
         Raises:
             OutputError: if the disk refuses it, or another process has taken the folder meanwhile.
         """
+        refuse_link(self.path)
         if self._holder() not in ("", self.session):
             raise OutputError(f"{self.output}: another process is making this file now")
         account = json.dumps([part.n_read, part.n_selected_out, part.n_failed])
@@ -149,13 +169,13 @@ class Workspace:
         try:
             with self._part(number).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 columns: dict[str, Any] = {name[2:]: file[name] for name in file.files if name[:2] == "c_"}
-                account = json.loads(str(file["account"]))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, json.JSONDecodeError):
+                n_read, n_selected_out, n_failed = json.loads(str(file["account"]))
+            standard = {name: columns.pop(name) for name in COLUMNS}
+            return Part(Scores(**standard, extra=columns), n_read, n_selected_out, n_failed)
+        except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error):
             with contextlib.suppress(FileNotFoundError):
                 self._part(number).unlink()
             return None
-        standard = {name: columns.pop(name) for name in COLUMNS}
-        return Part(Scores(**standard, extra=columns), *account)
 
     def parts(self, numbers: range) -> Iterator[Part]:
         """All parts in order.

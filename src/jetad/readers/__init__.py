@@ -342,7 +342,7 @@ def expand(
     Raises:
         InputError: if a file is missing, a glob matches nothing, or a folder is named.
     """
-    names = _unlisted([patterns] if isinstance(patterns, (str, Path)) else patterns)
+    names = listed([patterns] if isinstance(patterns, (str, Path)) else patterns)
     if not names:
         raise InputError("no input file was given")
     files: list[Path] = []
@@ -377,7 +377,7 @@ def expand(
     return files
 
 
-def _unlisted(names: Iterable[PathLike]) -> list[PathLike]:
+def listed(names: Iterable[PathLike]) -> list[PathLike]:
     """Names with every ``@list.txt`` replaced by what it lists."""
     found: list[PathLike] = []
     for name in names:

@@ -16,8 +16,9 @@ from ..config import RunConfig, resolve_config
 from ..errors import ConfigError, InputError, OutputError
 from ..evaluation import roc_curve
 from ..evaluation.intervals import finite_or_none
-from ..files import atomic_output
+from ..files import atomic_output, own_folder, refuse_link
 from ..jets import Jets
+from ..jsonfiles import read_object
 from ..models import METHODS
 from ..readers import read
 from .trainings import TrainingOptions, train_in_study
@@ -276,7 +277,8 @@ def rank_methods(
         training[name] = source
         tests[name] = {n: rest if n == name else j[:max_test] for n, j in jets.items()}
 
-    (folder / "rows").mkdir(parents=True, exist_ok=True)
+    refuse_link(folder / "runs")
+    own_folder(folder / "rows")
     rows = []
     for seed in range(first, first + n_seeds):
         for spec in specs:
@@ -310,12 +312,15 @@ def _unlabelled(jets: Jets) -> Jets:
 
 
 def _read_row(path: Path) -> Row | None:
-    if not path.exists():
-        return None
     try:
-        return Row(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
+        row = Row(**read_object(path))
+        if not isinstance(row.auc["score"], dict):
+            raise TypeError("'auc' holds no scores")
+    except FileNotFoundError:
+        return None
+    except (InputError, TypeError, KeyError) as error:
         raise InputError(f"{path}: is not what 'jetad bench' wrote ({error}); remove it") from error
+    return row
 
 
 def _train_and_test(

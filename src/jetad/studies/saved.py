@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..jsonfiles import read_json
 from .contamination import Contamination
 from .robustness import Robustness
 from .two_way import TwoWay
 
-__all__ = ["load_studies", "load_study"]
+__all__ = ["load_studies", "load_study", "study_files"]
 
 Study = TwoWay | Robustness | Contamination
 
@@ -29,12 +29,9 @@ def load_study(path: str | Path) -> Study:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
+    values = read_json(path, "make the study again")
     kind = values.get("study") if isinstance(values, dict) else None
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(
             f"{path}: is not the result of a study; 'jetad two-way', 'jetad robustness' and 'jetad "
             "contamination' write them"
@@ -48,6 +45,12 @@ def load_study(path: str | Path) -> Study:
     return study
 
 
+def study_files(path: str | Path) -> list[Path]:
+    """The files of studies in a folder that a command made; a file is one itself."""
+    path = Path(path)
+    return [path / name for name in _FILES if (path / name).is_file()] if path.is_dir() else [path]
+
+
 def load_studies(paths: Iterable[str | Path]) -> list[Study]:
     """Studies from files, or from the folders that the commands made.
 
@@ -56,7 +59,7 @@ def load_studies(paths: Iterable[str | Path]) -> list[Study]:
     """
     found: list[Study] = []
     for path in map(Path, paths):
-        files = [path / name for name in _FILES if (path / name).is_file()] if path.is_dir() else [path]
+        files = study_files(path)
         if not files:
             raise InputError(f"{path}: holds none of {', '.join(_FILES)}")
         found += [load_study(file) for file in files]

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config import RunConfig
 from ..errors import InputError, OutputError
+from ..files import refuse_link
 from ..jets import Jets
 from ..run import Run, collect_inputs
 from ..scoring import TrainedDetector
@@ -86,6 +87,7 @@ def train_in_study(
             raise OutputError(
                 f"{folder}: holds an unfinished training on other jets; choose another --output or remove it"
             )
+    refuse_link(folder)
     run = prepare_run(
         options.config, files, output=folder, command=options.command, device=options.device,
         signal=() if signal is None else [signal[0]],

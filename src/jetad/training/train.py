@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +22,14 @@ from ..calibration import BackgroundEfficiency, Surprise
 from ..config import MemberConfig, RunConfig
 from ..device_rows import device_rows
 from ..errors import ConfigError, InputError, JetadError, OutputError
+from ..files import refuse_inputs_inside, refuse_link
 from ..jets import Jets
 from ..models import METHODS, model_class
 from ..models.fitted import FittedModel
 from ..preprocessing import PREPROCESSORS
 from ..ranks import Ranks
+from ..readers.base import split_path
+from ..readers.remote import remote_url
 from ..registry import load
 from ..run import Run, collect_inputs, collect_provenance, unfinished_runs
 from ..samplers.compiling import check_compiler
@@ -36,7 +39,14 @@ from .data import PARTS, BackgroundParts, JetStream, class_column, class_numbers
 from .loop import StopRequest, Trainer
 from .phases import make_phases
 
-__all__ = ["check_inputs", "check_no_overlap", "check_run_folder", "prepare_run", "train"]
+__all__ = [
+    "check_inputs",
+    "check_no_overlap",
+    "check_removal",
+    "check_run_folder",
+    "prepare_run",
+    "train",
+]
 
 logger = logging.getLogger("jetad.training")
 
@@ -57,15 +67,18 @@ def prepare_run(
     force: bool = False,
     reading: Mapping[str, Any] | None = None,
     signal: Sequence[Path] = (),
+    also_read: Sequence[Path] = (),
 ) -> Run:
     """The run directory of this training: a new one, or the unfinished one that the same command began.
 
     ``reading`` says how the files were read and which jets selected, where that is not the default;
-    ``signal`` are the files of signal of a supervised training.
+    ``signal`` are the files of signal of a supervised training, ``also_read`` further files and folders that
+    the command reads: what is read is never removed.
 
     Raises:
         ConfigError: as ``check_inputs``.
-        OutputError: if ``output`` holds a finished or a different training.
+        OutputError: if ``output`` holds a finished or a different training, or is a link or holds inputs and
+            would have to be removed.
     """
     check_inputs(config, background, signal)
     provenance = collect_provenance(command, list(background), config.seed, device)
@@ -96,8 +109,22 @@ def prepare_run(
     if output.exists():
         if check_run_folder(output, force=force, same=same):
             return Run.open(output)
-        shutil.rmtree(output)
+        check_removal(output, [*background, *signal, *also_read])
+        try:
+            shutil.rmtree(output)
+        except OSError as error:
+            raise OutputError(f"{output}: cannot be removed ({error.strerror or error})") from error
     return Run.create(output, config, provenance)
+
+
+def check_removal(output: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to remove a run directory that is a link to another, or holds what the command reads.
+
+    Raises:
+        OutputError: naming the link or the input.
+    """
+    refuse_link(output)
+    refuse_inputs_inside(output, (split_path(path)[0] for path in inputs if remote_url(path) is None))
 
 
 def check_run_folder(output: Path, *, force: bool, same: Callable[[Run], bool] = lambda run: True) -> bool:
@@ -111,14 +138,19 @@ def check_run_folder(output: Path, *, force: bool, same: Callable[[Run], bool] =
     if not output.is_dir():
         raise OutputError(f"{output}: exists and is not a folder")
     if (output / "provenance.json").is_file():
-        run = Run.open(output)
-        if not run.finished and same(run):
-            return True
+        run, finished = Run.open(output), False
+        try:
+            finished = run.finished
+            if not finished and same(run):
+                return True
+        except InputError as error:
+            if not force:
+                raise OutputError(
+                    f"{error}; choose another --output or pass --force to replace this training"
+                ) from error
         if not force:
             state = (
-                "a finished training"
-                if run.finished
-                else "an unfinished training with other settings or inputs"
+                "a finished training" if finished else "an unfinished training with other settings or inputs"
             )
             raise OutputError(
                 f"{output}: holds {state}; choose another --output or pass --force to replace it"
