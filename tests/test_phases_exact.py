@@ -301,7 +301,8 @@ def test_noise_of_the_differentiated_steps_is_that_of_langevin(steps):
             model, torch.zeros(n, 1, dtype=torch.float64), n_steps=steps, step_size=step, noise_std=std,
             generator=rng(3),
         )  # fmt: skip
-        assert float(ends.detach().square().mean()) == pytest.approx(steps * variance, rel=5 * math.sqrt(2 / n))
+        found = float(ends.detach().square().mean())
+        assert found == pytest.approx(steps * variance, rel=5 * math.sqrt(2 / n))
 
 
 def test_drift_of_the_differentiated_steps_is_over_the_temperature():
