@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -210,7 +211,7 @@ def test_each_jet_draws_its_perturbation_between_the_smallest_and_the_largest():
     second = (high**3 - low**3) / (3 * (high - low))
     fourth = 3 * (high**5 - low**5) / (5 * (high - low))
     assert float(a.square().mean()) == pytest.approx(second, abs=5 * math.sqrt((fourth - second**2) / n))
-    assert float(a.pow(4).mean()) == pytest.approx(fourth, rel=0.12)
+    assert float(a.pow(4).mean()) == pytest.approx(fourth, rel=0.18)
     fixed = angle_of(recovery(0, 0, min_std=low, max_std=low).negatives(Plane(), x, rng(3)).x0)
     assert float(fixed.square().mean()) == pytest.approx(low**2, rel=5 * math.sqrt(2 / n))
 
@@ -282,7 +283,7 @@ def test_restored_samplers_go_on_as_if_nothing_had_happened(make):
     first, second = make(), make()
     for call in range(3):
         first.negatives(model, x, rng(call))
-    second.load_state_dict(first.state_dict())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
     wanted, found = (sampler.negatives(model, x, rng(9)) for sampler in (first, second))
     assert torch.equal(found.x, wanted.x)
     assert found.metrics.keys() == wanted.metrics.keys()

@@ -38,7 +38,7 @@ def mass_detector(calibration=None) -> TrainedDetector:
 
 def test_score_is_the_largest_surprise_of_all_members():
     low, high = Surprise(np.arange(101.0)), Surprise(np.arange(101.0) * 10)
-    members = [Member(name, None, None, scale) for name, scale in (("a", low), ("b", high))]  # type: ignore[arg-type]
+    members = [Member(name, None, None, scale) for name, scale in (("a", low), ("b", high))]
     detector = TrainedDetector(members, None, CPU)
     energies = {"a": np.array([50.0, 5.0, math.nan, 1.0]), "b": np.array([50.0, 999.0, 1.0, math.nan])}
     found = detector.combine(energies)
