@@ -14,6 +14,7 @@ from test_engine import quick, run_of
 from jetad.calibration import Surprise
 from jetad.conditional import DecorrelatedEfficiency
 from jetad.models.autoencoder import Autoencoder
+from jetad.models.mahalanobis import Mahalanobis
 from jetad.models.networks.dense import DenseConfig
 from jetad.models.networks.inputs import InputsConfig
 from jetad.models.observable import JetMass
@@ -102,6 +103,22 @@ def test_scores_follow_weights_that_are_changed_in_place():
         rows = torch.from_numpy(features.transform(jets)).double()
     want = rows.square().sum(dim=1).numpy()
     np.testing.assert_allclose(member.energies(jets, CPU), want, rtol=1e-6)
+
+
+def test_scores_follow_a_model_that_is_fitted_again():
+    """Constants that are replaced by new tensors, whose versions begin anew."""
+    features = JetFeatures(FeatureConfig())
+    jets, others = toy_jets(60, 1), toy_jets(60, 2, mean=60)
+    features.fit(jets)
+    model = Mahalanobis((3,), InputsConfig())
+    member = Member("m", features, model, None)
+    found = []
+    for part in (jets, others):
+        model.fit(torch.from_numpy(features.transform(part)), torch.Generator())
+        found.append(member.energies(jets, CPU))
+        rows = torch.from_numpy(features.transform(jets)).double()
+        np.testing.assert_allclose(found[-1], model.energy(rows).numpy(), rtol=1e-5)
+    assert not np.allclose(found[0], found[1])
 
 
 def test_scores_of_images_follow_components_that_are_measured_again():

@@ -52,10 +52,13 @@ _BLOCK = 128
 # what calibrations can depend on
 _QUANTITIES = ("jet_pt", "jet_eta", "jet_mass")
 
+# what tells whether tensors are the same later on, without keeping them alive
+_State = list[tuple["weakref.ref[Tensor]", int, torch.dtype]]
+
 _projectors: weakref.WeakKeyDictionary[
-    PrincipalComponents, tuple[int, Callable[[Jets], NDArray[np.float64]] | None]
+    PrincipalComponents, tuple[_State, Callable[[Jets], NDArray[np.float64]] | None]
 ] = weakref.WeakKeyDictionary()
-_copies: weakref.WeakKeyDictionary[EnergyModel, tuple[int, EnergyModel]] = weakref.WeakKeyDictionary()
+_copies: weakref.WeakKeyDictionary[EnergyModel, tuple[_State, EnergyModel]] = weakref.WeakKeyDictionary()
 
 
 def select_device(name: str) -> torch.device:
@@ -103,13 +106,13 @@ class Member(NamedTuple):
         layer = self.model.input
         if not isinstance(self.preprocessor, JetImages) or type(layer) is not PrincipalComponents:
             return None
-        version = layer.basis._version
+        tensors = [layer.basis, layer.mean]
         known = _projectors.get(layer)
-        if known is None or known[0] != version:
+        if known is None or not _unchanged(known[0], tensors):
             basis = layer.basis.detach().cpu().double().numpy()
             project = self.preprocessor.projector(basis)
             shift = layer.mean.detach().cpu().double().numpy() @ basis
-            known = version, None if project is None else lambda jets: project(jets) - shift
+            known = _state_of(tensors), None if project is None else lambda jets: project(jets) - shift
             _projectors[layer] = known
         return known[1]
 
@@ -182,14 +185,26 @@ def _for_scoring(model: EnergyModel, device: torch.device) -> EnergyModel:
     """The network that computes: on a CPU a copy, made once for the weights it has now."""
     if device.type != "cpu":
         return model
-    # in-place changes of a tensor, such as a step of an optimiser, raise its version
-    version = sum(t._version for t in (*model.parameters(), *model.buffers()))
+    tensors = [*model.parameters(), *model.buffers()]
     known = _copies.get(model)
-    if known is None or known[0] != version:
+    if known is None or not _unchanged(known[0], tensors):
         network = copy.deepcopy(model).eval().requires_grad_(False)
-        known = version, network if model.float32_scores else network.double()
+        known = _state_of(tensors), network if model.float32_scores else network.double()
         _copies[model] = known
     return known[1]
+
+
+def _state_of(tensors: Sequence[Tensor]) -> _State:
+    """What tells whether tensors are the same later on, without keeping them alive."""
+    # in-place changes of a tensor, such as a step of an optimiser, raise its version
+    return [(weakref.ref(t), t._version, t.dtype) for t in tensors]
+
+
+def _unchanged(state: _State, tensors: Sequence[Tensor]) -> bool:
+    return len(state) == len(tensors) and all(
+        ref() is t and version == t._version and dtype == t.dtype
+        for (ref, version, dtype), t in zip(state, tensors, strict=True)
+    )
 
 
 class TrainedDetector:
