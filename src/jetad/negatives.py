@@ -18,6 +18,8 @@ from .samplers.base import Sampler
 
 __all__ = ["DrawnNegatives", "draw_negatives"]
 
+_STARTS = {"cd": "background", "recovery": "background"}
+
 
 class DrawnNegatives(NamedTuple):
     """Negatives as rows of the representation, with their energies over T."""
@@ -76,7 +78,9 @@ def draw_negatives(
     if background is not None:
         rows = torch.from_numpy(members[member].preprocessor.transform(background))
         x = model.prepare(rows[torch.isfinite(rows.flatten(1)).all(dim=1)][:n])
-    elif settings.sampler.kind in ("cd", "recovery"):
+    elif (
+        settings.sampler.kind in ("cd", "recovery") or getattr(settings.sampler, "start", "") == "background"
+    ):
         raise ConfigError(
             f"{run.path}: the chains of sampler '{settings.sampler.kind}' start at background jets; give some"
         )

@@ -7,7 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["EUCLIDEAN", "SPHERE", "Geometry"]
+from ..batches import normal, uniform
+
+__all__ = ["EUCLIDEAN", "SPHERE", "Geometry", "perturbed"]
 
 
 class Geometry(Protocol):
@@ -61,3 +63,23 @@ class _Sphere:
 
 EUCLIDEAN: Geometry = _Euclidean()
 SPHERE: Geometry = _Sphere()
+
+
+def perturbed(z: Tensor, min_std: float, max_std: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Points of the sphere with Gaussian noise, projected back on it; each has a width of its own.
+
+    Arguments:
+        z: Points ``(n, d)``.
+        min_std, max_std: Range of the widths, uniform in between.
+        generator: Source of the random numbers.
+
+    Returns:
+        The moved points ``(n, d)`` and their widths ``(n, 1)``.
+
+    References:
+        Yoon, Jin, Noh, Park, 2023, arXiv:2310.18677, section 3
+    """
+    u = uniform((len(z), 1), generator, device=z.device, dtype=z.dtype)
+    std = min_std + (max_std - min_std) * u
+    noise = normal(z.shape, generator, device=z.device, dtype=z.dtype)
+    return torch.nn.functional.normalize(z + std * noise, dim=1), std

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
+from typing_extensions import Self
 
 from .base import ChainConfig, ChainRunner, Negatives, SamplerConfig, independence
 from .buffer import ReplayBuffer
+from .geometry import perturbed
 
 __all__ = ["OnManifoldConfig", "OnManifoldSampler"]
 
@@ -17,8 +20,19 @@ class OnManifoldConfig(SamplerConfig):
     """Settings of on-manifold initialisation."""
 
     kind: Literal["omi"] = "omi"
+    start: Literal["uniform", "background"] = Field(
+        "uniform", description="of fresh latent chains: anywhere on the sphere, or near codes of the batch"
+    )
+    min_std: float = Field(0.05, gt=0, description="smallest distance from a code, for start background")
+    max_std: float = Field(0.3, gt=0, description="largest; each chain draws its own in between")
     latent_chain: ChainConfig = ChainConfig(n_steps=4, step_size=0.01, max_step_size=0.5)
     visible_chain: ChainConfig = ChainConfig(n_steps=8, step_size=0.05)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_std < self.min_std:
+            raise ValueError(f"max_std {self.max_std} is smaller than min_std {self.min_std}")
+        return self
 
 
 class OnManifoldSampler:
@@ -29,6 +43,10 @@ class OnManifoldSampler:
     steps a latent chain gets ``n_restarts`` uniform proposals: a chain that sits on an island leaves it
     at once when a more likely place exists anywhere on the sphere. Latent ends are kept in a replay
     buffer; visible chains are short and begin anew each time.
+
+    With ``start: background`` fresh chains begin at codes of the batch, moved as in manifold
+    projection-diffusion recovery (there on a frozen manifold): they look where the background ends instead
+    of walking over a sphere that is mostly empty.
 
     References:
         Yoon, Noh, Park, 2021, arXiv:2105.05735, section 4; there the chains are unadjusted, with step
@@ -47,7 +65,12 @@ class OnManifoldSampler:
 
     def negatives(self, model: Any, x: Tensor, generator: torch.Generator) -> Negatives:
         c, t, codec, n = self.config, model.temperature, model.codec, len(x)
-        z = self.buffer.starts(codec.random_latent(n, generator), generator)
+        if c.start == "uniform":
+            fresh_z = codec.random_latent(n, generator)
+        else:
+            with torch.no_grad():
+                fresh_z, _ = perturbed(codec.encode(x), c.min_std, c.max_std, generator)
+        z = self.buffer.starts(fresh_z, generator)
         metrics: dict[str, Any] = {}
         if c.n_restarts:
             fresh = codec.random_latent(c.n_restarts * n, generator).view(c.n_restarts, n, -1)

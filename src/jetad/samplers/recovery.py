@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from typing_extensions import Self
 
-from ..batches import length, normal, part, uniform
+from ..batches import length, part
 from .base import ChainConfig, ChainRunner, Negatives
-from .geometry import EUCLIDEAN, SPHERE
+from .geometry import EUCLIDEAN, perturbed
 
 __all__ = ["RecoveryConfig", "RecoverySampler", "geodesic_square"]
 
@@ -41,8 +41,8 @@ class RecoveryConfig(BaseModel):
 class RecoverySampler:
     r"""Samples of the recovery density ``p(x | z~) ~ exp(-E(x) / T) p(z~ | x)``.
 
-    A background jet is encoded by one of the frozen autoencoders and moved on the sphere by a Gaussian
-    of width sigma, ``z~``. Then
+    A background jet is encoded by one of the frozen autoencoders; Gaussian noise of width sigma is added
+    and the sum projected on the sphere, ``z~``. Then
 
     1. a latent chain from z~ on ``E(f_d(z)) / T + c d(f_e(f_d(z)), z~)^2 / (2 sigma^2)``,
     2. a visible chain from where it ends on ``E(x) / T + c' d(f_e(x), z~)^2 / (2 sigma^2)``.
@@ -79,12 +79,9 @@ class RecoverySampler:
             with part(start, stop, generator) as share:
                 shares.append(share)
                 near = x[share]
-                u = uniform((len(near), 1), generator, device=x.device, dtype=x.dtype)
-                std = c.min_std + (c.max_std - c.min_std) * u
                 with torch.no_grad():
                     z = codec.encode(near)
-                noise = normal(z.shape, generator, device=z.device, dtype=z.dtype)
-                target = SPHERE.move(z, SPHERE.tangent(z, std * noise))
+                target, std = perturbed(z, c.min_std, c.max_std, generator)
                 pull = 0.5 / std[:, 0].square()
 
                 def tether(
