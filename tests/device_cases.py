@@ -131,9 +131,11 @@ def test_a_training_step_waits_once(tmp_path, make_jets, sim):
     assert counts[10] - counts[2] == 8 * 4 + 8
 
 
-@pytest.mark.parametrize("method", ["nae", "wnae"])
-def test_training_on_a_device_resumes_bit_for_bit(tmp_path, make_jets, sim, method):
-    config = quick(method, "image")
+@pytest.mark.parametrize(
+    ("method", "more"), [("nae", []), ("nae", ["training.contrastive.average=0.9"]), ("wnae", [])]
+)
+def test_training_on_a_device_resumes_bit_for_bit(tmp_path, make_jets, sim, method, more):
+    config = quick(method, "image", *more)
     whole, jets, _ = started(tmp_path, make_jets, config, "whole")
     train(whole, jets, device="cuda")
     with pytest.raises(Interrupted):

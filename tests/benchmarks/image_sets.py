@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument("--max-train", type=int)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--results", type=Path, default=Path("image_sets.jsonl"))
     parser.add_argument("--markdown", type=Path)
     args = parser.parse_args()
@@ -107,7 +108,12 @@ def main() -> None:
                 config = detector._replace(settings=(*settings, *detector.settings)).config(
                     seed=seed, representation="image"
                 )
-                row = {**key, "spec": spec, "n_train": len(background), **one(config, background, tests)}
+                row = {
+                    **key,
+                    "spec": spec,
+                    "n_train": len(background),
+                    **one(config, background, tests, args.device),
+                }
                 done.append(row)
                 with args.results.open("a") as file:
                     file.write(json.dumps(row) + "\n")
@@ -254,14 +260,14 @@ def shape_settings(background: Jets, name: str, network: list[str]) -> list[str]
     )
 
 
-def one(config: Any, background: Jets, tests: dict[str, Jets]) -> dict[str, Any]:
+def one(config: Any, background: Jets, tests: dict[str, Jets], device: str) -> dict[str, Any]:
     """Train once; AUC of every outlier set."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "pictures"
         source.write_bytes(b"")
         started, cpu = time.monotonic(), time.process_time()
-        run = prepare_run(config, [source], output=Path(folder) / "run", command=[], device="cpu")
-        detector = train(run, background, device="cpu")
+        run = prepare_run(config, [source], output=Path(folder) / "run", command=[], device=device)
+        detector = train(run, background, device=device)
         seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     scores = {k: detector.score(j) for k, j in tests.items()}
     inlier = next(iter(tests))
