@@ -13,10 +13,10 @@ fifth of each class is tested; the others have test files of their own.
 
 A detector is a method with a label and settings where wanted, such as
 ``"nae-cd=nae training.contrastive.sampler.kind=cd"`` or ``preset:nae-mnist``; ``--detectors`` reads a file
-with one a line, and behind ``|`` the classes to hold out for it, where not all. All get the networks of
-``--network``, where they have networks to choose. One line of JSON per training goes to ``--results``;
-trainings that are there already are not repeated, so the same command goes on where it was stopped. No
-outlier enters any choice.
+with one a line, and behind ``|`` the classes to hold out for it, where not all. Methods get the network of
+``--network``, where they have networks to choose; presets have their own. One line of JSON per training goes
+to ``--results``; trainings that are there already are not repeated, so the same command goes on where it was
+stopped. No outlier enters any choice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ from jetad.training.train import prepare_run, train
 
 Pictures = NDArray[np.float32]  # (n, height, width) in [0, 1]
 
-NETWORK = ("network.kind=convolution", "network.channels=[32,64,64]", "network.latent_dim=32")
+# that of preset:nae-digits
+NETWORK = (
+    "network.components=null", "network.hidden=[1024,1024]", "network.output=sigmoid",
+    "network.latent_dim=32",
+)  # fmt: skip
 
 
 class DataSet(NamedTuple):
@@ -103,8 +107,7 @@ def main() -> None:
                 if any(all(row[k] == v for k, v in key.items()) for row in done):
                     continue
                 background, tests = task(name, inliers, others, held_out, args.max_train)
-                preset_name = detector.method.removeprefix("preset:")
-                settings = [*shape_settings(background, preset_name, args.network), *args.set]
+                settings = [*shape_settings(background, detector.method, args.network), *args.set]
                 config = detector._replace(settings=(*settings, *detector.settings)).config(
                     seed=seed, representation="image"
                 )
@@ -250,14 +253,14 @@ def as_jets(pictures: Pictures) -> Jets:
     return Jets.without_constituents(len(pictures), images=pictures[:, None])
 
 
-def shape_settings(background: Jets, name: str, network: list[str]) -> list[str]:
+def shape_settings(background: Jets, method: str, network: Sequence[str]) -> list[str]:
+    """What every detector is told of the pictures, and a method of its network."""
     assert background.images is not None
     _, h, w = background.images.shape[1:]
     settings = [f"preprocessing.n_eta={h}", f"preprocessing.n_phi={w}",
                 "preprocessing.normalize=none", "preprocessing.sigma=0"]  # fmt: skip
-    return settings + (
-        list(network) if preset(name)["members"]["image"]["network"]["kind"] == "dense" else []
-    )
+    own = method.startswith("preset:") or preset(method)["members"]["image"]["network"]["kind"] != "dense"
+    return settings + ([] if own else list(network))
 
 
 def one(config: Any, background: Jets, tests: dict[str, Jets], device: str) -> dict[str, Any]:
