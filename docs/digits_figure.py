@@ -4,7 +4,7 @@
 
 Trains ``preset:nae-digits`` on all digits but one. Above: held-out digits that the autoencoder of the first
 phase takes for the most normal, what it makes of them, and negatives of the second phase as it goes on;
-below, AUC of the held-out digit and mean energies against the step. The digit is watched and enters no choice.
+below, AUC of the held-out digit and mean energies against the step. The digit is watched only.
 """
 
 from __future__ import annotations
