@@ -60,7 +60,9 @@ def main() -> None:
         with seen.watching():
             train(run, background, device="cpu")
     draw(seen, args.hold_out, args.output)
-    print(f"wrote {args.output}; AUC {seen.auc[0]:.3f} -> {seen.auc[-1]:.3f}")
+    for step, auc, energies in zip(seen.steps, seen.auc, seen.energies, strict=True):
+        print(f"step {step:5d}  AUC {auc:.3f}  energies " + " ".join(f"{e:.2f}" for e in energies))
+    print(f"wrote {args.output}")
 
 
 class Watched:

@@ -60,6 +60,9 @@ class Script:
         criterion = self.criteria.pop(0) if self.criteria else math.nan
         return criterion, {"val_energy": 1.0}
 
+    def enough(self, metrics):
+        return False
+
     def trouble(self, metrics):
         return self.troubles.pop(0) if self.troubles else None
 

@@ -259,6 +259,36 @@ def test_averaged_training_resumes_bit_for_bit(tmp_path, make_jets, method, sele
     assert parts.history() == whole.history()
 
 
+# --- the end of a phase ------------------------------------------------------------------------------
+
+
+def test_phase_ends_when_negatives_have_the_energy_of_the_background():
+    model, _ = nae()
+    phase = Contrastive(model, ContrastiveConfig(balance=0.9))
+    assert not phase.enough({"val_energy": 10.0, "val_energy_neg": 8.9})
+    assert phase.enough({"val_energy": 10.0, "val_energy_neg": 9.1})
+    assert not Contrastive(model, ContrastiveConfig()).enough({"val_energy": 10.0, "val_energy_neg": 1e9})
+
+
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_phase_that_ends_early_resumes_bit_for_bit(tmp_path, make_jets, average):
+    more = [] if average is None else [f"training.contrastive.average={average}"]
+    config = quick(
+        "nae", "features", "training.contrastive.balance=1e-6", "training.contrastive.steps=50",
+        "training.checkpoint_minutes=0", *more,
+    )  # fmt: skip
+    whole, jets, _ = started(tmp_path, make_jets, config, "whole")
+    train(whole, jets)
+    steps = [r["phase_step"] for r in whole.history() if r["phase"] == "contrastive"]
+    assert max(steps) == 4  # the first validation
+    with pytest.raises(Interrupted):
+        train(run_of(tmp_path, config, "parts"), jets, stop=StopAt(8))  # just after the phase has ended
+    parts = run_of(tmp_path, config, "parts")
+    train(parts, jets)
+    assert parts.model_hash() == whole.model_hash()
+    assert parts.history() == whole.history()
+
+
 # --- persistent chains of the transport phase --------------------------------------------------------
 
 

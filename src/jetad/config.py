@@ -102,6 +102,9 @@ class ContrastiveConfig(SecondPhaseConfig):
     )
     square_penalty: float = Field(0.0, ge=0, description="weight of <u+^2> + <u-^2>, u = E / T")
     negative_penalty: float = Field(0.0, ge=0, description="weight of <u-^2> alone")
+    balance: float | None = Field(
+        None, gt=0, description="end the phase when negatives have this part of the background's mean energy"
+    )
     divergence: float = Field(10.0, gt=1, description="growth of energies that counts as divergence")
     sampler: Annotated[
         OnManifoldConfig | PersistentConfig | ShortChainConfig | RecoveryConfig,

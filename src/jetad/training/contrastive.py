@@ -124,6 +124,11 @@ class Contrastive(SecondPhase):
             return f"the energy of the negatives ran away ({neg:.3g} T, background {pos:.3g} T)"
         return None
 
+    def enough(self, metrics: Metrics) -> bool:
+        """Where both kinds have one energy the likelihood gains no more; both energies only grow together."""
+        part = self.config.balance
+        return part is not None and float(metrics["val_energy_neg"]) >= part * float(metrics["val_energy"])
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "sampler": self.sampler.state_dict(),

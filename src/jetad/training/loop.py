@@ -347,6 +347,9 @@ class Trainer:
                         line |= {f"monitor_{k}": v for k, v in self.monitor().items()}
                 self._remember()
             self._write(phase, line)
+            if validate and phase.enough(measured):
+                logger.info("the %s phase ends after step %d: its aim is reached", phase.name, self.step)
+                self.step = phase.n_steps
         if self.progress is not None:
             self.progress(phase.name, self.step, phase.n_steps, self._last)
         due = time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes

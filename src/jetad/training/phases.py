@@ -66,6 +66,10 @@ class Phase(Protocol):
         """What is wrong with these numbers of a validation, in plain words; ``None`` if nothing is."""
         ...
 
+    def enough(self, metrics: Metrics) -> bool:
+        """Whether these numbers of a validation say that the phase may end before its last step."""
+        ...
+
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
@@ -118,6 +122,9 @@ class FirstPhase:
     def trouble(self, metrics: Metrics) -> str | None:
         return None
 
+    def enough(self, metrics: Metrics) -> bool:
+        return False
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 
@@ -150,6 +157,9 @@ class SecondPhase:
 
     def parameters(self) -> list[nn.Parameter]:
         return self.model.energy_parameters()
+
+    def enough(self, metrics: Metrics) -> bool:
+        return False
 
     def learning_rate(self, step: int) -> float:
         if self.config.schedule == "constant":
