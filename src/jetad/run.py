@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -20,6 +21,7 @@ from . import __version__
 from .errors import ConfigError, InputError, OutputError
 from .files import atomic_output
 from .jsonfiles import append_line, read_lines, read_object
+from .locks import locked
 
 if TYPE_CHECKING:
     from .config import RunConfig
@@ -104,6 +106,20 @@ class Run:
     def files(self) -> list[Path]:
         """The files that make up the run, whether they are there or not."""
         return [self.path / name for name in _FILES]
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder, or removing it, inside the block.
+
+        Raises:
+            OutputError: if another process does so.
+        """
+        with locked(
+            self.path / "lock",
+            f"{self.path}: another process is training in this folder now; wait for it to end, or choose "
+            "another --output",
+        ):
+            yield
 
     # --- configuration and detector --------------------------------------------------------------
 

@@ -110,11 +110,17 @@ def prepare_run(
         if check_run_folder(output, force=force, same=same):
             return Run.open(output)
         check_removal(output, [*background, *signal, *also_read])
+        _remove(output)
+    return Run.create(output, config, provenance)
+
+
+def _remove(output: Path) -> None:
+    """Remove a run directory, unless a process is training in it."""
+    with Run(output).locked():
         try:
             shutil.rmtree(output)
         except OSError as error:
             raise OutputError(f"{output}: cannot be removed ({error.strerror or error})") from error
-    return Run.create(output, config, provenance)
 
 
 def check_removal(output: Path, inputs: Iterable[Path]) -> None:
@@ -190,11 +196,18 @@ def train(
     Raises:
         DivergedError: the last checkpoint stays.
         Interrupted: after a stop signal.
+        OutputError: if another process trains in this run directory.
         JetadError: if the memory of the GPU is too small.
     """
     ranks = Ranks() if ranks is None else ranks
     try:
-        return _train(run, background, signal, monitor or {}, device, stop, progress, ranks)
+        with contextlib.ExitStack() as stack:
+
+            def take() -> None:
+                stack.enter_context(run.locked())
+
+            ranks.first_does(take)
+            return _train(run, background, signal, monitor or {}, device, stop, progress, ranks)
     except torch.OutOfMemoryError as error:
         raise JetadError(
             "the GPU has too little memory for this training; lower training.batch_size or data.max_jets "
