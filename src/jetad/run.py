@@ -9,6 +9,8 @@ import json
 import logging
 import os
 import platform
+import secrets
+import shutil
 import subprocess
 import sys
 import uuid
@@ -55,16 +57,40 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig, provenance: Mapping[str, Any]) -> Run:
-        """A new run directory holding its configuration and provenance, marked unfinished."""
-        run = cls(path)
+        """A new run directory holding its configuration and provenance, marked unfinished.
+
+        It gets its name when it is complete: a killed process leaves nothing in the way of the next one.
+        """
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        run = cls(temporary)
         try:
-            path.mkdir(parents=True)
-            (path / "plots").mkdir()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+            (temporary / "plots").mkdir()
+            run._write_text("config.yaml", config.to_yaml())
+            run.write_json("provenance.json", {**provenance, "format": _FORMAT, "status": "running"})
+            os.rename(temporary, path)  # also over an empty folder, but over nothing else
         except OSError as error:
-            raise OutputError(f"{path}: cannot be created ({error.strerror})") from error
-        run._write_text("config.yaml", config.to_yaml())
-        run.write_json("provenance.json", {**provenance, "format": _FORMAT, "status": "running"})
-        return run
+            raise OutputError(f"{path}: cannot be created ({error.strerror or error})") from error
+        except OutputError as error:
+            raise OutputError(str(error).replace(str(temporary), str(path))) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return cls(path)
+
+    def remove(self) -> None:
+        """Remove the run directory; killed in between, it is not left in part under its name.
+
+        Raises:
+            OutputError: if a process is training in it, or it cannot be removed.
+        """
+        away = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.old")
+        with self.locked():
+            try:
+                os.rename(self.path, away)
+                shutil.rmtree(away)
+            except OSError as error:
+                raise OutputError(f"{self.path}: cannot be removed ({error.strerror or error})") from error
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -259,7 +285,8 @@ def unfinished_runs(folder: Path) -> Iterator[Run]:
         return
     for path in sorted(folder.iterdir(), reverse=True):
         if (
-            not path.is_symlink()
+            not path.name.startswith(".")  # one that is being made or removed
+            and not path.is_symlink()
             and (path / "provenance.json").is_file()
             and (path / "config.yaml").is_file()
         ):

@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,17 +109,9 @@ def prepare_run(
         if check_run_folder(output, force=force, same=same):
             return Run.open(output)
         check_removal(output, [*background, *signal, *also_read])
-        _remove(output)
+        if any(output.iterdir()):
+            Run(output).remove()
     return Run.create(output, config, provenance)
-
-
-def _remove(output: Path) -> None:
-    """Remove a run directory, unless a process is training in it."""
-    with Run(output).locked():
-        try:
-            shutil.rmtree(output)
-        except OSError as error:
-            raise OutputError(f"{output}: cannot be removed ({error.strerror or error})") from error
 
 
 def check_removal(output: Path, inputs: Iterable[Path]) -> None:
