@@ -17,6 +17,7 @@ __all__ = [
     "check_output",
     "open_own",
     "own_folder",
+    "publish",
     "refuse_inputs",
     "refuse_inputs_inside",
     "refuse_link",
@@ -48,19 +49,47 @@ def atomic_output(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     On any error the temporary file is removed and ``path`` is left as it was.
 
     Raises:
-        OutputError: if ``path`` exists and not ``force``, or the disk refuses the write.
+        OutputError: if ``path`` exists in the beginning or the end and not ``force``, or the disk refuses
+            the write.
     """
     path = check_output(path, force=force)
     # process ids are not enough: other machines may write here, too
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        publish(temporary, path, force=force)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def publish(temporary: Path, path: Path, *, force: bool) -> None:
+    """Give a finished file its name; without ``force`` only if no file of that name has appeared meanwhile.
+
+    Raises:
+        OutputError: if there is one; the temporary file stays.
+        OSError: if the disk refuses it.
+    """
+    if force:
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path, follow_symlinks=False)  # unlike a rename it replaces nothing
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        if not os.path.lexists(path):
+            os.replace(temporary, path)
+            return
+    else:
+        os.unlink(temporary)
+        return
+    raise OutputError(
+        f"{path}: has appeared while it was being made here, and is left as it is; choose another name or "
+        "pass --force to replace it"
+    )
 
 
 # --- links -----------------------------------------------------------------------------------------
