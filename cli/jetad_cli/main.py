@@ -104,6 +104,13 @@ def main(args: list[str] | None = None) -> None:
             raise
         click.echo(f"jetad: error: {error}", err=True)
         sys.exit(error.exit_code)
+    except PermissionError as error:
+        if show_traceback:
+            raise
+        click.echo(
+            f"jetad: error: {error.filename or error}: no permission for this file", err=True
+        )
+        sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import OutputError
+from .errors import InputError, OutputError
 
 __all__ = [
     "atomic_output",
@@ -21,6 +21,7 @@ __all__ = [
     "refuse_inputs",
     "refuse_inputs_inside",
     "refuse_link",
+    "require_readable",
     "same_file",
 ]
 
@@ -46,7 +47,8 @@ def check_output(path: str | Path, *, force: bool = False) -> Path:
 def atomic_output(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     """Yield a temporary path with the same suffix; rename it to ``path`` when the block ends well.
 
-    On any error the temporary file is removed and ``path`` is left as it was.
+    On any error the temporary file is removed and ``path`` is left as it was. The file gets the permissions
+    that the umask gives, whatever the library that wrote it thinks.
 
     Raises:
         OutputError: if ``path`` exists in the beginning or the end and not ``force``, or the disk refuses
@@ -56,13 +58,26 @@ def atomic_output(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     # process ids are not enough: other machines may write here, too
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
+        mode = _mode_of_new(temporary)
         yield temporary
+        if stat.S_IMODE(temporary.stat().st_mode) != mode:
+            temporary.chmod(mode)
         publish(temporary, path, force=force)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _mode_of_new(path: Path) -> int:
+    """The permissions of a new file here: asking for the umask would change it for all threads."""
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(number).st_mode)
+    finally:
+        os.close(number)
+        os.unlink(path)
 
 
 def publish(temporary: Path, path: Path, *, force: bool) -> None:
@@ -90,6 +105,21 @@ def publish(temporary: Path, path: Path, *, force: bool) -> None:
         f"{path}: has appeared while it was being made here, and is left as it is; choose another name or "
         "pass --force to replace it"
     )
+
+
+def require_readable(path: str | Path) -> None:
+    """Refuse a file that is there but must not be read; some libraries say then that there is none.
+
+    Raises:
+        InputError: naming the file.
+    """
+    try:
+        with open(path, "rb"):
+            pass
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read this file") from error
+    except OSError:
+        pass  # the caller explains it
 
 
 # --- links -----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import ConfigError, InputError, OutputError
-from .files import atomic_output
+from .files import atomic_output, require_readable
 from .jsonfiles import append_line, read_lines, read_object
 from .locks import locked
 
@@ -156,7 +156,8 @@ class Run:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"{path}: cannot be read ({reason})") from error
         if not text.strip("\0 \n") or "\0" in text:
             raise InputError(f"{path}: is damaged: what was written is lost; train again in another folder")
         return RunConfig.from_yaml(text, source=str(path))
@@ -200,6 +201,7 @@ class Run:
         from safetensors.torch import load_file
 
         path = self.path / "model.safetensors"
+        require_readable(path)
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
@@ -229,6 +231,7 @@ class Run:
             path = self.path / name
             if not path.exists():
                 continue
+            require_readable(path)
             try:
                 return torch.load(path, weights_only=True, map_location="cpu"), problems
             except (
