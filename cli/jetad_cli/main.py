@@ -107,9 +107,7 @@ def main(args: list[str] | None = None) -> None:
     except PermissionError as error:
         if show_traceback:
             raise
-        click.echo(
-            f"jetad: error: {error.filename or error}: no permission for this file", err=True
-        )
+        click.echo(f"jetad: error: {error.filename or error}: no permission for this file", err=True)
         sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()

@@ -98,8 +98,10 @@ def config_text(path: str | None) -> str | None:
     """
     if path is None:
         return None
+    from jetad.yamlfiles import read_text
+
     try:
-        return Path(path).read_text()
+        return read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config {path}: cannot be read ({error})") from error
 

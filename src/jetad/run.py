@@ -151,10 +151,11 @@ class Run:
 
     def config(self) -> RunConfig:
         from .config import RunConfig
+        from .yamlfiles import read_text
 
         path = self.path / "config.yaml"
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"{path}: cannot be read ({reason})") from error

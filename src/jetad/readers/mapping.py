@@ -16,6 +16,7 @@ from typing_extensions import Self
 from ..errors import ConfigError, InputError
 from ..jets import Jets
 from ..kinematics import cylindrical
+from ..yamlfiles import YAMLError, load_yaml, read_text
 from .arrays import Source, is_number, open_source
 from .base import BaseReader, FileSummary, column_name, container_of, reading
 
@@ -137,10 +138,10 @@ def load_mapping(mapping: str | Path | Mapping[str, Any] | ColumnMap) -> ColumnM
     if not isinstance(mapping, Mapping):
         where = f"--mapping {mapping}"
         try:
-            mapping = yaml.safe_load(Path(mapping).expanduser().read_text(encoding="utf-8"))
+            mapping = load_yaml(read_text(Path(mapping).expanduser()))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where}: cannot be read ({error})") from error
-        except yaml.YAMLError as error:
+        except YAMLError as error:
             raise ConfigError(f"{where}: is no YAML ({' '.join(str(error).split())[:200]})") from error
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{where}: must have keys such as 'constituents' and 'label'")
