@@ -21,6 +21,7 @@ __all__ = [
     "refuse_inputs",
     "refuse_inputs_inside",
     "refuse_link",
+    "require_plain",
     "require_readable",
     "same_file",
 ]
@@ -120,6 +121,23 @@ def require_readable(path: str | Path) -> None:
         raise InputError(f"{path}: no permission to read this file") from error
     except OSError:
         pass  # the caller explains it
+
+
+def require_plain(path: str | Path) -> None:
+    """Refuse to read a pipe, device or socket: it may never end, or wait for ever.
+
+    Raises:
+        InputError: saying what it is.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # the caller explains it
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        what = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+        raise InputError(
+            f"{path}: is a {what}, and only plain files are read; write its content to a file first"
+        )
 
 
 # --- links -----------------------------------------------------------------------------------------
