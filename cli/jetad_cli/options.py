@@ -11,6 +11,8 @@ import click
 
 from jetad.errors import ConfigError
 
+from .terminal import echo
+
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
     from jetad.readers import ReadOptions
@@ -86,7 +88,7 @@ def show_check(inputs: list[Path], outputs: list[Path], cpus: int) -> Footprint:
     from jetad.batch.tasks import Footprint
 
     for path in outputs:
-        click.echo(f"would write {path}")
+        echo(f"would write {path}")
     return Footprint(inputs, outputs, cpus)
 
 
