@@ -90,27 +90,42 @@ def refuse_external(handle: h5py.File, path: str | Path) -> None:
     """
     import h5py
 
-    def look(name: bytes, info: Any) -> tuple[bytes, str] | None:
-        if info.type == h5py.h5l.TYPE_SOFT:
-            return None
-        if info.type != h5py.h5l.TYPE_HARD:
-            external = info.type == h5py.h5l.TYPE_EXTERNAL
-            return name, _text(handle.id.links.get_val(name)[0]) if external else "something unknown"
-        if h5py.h5o.get_info(handle.id, name).type != h5py.h5o.TYPE_DATASET:
-            return None
-        properties = h5py.h5d.open(handle.id, name).get_create_plist()
-        others = [properties.get_external(i)[0] for i in range(properties.get_external_count())]
-        if properties.get_layout() == h5py.h5d.VIRTUAL:
-            sources = range(properties.get_virtual_count())
-            others += [f for f in map(properties.get_virtual_filename, sources) if f not in (".", b".")]
-        return (name, _text(others[0])) if others else None
+    # no visit of HDF5: what a server says would get lost in its callback
+    groups, seen = [(handle.id, b"")], {h5py.h5o.get_info(handle.id).addr}
+    while groups:
+        group, above = groups.pop()
+        for name in group:
+            info = group.links.get_info(name)
+            other = None
+            if info.type == h5py.h5l.TYPE_EXTERNAL:
+                other = _text(group.links.get_val(name)[0])
+            elif info.type not in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT):
+                other = "something unknown"
+            elif info.type == h5py.h5l.TYPE_HARD:
+                found = h5py.h5o.open(group, name)
+                address = h5py.h5o.get_info(found).addr
+                if isinstance(found, h5py.h5g.GroupID) and address not in seen:
+                    groups.append((found, above + name + b"/"))
+                elif isinstance(found, h5py.h5d.DatasetID):
+                    other = _source(found.get_create_plist())
+                seen.add(address)
+            if other is not None:
+                raise InputError(
+                    f"{path}: '{_text(above + name)}' lies in another file ({other}), which is not read; "
+                    "copy it into this one (h5repack, or h5copy -f ext), or allow it with --reader-option "
+                    "external=true"
+                )
 
-    found = handle.id.links.visit(look, info=True)
-    if found is not None:
-        raise InputError(
-            f"{path}: '{_text(found[0])}' lies in another file ({found[1]}), which is not read; copy it "
-            "into this one (h5repack, or h5copy -f ext), or allow it with --reader-option external=true"
-        )
+
+def _source(properties: Any) -> str | None:
+    """The first other file that a dataset with these properties takes its numbers from."""
+    import h5py
+
+    others = [properties.get_external(i)[0] for i in range(properties.get_external_count())]
+    if properties.get_layout() == h5py.h5d.VIRTUAL:
+        sources = range(properties.get_virtual_count())
+        others += [name for name in map(properties.get_virtual_filename, sources) if name not in (".", b".")]
+    return _text(others[0]) if others else None
 
 
 def _text(name: str | bytes) -> str:
