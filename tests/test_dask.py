@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -259,6 +261,50 @@ def test_workers_that_do_not_fit(folder, run, scheduler, before, message, tmp_pa
     finally:
         worker.kill()
         worker.wait()
+
+
+@contextlib.contextmanager
+def something_else(kind):
+    """A server on this machine that is no dask scheduler."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = []
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(server.accept()[0])
+                    if kind == "speaks first":
+                        taken[-1].sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                    while kind == "drips":
+                        taken[-1].sendall((1 << 20).to_bytes(8, "little"))
+                        time.sleep(0.1)
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            for connection in taken:
+                connection.close()
+
+
+@pytest.mark.parametrize("kind", ["silent", "speaks first", "drips"])
+def test_something_else_is_not_waited_for(folder, run, kind):
+    """In a process of its own: it must also end."""
+    words = ["score", folder / "signal.h5", "--run", run.path, "-o", "a.h5", "--dask"]
+    with something_else(kind) as address:
+        done = subprocess.run(
+            [sys.executable, "-m", "jetad", *words, address], capture_output=True, text=True, timeout=60
+        )
+    assert done.returncode == 1
+    assert f"{address}: no dask scheduler answers there within 10 s (" in done.stderr
+    assert "()" not in done.stderr
+
+
+def test_a_worker_is_no_scheduler(folder, run, cluster, capsys):
+    worker = next(iter(cluster.scheduler_info["workers"]))
+    words = ["score", folder / "signal.h5", "--run", run.path, "-o", "a.h5", "--dask", worker]
+    assert jetad(*words) == 1
+    assert "what answers is a Worker" in capsys.readouterr().err
 
 
 def test_no_scheduler(folder, run, tmp_path, capsys, monkeypatch):

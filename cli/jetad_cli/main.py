@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import sys
+from types import TracebackType
 from typing import Any
 
 import click
@@ -13,6 +15,7 @@ from jetad import __version__
 from jetad.errors import JetadError
 
 from . import completion  # noqa: F401 (click finds it by the name of the shell)
+from .terminal import echo, one_line, printable
 
 __all__ = ["cli", "main"]
 
@@ -82,28 +85,42 @@ def cli(ctx: click.Context, verbose: int, quiet: bool) -> None:
     logger.setLevel(level)
     logger.propagate = False
     logger.handlers = [logging.StreamHandler(sys.stderr)]
-    logger.handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers[0].setFormatter(_Formatter("%(message)s"))
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 usage, 85 stopped after a checkpoint."""
     argv = _verbosity_first(sys.argv[1:] if args is None else args)
     show_traceback = sum({"-vv": 2, "-v": 1, "--verbose": 1}.get(word, 0) for word in argv) >= 2
+    if show_traceback:
+        sys.excepthook = _excepthook
     try:
         cli.main(args=argv, prog_name="jetad", standalone_mode=False)
     except click.exceptions.Exit as request:
         sys.exit(request.exit_code)
     except click.Abort:
-        click.echo("jetad: interrupted", err=True)
+        echo("jetad: interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        message = io.StringIO()
+        error.show(message)
+        echo(message.getvalue(), err=True, nl=False)
         sys.exit(error.exit_code)
     except JetadError as error:
         if show_traceback:
             raise
-        click.echo(f"jetad: error: {error}", err=True)
+        echo(f"jetad: error: {one_line(str(error))}", err=True)
         sys.exit(error.exit_code)
+    except PermissionError as error:
+        if show_traceback:
+            raise
+        echo(f"jetad: error: {error.filename or error}: no permission for this file", err=True)
+        sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -111,11 +128,17 @@ def main(args: list[str] | None = None) -> None:
         if show_traceback:
             raise
         what = str(error).splitlines()[0] if str(error) else "no message"
-        click.echo(
+        echo(
             f"jetad: unexpected {type(error).__name__}: {what} (this is a bug; 'jetad -vv ...' shows where)",
             err=True,
         )
         sys.exit(1)
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    import traceback
+
+    echo("".join(traceback.format_exception(kind, error, trace)), err=True, nl=False)
 
 
 def _verbosity_first(argv: list[str]) -> list[str]:

@@ -11,6 +11,8 @@ import click
 
 from jetad.errors import ConfigError
 
+from .terminal import echo
+
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
     from jetad.readers import ReadOptions
@@ -86,7 +88,7 @@ def show_check(inputs: list[Path], outputs: list[Path], cpus: int) -> Footprint:
     from jetad.batch.tasks import Footprint
 
     for path in outputs:
-        click.echo(f"would write {path}")
+        echo(f"would write {path}")
     return Footprint(inputs, outputs, cpus)
 
 
@@ -98,8 +100,10 @@ def config_text(path: str | None) -> str | None:
     """
     if path is None:
         return None
+    from jetad.yamlfiles import read_text
+
     try:
-        return Path(path).read_text()
+        return read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config {path}: cannot be read ({error})") from error
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from .terminal import one_line
+
 __all__ = ["ScoringProgress", "TrainingProgress"]
 
 _INTERVAL = 10.0  # seconds between plain lines
@@ -29,8 +31,9 @@ class _Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"), console=Console(stderr=True), transient=True,
+                TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+                TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True),
+                transient=True,
             )  # fmt: skip
             self._bar.start()
         return self
@@ -42,6 +45,7 @@ class _Progress:
             self._bar.stop()
 
     def show(self, label: str, done: int, total: int | None, note: str, rate_unit: str) -> None:
+        label = one_line(label)
         if label != self._label:
             if self._label:  # the first one began with the context
                 self._started = time.monotonic()

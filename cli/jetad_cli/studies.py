@@ -13,6 +13,7 @@ import click
 
 from .options import config_text, device_option, force_option, json_option, label_options
 from .overwriting import keep_inputs
+from .terminal import echo
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +96,7 @@ class StudyFiles:
         text = json.dumps(values, indent=1, allow_nan=False)
         with atomic_output(self.numbers, force=self.force) as temporary:
             temporary.write_text(text + "\n")
-        click.echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+        echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
         return text
 
 

@@ -6,6 +6,7 @@ import copy
 import difflib
 import types
 import typing
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -30,6 +31,7 @@ from .samplers.contrastive import ShortChainConfig
 from .samplers.on_manifold import OnManifoldConfig
 from .samplers.persistent import PersistentConfig
 from .samplers.recovery import RecoveryConfig
+from .yamlfiles import YAMLError, load_yaml
 
 __all__ = [
     "ContrastiveConfig", "DataConfig", "MemberConfig", "RunConfig", "TrainingConfig", "TransportConfig",
@@ -40,6 +42,8 @@ __all__ = [
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+_MAX_PARAMETERS = 1 << 28  # with gradients and the state of the optimiser 4 GB
 
 MaxGradNorm = Annotated[float, Field(gt=0)] | Literal["none"]
 
@@ -207,6 +211,7 @@ class RunConfig(_Strict):
         shape = load(PREPROCESSORS, kind, "representation")(member.preprocessing).shape
         try:
             with torch.random.fork_rng(devices=[]):
+                _check_size(self.method, member, shape)
                 model = model_class(self.method)(shape, member.network, member.model)
         except ConfigError as error:
             raise ValueError(f"members.{name}: {error}") from error
@@ -239,6 +244,26 @@ class RunConfig(_Strict):
     @classmethod
     def from_yaml(cls, text: str, source: str = "configuration") -> RunConfig:
         return _checked(_parse(text, source), source)
+
+
+def _check_size(method: str, member: MemberConfig, shape: tuple[int, ...]) -> None:
+    """Refuse a network that fills the memory; it is built without its numbers to count them.
+
+    Raises:
+        ConfigError: saying how many there would be.
+    """
+    try:
+        with warnings.catch_warnings(), torch.device("meta"):
+            warnings.simplefilter("ignore")  # an encoder is read into it, too
+            model = model_class(method)(shape, member.network, member.model)
+        n = sum(x.numel() for x in [*model.parameters(), *model.buffers()])
+    except (RuntimeError, OverflowError, TypeError) as error:  # the last for numbers of more than 64 bits
+        raise ConfigError("the sizes of the network or its input are beyond all memory") from error
+    if n > _MAX_PARAMETERS:
+        raise ConfigError(
+            f"the network has {n} numbers, and at most {_MAX_PARAMETERS} are allowed; make its layers or its "
+            "input smaller"
+        )
 
 
 # sections that may stand at the top of a configuration and then hold for every member
@@ -303,7 +328,7 @@ def resolve_config(
     method = method or given.get("method") or (None if preset else "nae")
     for name, value in (("method", method), ("preset", preset)):
         if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{source}: {name} must be a name, found {value!r}")
+            raise ConfigError(f"{source}: {name} must be a name, found {_cut(repr(value))}")
     if method is not None:
         resolve(MODELS, method, "method")
     name = preset or method or "nae"
@@ -324,12 +349,12 @@ def resolve_config(
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"--set {setting}: expected KEY=VALUE, for example training.epochs=5")
+            raise ConfigError(f"--set {_cut(setting)}: expected KEY=VALUE, for example training.epochs=5")
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            parsed = load_yaml(value)
+        except YAMLError as error:
             raise ConfigError(
-                f"--set {setting}: the value is not valid YAML ({_first_line(error)})"
+                f"--set {_cut(setting)}: the value is not valid YAML ({_first_line(error)})"
             ) from error
         nested: Any = _number(parsed)
         for part in reversed(key.strip().split(".")):
@@ -345,7 +370,7 @@ def _overlay(config: dict[str, Any], given: Mapping[str, Any], source: str) -> N
     for key, value in given.items():
         if key in _SHARED:
             if not isinstance(value, dict):
-                raise ConfigError(f"{source}: '{key}' must hold settings, found {value!r}")
+                raise ConfigError(f"{source}: '{key}' must hold settings, found {_cut(repr(value))}")
             taken: set[str] = set()
             for member in config["members"].values():
                 member.setdefault(key, {})
@@ -387,8 +412,8 @@ _REPRESENTATIONS: dict[str, type[BaseModel]] = {
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = load_yaml(text)
+    except YAMLError as error:
         raise ConfigError(f"{source}: is not valid YAML ({_first_line(error)})") from error
     if value is None:
         return {}
@@ -465,8 +490,12 @@ def _explain(error: ValidationError, prefix: str = "") -> str:
         return f"unknown setting '{where}'{hint}"
     message = str(first["msg"]).removeprefix("Value error, ")
     plain = first["type"] != "value_error" and not isinstance(first["input"], dict)
-    found = f", found {first['input']!r}" if plain else ""
+    found = f", found {_cut(repr(first['input']))}" if plain else ""
     return f"{where + ': ' if where else ''}{message[0].lower()}{message[1:]}{found}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _setting_paths() -> list[str]:

@@ -10,16 +10,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import OutputError
+from .errors import InputError, OutputError
 
 __all__ = [
     "atomic_output",
     "check_output",
     "open_own",
     "own_folder",
+    "publish",
     "refuse_inputs",
     "refuse_inputs_inside",
     "refuse_link",
+    "require_plain",
+    "require_readable",
     "same_file",
 ]
 
@@ -45,22 +48,96 @@ def check_output(path: str | Path, *, force: bool = False) -> Path:
 def atomic_output(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     """Yield a temporary path with the same suffix; rename it to ``path`` when the block ends well.
 
-    On any error the temporary file is removed and ``path`` is left as it was.
+    On any error the temporary file is removed and ``path`` is left as it was. The file gets the permissions
+    that the umask gives, whatever the library that wrote it thinks.
 
     Raises:
-        OutputError: if ``path`` exists and not ``force``, or the disk refuses the write.
+        OutputError: if ``path`` exists in the beginning or the end and not ``force``, or the disk refuses
+            the write.
     """
     path = check_output(path, force=force)
     # process ids are not enough: other machines may write here, too
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
+        mode = _mode_of_new(temporary)
         yield temporary
-        os.replace(temporary, path)
+        if stat.S_IMODE(temporary.stat().st_mode) != mode:
+            temporary.chmod(mode)
+        publish(temporary, path, force=force)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _mode_of_new(path: Path) -> int:
+    """The permissions of a new file here: asking for the umask would change it for all threads."""
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(number).st_mode)
+    finally:
+        os.close(number)
+        os.unlink(path)
+
+
+def publish(temporary: Path, path: Path, *, force: bool) -> None:
+    """Give a finished file its name; without ``force`` only if no file of that name has appeared meanwhile.
+
+    Raises:
+        OutputError: if there is one; the temporary file stays.
+        OSError: if the disk refuses it.
+    """
+    if force:
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path, follow_symlinks=False)  # unlike a rename it replaces nothing
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        if not os.path.lexists(path):
+            os.replace(temporary, path)
+            return
+    else:
+        os.unlink(temporary)
+        return
+    raise OutputError(
+        f"{path}: has appeared while it was being made here, and is left as it is; choose another name or "
+        "pass --force to replace it"
+    )
+
+
+def require_readable(path: str | Path) -> None:
+    """Refuse a file that is there but must not be read; some libraries say then that there is none.
+
+    Raises:
+        InputError: naming the file.
+    """
+    try:
+        with open(path, "rb"):
+            pass
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read this file") from error
+    except OSError:
+        pass  # the caller explains it
+
+
+def require_plain(path: str | Path) -> None:
+    """Refuse to read a pipe, device or socket: it may never end, or wait for ever.
+
+    Raises:
+        InputError: saying what it is.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # the caller explains it
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        what = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+        raise InputError(
+            f"{path}: is a {what}, and only plain files are read; write its content to a file first"
+        )
 
 
 # --- links -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError, OutputError
-from .files import open_own
+from .files import open_own, require_plain
 
 __all__ = ["append_line", "read_json", "read_lines", "read_object", "whole_lines"]
 
@@ -66,6 +66,7 @@ def read_lines(path: str | Path, *needed: str) -> list[dict[str, Any]]:
 
 def _split(path: str | Path) -> tuple[list[bytes], bytes]:
     """Lines, and what follows after the last end of line."""
+    require_plain(path)
     try:
         *lines, tail = Path(path).read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -104,6 +105,7 @@ def read_json(path: str | Path, advice: str = "") -> Any:
         InputError: if it cannot be read.
         FileNotFoundError: if there is none.
     """
+    require_plain(path)
     try:
         text = Path(path).read_text(encoding="utf-8")
         if not text.strip("\0 \t\r\n"):

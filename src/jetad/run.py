@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
 import logging
 import os
 import platform
+import secrets
+import shutil
 import subprocess
 import sys
 import uuid
@@ -18,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import ConfigError, InputError, OutputError
-from .files import atomic_output
+from .files import atomic_output, require_readable
 from .jsonfiles import append_line, read_lines, read_object
+from .locks import locked
 
 if TYPE_CHECKING:
     from .config import RunConfig
@@ -53,16 +57,40 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig, provenance: Mapping[str, Any]) -> Run:
-        """A new run directory holding its configuration and provenance, marked unfinished."""
-        run = cls(path)
+        """A new run directory holding its configuration and provenance, marked unfinished.
+
+        It gets its name when it is complete: a killed process leaves nothing in the way of the next one.
+        """
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        run = cls(temporary)
         try:
-            path.mkdir(parents=True)
-            (path / "plots").mkdir()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+            (temporary / "plots").mkdir()
+            run._write_text("config.yaml", config.to_yaml())
+            run.write_json("provenance.json", {**provenance, "format": _FORMAT, "status": "running"})
+            os.rename(temporary, path)  # also over an empty folder, but over nothing else
         except OSError as error:
-            raise OutputError(f"{path}: cannot be created ({error.strerror})") from error
-        run._write_text("config.yaml", config.to_yaml())
-        run.write_json("provenance.json", {**provenance, "format": _FORMAT, "status": "running"})
-        return run
+            raise OutputError(f"{path}: cannot be created ({error.strerror or error})") from error
+        except OutputError as error:
+            raise OutputError(str(error).replace(str(temporary), str(path))) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return cls(path)
+
+    def remove(self) -> None:
+        """Remove the run directory; killed in between, it is not left in part under its name.
+
+        Raises:
+            OutputError: if a process is training in it, or it cannot be removed.
+        """
+        away = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.old")
+        with self.locked():
+            try:
+                os.rename(self.path, away)
+                shutil.rmtree(away)
+            except OSError as error:
+                raise OutputError(f"{self.path}: cannot be removed ({error.strerror or error})") from error
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -105,16 +133,32 @@ class Run:
         """The files that make up the run, whether they are there or not."""
         return [self.path / name for name in _FILES]
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder, or removing it, inside the block.
+
+        Raises:
+            OutputError: if another process does so.
+        """
+        with locked(
+            self.path / "lock",
+            f"{self.path}: another process is training in this folder now; wait for it to end, or choose "
+            "another --output",
+        ):
+            yield
+
     # --- configuration and detector --------------------------------------------------------------
 
     def config(self) -> RunConfig:
         from .config import RunConfig
+        from .yamlfiles import read_text
 
         path = self.path / "config.yaml"
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path)
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"{path}: cannot be read ({reason})") from error
         if not text.strip("\0 \n") or "\0" in text:
             raise InputError(f"{path}: is damaged: what was written is lost; train again in another folder")
         return RunConfig.from_yaml(text, source=str(path))
@@ -158,6 +202,7 @@ class Run:
         from safetensors.torch import load_file
 
         path = self.path / "model.safetensors"
+        require_readable(path)
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
@@ -187,6 +232,7 @@ class Run:
             path = self.path / name
             if not path.exists():
                 continue
+            require_readable(path)
             try:
                 return torch.load(path, weights_only=True, map_location="cpu"), problems
             except (
@@ -243,7 +289,8 @@ def unfinished_runs(folder: Path) -> Iterator[Run]:
         return
     for path in sorted(folder.iterdir(), reverse=True):
         if (
-            not path.is_symlink()
+            not path.name.startswith(".")  # one that is being made or removed
+            and not path.is_symlink()
             and (path / "provenance.json").is_file()
             and (path / "config.yaml").is_file()
         ):

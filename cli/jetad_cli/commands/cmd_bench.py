@@ -11,6 +11,7 @@ import click
 from ..options import ManyValues, device_option, json_option, seed_option
 from ..overwriting import keep_inputs
 from ..studies import trainings
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -94,14 +95,14 @@ def command(
         found = rank_methods(
             files, trained_on, detectors or ("nae", "ae", "gmm", "knn", "mass", "multiplicity"), output, how,
             training_files=separate, judged=pairs, n_train=n_train, max_test=max_test, n_seeds=n_seeds,
-            representation=representation, say=lambda text: click.echo(text, err=True),
+            representation=representation, say=lambda text: echo(text, err=True),
         )  # fmt: skip
     table, text = found.to_markdown(), json.dumps(found.to_dict(), indent=1, allow_nan=False)
     for name, content in (("bench.md", table), ("bench.json", text)):
         with atomic_output(output / name, force=True) as temporary:
             temporary.write_text(content + "\n")
-    click.echo(f"wrote {output}/bench.md, bench.json", err=True)
-    click.echo(text if as_json else table)
+    echo(f"wrote {output}/bench.md, bench.json", err=True)
+    echo(text if as_json else table)
 
 
 def _named(values: tuple[str, ...], option: str) -> dict[str, Path]:

@@ -12,6 +12,7 @@ from jetad.errors import InputError
 
 from ..options import Inputs, ManyValues, device_option, input_options, json_option
 from ..overwriting import keep_inputs
+from ..terminal import echo
 
 if TYPE_CHECKING:
     from jetad.calibration import BackgroundEfficiency
@@ -133,15 +134,15 @@ def command(
             "smallest": calibration.smallest,
             "working_points": next(iter(tables.values())) if len(tables) == 1 else tables,
         }
-        click.echo(json.dumps(result))
+        echo(json.dumps(result))
         return
-    click.echo(
+    echo(
         f"{run.path}: calibrated on {calibration.n} background jets; "
         f"background efficiencies down to {calibration.smallest:.2g}"
     )
     for name, rows in tables.items():
         if name:
-            click.echo(name)
+            echo(name)
         for row in rows:
             line = (
                 f"  efficiency {row['efficiency']:<8g} score >= {row['threshold']:<12.6g} "
@@ -149,7 +150,7 @@ def command(
             )
             if rate is not None:
                 line += f"  rate {row['rate']:.4g} Hz [{row['rate_low']:.4g}, {row['rate_high']:.4g}]"
-            click.echo(line)
+            echo(line)
 
 
 def _bins(text: str) -> tuple[str, list[float] | int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..options import json_option
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -33,8 +34,8 @@ def command(run_dir: Path | None, text: bool, as_json: bool) -> None:
 
     found = references_of(find_run(run_dir).config(), evaluation=True, sculpting=True)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(reference) for reference in found]))
+        echo(json.dumps([dataclasses.asdict(reference) for reference in found]))
     elif text:
-        click.echo("\n".join(f"{reference.text()}  [{reference.used_for}]" for reference in found))
+        echo("\n".join(f"{reference.text()}  [{reference.used_for}]" for reference in found))
     else:
-        click.echo(bibtex(found), nl=False)
+        echo(bibtex(found), nl=False)

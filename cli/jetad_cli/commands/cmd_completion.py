@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..completion import SHELLS, VARIABLE
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -21,4 +22,4 @@ def command(context: click.Context, shell: str) -> None:
     jetad completion fish > jetad.fish     # in ~/.config/fish/completions
     """
     script = SHELLS[shell](context.find_root().command, {}, "jetad", VARIABLE).source()
-    click.echo(script, nl=False)
+    echo(script, nl=False)

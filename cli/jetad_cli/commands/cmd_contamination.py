@@ -10,6 +10,7 @@ import click
 
 from ..options import ManyValues, figure_label
 from ..studies import StudyFiles, study_options, trainings, two_classes
+from ..terminal import echo
 
 if TYPE_CHECKING:
     from jetad.studies.contamination import Contamination
@@ -69,12 +70,12 @@ def command(
     with trainings(**options) as how:
         found = contamination(
             first, second, output, how, fractions=fractions, n_train=n_train, n_seeds=n_seeds,
-            test_fraction=test_fraction, max_jets=max_jets, say=lambda text: click.echo(text, err=True),
+            test_fraction=test_fraction, max_jets=max_jets, say=lambda text: echo(text, err=True),
         )  # fmt: skip
     from jetad.plots import plot_contamination
 
     text = files.write(found.to_dict(), plot_contamination(found.points, signal=found.signal), label)
-    click.echo(text if as_json else table(found))
+    echo(text if as_json else table(found))
 
 
 def table(found: Contamination) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..options import device_option, seed_option
+from ..terminal import echo
 
 if TYPE_CHECKING:
     from jetad.evaluation import Evaluation
@@ -39,20 +40,20 @@ def command(output: Path, seed: int, device: str) -> None:
     torch.set_num_threads(1)  # the networks are small: a second thread costs more than it brings
     with TrainingProgress() as progress:
         result = run_demo(
-            output, seed=seed, device=device, say=lambda text: click.echo(text, err=True), progress=progress
+            output, seed=seed, device=device, say=lambda text: echo(text, err=True), progress=progress
         )
     for name, evaluation in result.evaluations.items():
-        click.echo(f"QCD against signal, {name.upper()} trained on QCD:")
-        click.echo(table(evaluation))
-        click.echo()
-    click.echo("AUC against QCD side by side:")
-    click.echo(side_by_side(result.evaluations))
-    click.echo()
-    click.echo("The NAE on the ROOT samples:")
-    click.echo(table(result.root))
-    click.echo()
-    click.echo(f"figures: {output}/roc.pdf, images.pdf, negatives.pdf, history.pdf (and .png)")
-    click.echo(f"next: jetad score YOUR_FILE --run {output}/nae")
+        echo(f"QCD against signal, {name.upper()} trained on QCD:")
+        echo(table(evaluation))
+        echo()
+    echo("AUC against QCD side by side:")
+    echo(side_by_side(result.evaluations))
+    echo()
+    echo("The NAE on the ROOT samples:")
+    echo(table(result.root))
+    echo()
+    echo(f"figures: {output}/roc.pdf, images.pdf, negatives.pdf, history.pdf (and .png)")
+    echo(f"next: jetad score YOUR_FILE --run {output}/nae")
 
 
 def side_by_side(evaluations: Mapping[str, Evaluation]) -> str:

@@ -10,6 +10,7 @@ import click
 from jetad.errors import JetadError
 
 from ..options import json_option
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -28,11 +29,11 @@ def command(folder: Path, as_json: bool) -> None:
     findings = examine(folder)
     failed = [finding for finding in findings if finding.status == "fail"]
     if as_json:
-        click.echo(json.dumps({"ok": not failed, "findings": [finding._asdict() for finding in findings]}))
+        echo(json.dumps({"ok": not failed, "findings": [finding._asdict() for finding in findings]}))
     else:
         for finding in findings:
-            click.echo(f"{finding.status:4}  {finding.name:<10}  {finding.found}")
+            echo(f"{finding.status:4}  {finding.name:<10}  {finding.found}")
             if finding.advice:
-                click.echo(f"{'':18}-> {finding.advice}")
+                echo(f"{'':18}-> {finding.advice}")
     if failed:
         raise JetadError(f"{failed[0].name}: {failed[0].found}; {failed[0].advice}")

@@ -9,6 +9,7 @@ import click
 
 from ..options import force_option, json_option
 from ..overwriting import files_meant, keep_inputs
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -107,9 +108,9 @@ def command(
         values = result._asdict()
         values["model"], values["files"] = str(result.model), [str(path) for path in result.files]
         values["parity"] = [parity._asdict() for parity in result.parity]
-        click.echo(json.dumps(values))
+        echo(json.dumps(values))
         return
     beside = f" and {', '.join(str(path) for path in result.files)}" if result.files else ""
     worst = max(parity.score for parity in result.parity)
-    click.echo(f"{result.model}{beside}: {', '.join(result.inputs)} -> {', '.join(result.outputs)}")
-    click.echo(f"compared on {result.n_jets} jets: scores differ by at most {worst:.2g} of 1 + |score|")
+    echo(f"{result.model}{beside}: {', '.join(result.inputs)} -> {', '.join(result.outputs)}")
+    echo(f"compared on {result.n_jets} jets: scores differ by at most {worst:.2g} of 1 + |score|")

@@ -12,6 +12,8 @@ import click
 from jetad_cli.options import Inputs, force_option, input_options, json_option
 from jetad_cli.overwriting import keep_inputs
 
+from ..terminal import echo
+
 if TYPE_CHECKING:
     from jetad.inspection import Inspection
 
@@ -62,7 +64,7 @@ def command(
 
         if len(paths) > 1:
             raise click.UsageError("--suggest-mapping takes one file")
-        click.echo(suggest(paths[0]), nl=False)
+        echo(suggest(paths[0]), nl=False)
         return
     selections = [inputs.selection() for _ in paths]
     found = [
@@ -72,26 +74,26 @@ def command(
     overlaps = find_overlaps(found)
     if plot:
         save_mean_images(paths, plot, force=force, **inputs.options)
-        click.echo(f"wrote {plot}", err=True)
+        echo(f"wrote {plot}", err=True)
     if as_json:
         files_found = [f.to_dict() for f in found]
         for entry, selection in zip(files_found, selections, strict=True):
             if selection is not None:
                 entry["cut_flow"] = [step._asdict() for step in selection.flow.steps]
         result = {"files": files_found, "overlaps": [o._asdict() for o in overlaps]}
-        click.echo(json.dumps(result, indent=2, allow_nan=False))
+        echo(json.dumps(result, indent=2, allow_nan=False))
         return
     pages = []
     for f, selection in zip(found, selections, strict=True):
         flow = "" if selection is None else "\n" + textwrap.indent(str(selection.flow), "  ")
         pages.append(_text(f) + flow)
-    click.echo("\n\n".join(pages))
+    echo("\n\n".join(pages))
     if len(found) > 1:
-        click.echo("\njets in two files")
+        echo("\njets in two files")
         for first, second, n_jets in overlaps:
-            click.echo(f"  {n_jets} distinct jets stand in both {first} and {second}")
+            echo(f"  {n_jets} distinct jets stand in both {first} and {second}")
         if not overlaps:
-            click.echo("  none")
+            echo("  none")
 
 
 def _text(found: Inspection) -> str:
@@ -131,7 +133,7 @@ def _text(found: Inspection) -> str:
         lines.append(f"  {title:<14}  " + " ".join(f"{value:>11.5g}" for value in found.spreads[name]))
     lines += [f"  note: {text}" for text in summary.notes]
     lines += [f"  warning: {text}" for text in found.warnings]
-    return "\n".join(lines)
+    return "\n".join(line.replace("\n", "\\n") for line in lines)  # a name may hold one, too
 
 
 def _collapsed(columns: dict[str, str]) -> str:

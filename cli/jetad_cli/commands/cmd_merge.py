@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..options import force_option, json_option
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -27,6 +28,6 @@ def command(parts: tuple[Path, ...], output: Path, force: bool, as_json: bool) -
 
     account = merge_scores(parts, output, force=force)
     if as_json:
-        click.echo(json.dumps(account._asdict()))
+        echo(json.dumps(account._asdict()))
     else:
-        click.echo(f"{account.output}: {account.read} jets")
+        echo(f"{account.output}: {account.read} jets")

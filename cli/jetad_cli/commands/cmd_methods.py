@@ -7,6 +7,7 @@ import json
 import click
 
 from ..options import json_option
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -23,16 +24,16 @@ def command(as_json: bool) -> None:
         table = {name: {**info._asdict(), "presets": []} for name, info in METHODS.items()}
         for name in published:
             table[preset(name)["method"]]["presets"].append(name)
-        click.echo(json.dumps(table, indent=1))
+        echo(json.dumps(table, indent=1))
         return
     width = max(map(len, [*METHODS, *published]))
     for kind in dict.fromkeys(info.kind for info in METHODS.values()):
-        click.echo(f"{kind}:")
+        echo(f"{kind}:")
         for name, info in METHODS.items():
             if info.kind == kind:
-                click.echo(f"  {name:<{width}}  {info.summary}")
-                click.echo(f"  {'':<{width}}  {', '.join(info.inputs)} [{info.reference}]")
+                echo(f"  {name:<{width}}  {info.summary}")
+                echo(f"  {'':<{width}}  {', '.join(info.inputs)} [{info.reference}]")
     if published:
-        click.echo("other settings of them (--preset):")
+        echo("other settings of them (--preset):")
     for name, summary in published.items():
-        click.echo(f"  {name:<{width}}  {summary}")
+        echo(f"  {name:<{width}}  {summary}")

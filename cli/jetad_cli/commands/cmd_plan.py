@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from ..options import Inputs, device_option, input_options, json_option
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -93,7 +94,7 @@ def command(
     runs = [find_run(path) for path in run_dirs or (None,)]
     paths = expand(files)
     if not run_dirs:
-        click.echo(f"using {runs[0].path}", err=True)
+        echo(f"using {runs[0].path}", err=True)
 
     from jetad.production import Request
     from jetad.production.planning import plan_scoring
@@ -114,23 +115,23 @@ def command(
     score = shlex.join(words)
     batch = f"{shlex.join(words)} --part $K/{plan.parts}" if plan.parts > 1 else None
     if as_json:
-        click.echo(json.dumps({**plan.to_dict(), "command": score, "batch_command": batch}))
+        echo(json.dumps({**plan.to_dict(), "command": score, "batch_command": batch}))
         return
-    click.echo(
+    echo(
         f"measured: {plan.measured_jets} jets in {plan.measured_seconds:.3g} s, {plan.rate:.4g} jets/s with "
         f"{jobs} process{'es' if jobs > 1 else ''} ({plan.rate_low:.3g} to {plan.rate_high:.3g} by pieces)"
     )
-    click.echo(f"to score: {plan.n_jets} jets in {plan.n_files} files")
-    click.echo(
+    echo(f"to score: {plan.n_jets} jets in {plan.n_files} files")
+    echo(
         f"wall time: {_duration(plan.seconds)} ({_duration(plan.seconds_low)} to "
         f"{_duration(plan.seconds_high)}), {_duration(plan.startup_seconds)} of it to start"
     )
-    click.echo(f"peak memory: {plan.memory_mb:.0f} MB; output: {plan.output_mb:.3g} MB")
-    click.echo(f"command: {score}")
+    echo(f"peak memory: {plan.memory_mb:.0f} MB; output: {plan.output_mb:.3g} MB")
+    echo(f"command: {score}")
     if batch is not None:
-        click.echo(
+        echo(
             f"batch: {plan.parts} jobs of {_duration(plan.part_seconds)}, for K in 1..{plan.parts}: {batch}; "
             "then 'jetad merge'"
         )
     elif target_hours is not None:
-        click.echo(f"batch: one job, {_duration(plan.part_seconds)}")
+        echo(f"batch: one job, {_duration(plan.part_seconds)}")

@@ -12,6 +12,8 @@ from jetad_cli.commands.cmd_roc import curves_of, score_inputs
 from jetad_cli.options import ManyValues, figure_label, force_option, label_options
 from jetad_cli.overwriting import keep_inputs
 
+from ..terminal import echo
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -50,7 +52,7 @@ def figure_command(name: str, *, numbers: bool = False) -> Callable[[Callable[..
                 with atomic_output(json_path, force=force) as temporary:
                     temporary.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n")
                 written.append(json_path)
-            click.echo(f"wrote {', '.join(written)}", err=True)
+            echo(f"wrote {', '.join(written)}", err=True)
 
         run.__doc__ = function.__doc__
         run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]

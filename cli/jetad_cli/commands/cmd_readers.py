@@ -8,6 +8,8 @@ import click
 
 from jetad_cli.options import json_option
 
+from ..terminal import echo
+
 __all__ = ["command"]
 
 
@@ -19,10 +21,8 @@ def command(as_json: bool) -> None:
 
     summaries = {name: get_reader(name).summary for name in READERS}
     if as_json:
-        click.echo(
-            json.dumps([{"name": name, "summary": text} for name, text in summaries.items()], indent=2)
-        )
+        echo(json.dumps([{"name": name, "summary": text} for name, text in summaries.items()], indent=2))
         return
     width = max(map(len, summaries))
     for name, text in summaries.items():
-        click.echo(f"{name:<{width}}  {text}")
+        echo(f"{name:<{width}}  {text}")

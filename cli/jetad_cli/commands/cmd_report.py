@@ -9,6 +9,7 @@ import click
 
 from ..options import ManyValues, device_option, figure_label, force_option, label_options
 from ..overwriting import keep_inputs
+from ..terminal import echo
 
 __all__ = ["command", "named_inputs"]
 
@@ -120,9 +121,9 @@ def command(
         label=label,
         max_jets=max_jets,
         device=device,
-        say=lambda text: click.echo(text, err=True),
+        say=lambda text: echo(text, err=True),
     )
     write_page(report, output, force=force)
     if pdf is not None:
         to_pdf(output, pdf, force=force)
-    click.echo("\n".join(path for path in (output, pdf) if path is not None))
+    echo("\n".join(path for path in (output, pdf) if path is not None))

@@ -11,6 +11,7 @@ import click
 from jetad.errors import JetadError
 
 from ..options import json_option, resource_options
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -54,11 +55,11 @@ def command(
         for repair in chosen:
             for files in render(job, system, repair.tasks, repair.options):
                 for name, text in files.items():
-                    click.echo(f"==> {job.path / name}\n{text}")
+                    echo(f"==> {job.path / name}\n{text}")
     else:
         resubmit(job, system, chosen)
     if as_json:
-        click.echo(
+        echo(
             json.dumps(
                 {
                     "job": str(job.path),
@@ -80,11 +81,11 @@ def command(
             limits = [f"memory {repair.options.memory} MB"] if repair.options.memory else []
             limits += [f"time {clock(repair.options.time)}"] if repair.options.time else []
             for number, failure in zip(repair.tasks, repair.failures, strict=True):
-                click.echo(f"{number}: {failure}; again{' with ' if limits else ''}{', '.join(limits)}")
+                echo(f"{number}: {failure}; again{' with ' if limits else ''}{', '.join(limits)}")
         for status in refused:
-            click.echo(f"{status.task}: {status.failure}: {status.reason}; not again")
+            echo(f"{status.task}: {status.failure}: {status.reason}; not again")
         if not chosen and not refused:
-            click.echo("nothing to submit again")
+            echo("nothing to submit again")
     if refused:
         raise JetadError(
             f"{len(refused)} tasks would fail again; repair the cause and pass --force to submit them, too"

@@ -19,6 +19,7 @@ from ..options import (
     seed_option,
 )
 from ..overwriting import keep_inputs
+from ..terminal import echo
 from .cmd_report import named_inputs
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def command(
         background_name=name,
         cuts=cuts,
         seed=seed,
-        say=lambda text: click.echo(text, err=True),
+        say=lambda text: echo(text, err=True),
     )
     text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
     if output is not None:
@@ -111,8 +112,8 @@ def command(
         written = [*save(add_label(figure, label), output, force=force), numbers]
         with atomic_output(numbers, force=force) as temporary:
             temporary.write_text(text + "\n")
-        click.echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
-    click.echo(text if as_json else table(found))
+        echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+    echo(text if as_json else table(found))
 
 
 def table(found: Robustness) -> str:

@@ -12,6 +12,8 @@ import click
 from jetad_cli.options import ManyValues, figure_label, force_option, label_options
 from jetad_cli.overwriting import files_meant, keep_inputs
 
+from ..terminal import echo
+
 if TYPE_CHECKING:
     from jetad.evaluation import Evaluation, Interval, PairedComparison, Samples, Spread
 
@@ -198,27 +200,27 @@ def command(
     if json_path is not None and not to_stdout:
         with atomic_output(json_path, force=force) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
-        click.echo(f"wrote {json_path}", err=True)
+        echo(f"wrote {json_path}", err=True)
     if hepdata is not None:
         from jetad.hepdata import write_hepdata
 
         written = write_hepdata(curves, hepdata, force=force, inputs=files_meant(read))
-        click.echo(f"wrote {written[0]} and {len(written) - 1} tables", err=True)
+        echo(f"wrote {written[0]} and {len(written) - 1} tables", err=True)
     if output is not None:
         from jetad.plots import add_label, plot_roc, save
 
         figure = plot_roc(curves, bands=band != "none", ratio=ratio)
         written = list(save(add_label(figure, label), output, force=force))
-        click.echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+        echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
     if to_stdout:
-        click.echo(text)
+        echo(text)
         return
     blocks = [_titled(c, table(c) if not _is_spread(c) else spread_table(c)) for c in curves]  # type: ignore[arg-type]
     if paired:
         blocks.append(comparison_table(paired))
     if unpaired:
         blocks.append(unpaired)
-    click.echo("\n\n".join(block.rstrip("\n") for block in blocks))
+    echo("\n\n".join(block.rstrip("\n") for block in blocks))
 
 
 def _is_spread(curve: Evaluation | Spread) -> bool:

@@ -20,6 +20,7 @@ from ..options import (
     show_check,
 )
 from ..overwriting import keep_inputs
+from ..terminal import echo
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
@@ -178,7 +179,7 @@ def command(
     outputs = _outputs([*paths, *broken], output, share, not check)
     keep_inputs(outputs.values(), files, runs)
     if not run_dirs:
-        click.echo(f"using {runs[0].path}", err=True)
+        echo(f"using {runs[0].path}", err=True)
 
     import torch
 
@@ -210,12 +211,12 @@ def command(
         if as_json:
             return
         if account.status == "failed":
-            click.echo(f"{account.input}: failed")
+            echo(f"{account.input}: failed")
             return
         lost = f", {account.failed} failed" if account.failed else ""
         cut = f", {account.selected_out} selected out" if account.selected_out else ""
         done = " (complete before)" if account.reused else ""
-        click.echo(f"{account.output}: {account.scored} of {account.read} jets scored{lost}{cut}{done}")
+        echo(f"{account.output}: {account.scored} of {account.read} jets scored{lost}{cut}{done}")
 
     with stop_signals() as stop, ScoringProgress() as progress:
         accounts = score_files(
@@ -224,7 +225,7 @@ def command(
         )  # fmt: skip
     failures = [account.error for account in accounts if account.status == "failed"]
     if as_json:
-        click.echo(
+        echo(
             json.dumps(
                 {
                     "run": str(runs[0].path),

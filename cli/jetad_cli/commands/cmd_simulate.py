@@ -18,6 +18,8 @@ from jetad.simulation.processes import PROCESSES, find_process
 from jetad_cli.options import force_option, json_option, seed_option
 from jetad_cli.overwriting import keep_inputs
 
+from ..terminal import echo
+
 if TYPE_CHECKING:
     from jetad.simulation import Progress, Simulation
 
@@ -117,9 +119,9 @@ def command(
         )
     metadata = result.metadata | {"match_pt": Path(match_pt).name if match_pt else ""}
     write_jets(result.jets, output, force=force, metadata=metadata)
-    click.echo(f"wrote {output}", err=True)
+    echo(f"wrote {output}", err=True)
     summary = _summary(result, process, seed, output)
-    click.echo(json.dumps(summary, indent=2) if as_json else _text(summary))
+    echo(json.dumps(summary, indent=2) if as_json else _text(summary))
 
 
 def _summary(result: Simulation, process: str, seed: int, output: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..options import json_option
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -35,7 +36,7 @@ def command(path: Path, everything: bool, as_json: bool) -> None:
         system = load(SCHEDULERS, job.record["scheduler"], "scheduler")()
         found.append((job, job_status(job, system), system))
     if as_json:
-        click.echo(
+        echo(
             json.dumps(
                 [
                     {
@@ -52,20 +53,20 @@ def command(path: Path, everything: bool, as_json: bool) -> None:
         return
     for job, statuses, system in found:
         counts = ", ".join(f"{n} {state}" for state, n in summary(statuses).items())
-        click.echo(f"{job.path}: {counts}")
+        echo(f"{job.path}: {counts}")
         for status in statuses:
             if status.state == "done" and not everything and len(statuses) > 1:
                 continue
             about = ", ".join(f"{key}={value}" for key, value in status.settings.items())
             row = f"{status.task:>6}  {status.state:9}  {status.job_id:>8}  {status.node:10}  {about}"
-            click.echo(f"{row.rstrip()}{'  ' if status.reason else ''}{status.reason}")
+            echo(f"{row.rstrip()}{'  ' if status.reason else ''}{status.reason}")
         if any(status.failure is not None for status in statuses):
             number = next(s.task for s in statuses if s.failure is not None)
-            click.echo(f"'jetad resubmit {job.path}' tries again; messages are in {system.log(job, number)}")
+            echo(f"'jetad resubmit {job.path}' tries again; messages are in {system.log(job, number)}")
         elif all(status.state == "done" for status in statuses):
             for whole, parts in job.record["merges"].items():
                 if not (job.folder / whole).exists():
                     before, after = parts[0].rsplit(f".part-1-of-{len(parts)}", 1)
                     before = f"./{before}" if before.startswith("-") else before
                     pattern = f"{shell_word(before)}.part-*-of-{len(parts)}{shell_word(after)}"
-                    click.echo(f"  jetad merge {pattern} -o {shell_word(whole)}")
+                    echo(f"  jetad merge {pattern} -o {shell_word(whole)}")

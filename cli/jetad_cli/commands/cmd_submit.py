@@ -16,6 +16,7 @@ import click
 from jetad.errors import ConfigError
 
 from ..options import json_option, resource_options
+from ..terminal import echo
 
 if TYPE_CHECKING:
     from jetad.batch import Job
@@ -96,7 +97,7 @@ def command(
         system.options, scheduler, profile=profile, file=site,
         settings=resources.pop("settings"), given=resources,
     )  # fmt: skip
-    click.echo(f"using {source}", err=True)
+    echo(f"using {source}", err=True)
     path = _job_folder(jobs_dir, name, kind)
     merging: dict[str, list[str]] = {}
     if kind == "train":
@@ -117,15 +118,15 @@ def command(
     job.create()
     submit(job, system, numbers, options)
     if as_json:
-        click.echo(json.dumps({"job": str(job.path), **job.record}))
+        echo(json.dumps({"job": str(job.path), **job.record}))
         return
     for made in job.submissions:
-        click.echo(f"{job.path}: {scheduler} job {made.job_id}, {len(made.tasks)} tasks")
+        echo(f"{job.path}: {scheduler} job {made.job_id}, {len(made.tasks)} tasks")
     for task in tasks:
         if task.settings:
             about = ", ".join(f"{key}={value}" for key, value in task.settings.items())
-            click.echo(f"  {task.number}: {about} -> {' '.join(task.outputs)}")
-    click.echo(f"'jetad status {job.path}' says how it goes", err=True)
+            echo(f"  {task.number}: {about} -> {' '.join(task.outputs)}")
+    echo(f"'jetad status {job.path}' says how it goes", err=True)
 
 
 def _job_folder(jobs_dir: Path, name: str | None, kind: str) -> Path:
@@ -265,5 +266,5 @@ def _prefix(options: Any) -> list[str]:
 def _show(job: Job, submissions: list[dict[str, str]]) -> None:
     for files in submissions:
         for name, text in files.items():
-            click.echo(f"==> {job.path / name}\n{text}")
-    click.echo(f"==> {job.path / 'commands.txt'}\n{job.commands()}", nl=False)
+            echo(f"==> {job.path / name}\n{text}")
+    echo(f"==> {job.path / 'commands.txt'}\n{job.commands()}", nl=False)

@@ -22,6 +22,7 @@ from ..options import (
     show_check,
 )
 from ..overwriting import files_meant
+from ..terminal import echo
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
@@ -144,7 +145,7 @@ def command(
         seed=seed,
     )
     if print_config:
-        click.echo(config.to_yaml(), nl=False)
+        echo(config.to_yaml(), nl=False)
         return None
     if not background:
         raise click.UsageError("give the background jets: --background FILE...")
@@ -211,12 +212,12 @@ def command(
                     f"{len(jets)} jets" if signal_jets is None else f"{len(jets)} + {len(signal_jets)} jets"
                 )
                 together = f" with {ranks.size} processes" if ranks.size > 1 else ""
-                click.echo(f"training '{config.method}' on {what} in {run.path}{together}", err=True)
+                echo(f"training '{config.method}' on {what} in {run.path}{together}", err=True)
             with TrainingProgress() as progress:
                 train(
                     run, jets, signal=signal_jets, monitor=watched, device=device, stop=stop,
                     progress=progress if ranks.first else None, ranks=ranks,
                 )  # fmt: skip
     if ranks.first:
-        click.echo(str(run.path))
+        echo(str(run.path))
     return None

@@ -9,6 +9,7 @@ import click
 
 from ..options import ManyValues, figure_label
 from ..studies import StudyFiles, study_options, trainings, two_classes
+from ..terminal import echo
 
 if TYPE_CHECKING:
     from jetad.studies.two_way import TwoWay
@@ -53,12 +54,12 @@ def command(
     with trainings(**options) as how:
         found = two_way(
             first, second, output, how, test_fraction=test_fraction, max_jets=max_jets,
-            say=lambda text: click.echo(text, err=True),
+            say=lambda text: echo(text, err=True),
         )  # fmt: skip
     from jetad.plots import plot_roc
 
     text = files.write(found.to_dict(), plot_roc([d.evaluation for d in found.directions]), label)
-    click.echo(text if as_json else table(found))
+    echo(text if as_json else table(found))
 
 
 def table(found: TwoWay) -> str:

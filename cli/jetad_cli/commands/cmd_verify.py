@@ -10,6 +10,7 @@ import click
 from jetad.errors import JetadError
 
 from ..options import Inputs, device_option, json_option, reading_options
+from ..terminal import echo
 
 __all__ = ["command"]
 
@@ -41,10 +42,10 @@ def command(
     checks = verify_scores(scores, original, detector=detector, options=inputs.options)
     failed = [check for check in checks if check.passed is False]
     if as_json:
-        click.echo(json.dumps({"verified": not failed, "checks": [check._asdict() for check in checks]}))
+        echo(json.dumps({"verified": not failed, "checks": [check._asdict() for check in checks]}))
     else:
         words = {True: "ok", False: "FAILED", None: "unknown"}
         for check in checks:
-            click.echo(f"{check.name:22} {words[check.passed]:8} {check.found}")
+            echo(f"{check.name:22} {words[check.passed]:8} {check.found}")
     if failed:
         raise JetadError(f"{scores} does not belong to {original}: {failed[0].found}")

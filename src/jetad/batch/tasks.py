@@ -11,6 +11,7 @@ from typing import NamedTuple
 import yaml
 
 from ..errors import ConfigError
+from ..yamlfiles import YAMLError, load_yaml
 from .job import Task
 
 __all__ = ["Footprint", "merges", "parse_scans", "score_tasks", "train_tasks"]
@@ -41,8 +42,8 @@ def parse_scans(texts: Iterable[str]) -> dict[str, list[str]]:
     for text in texts:
         key, _, values = (part.strip() for part in text.partition("="))
         try:
-            items = yaml.load(f"[{values}]", Loader=yaml.BaseLoader)
-        except yaml.YAMLError:
+            items = load_yaml(f"[{values}]", as_text=True)
+        except YAMLError:
             items = []
         if not key or not items or "" in items:
             raise ConfigError(

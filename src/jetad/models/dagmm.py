@@ -12,7 +12,7 @@ from torch import Tensor
 from ..batches import whole
 from .base import MethodSettings
 from .flat import FlatAutoencoder
-from .networks import Architecture
+from .networks import Architecture, Layers
 from .networks.parts import mlp
 
 __all__ = ["Mixture", "MixtureAutoencoder", "MixtureSettings"]
@@ -25,9 +25,7 @@ class MixtureSettings(MethodSettings):
     """The mixture and its weights in the loss."""
 
     components: int = Field(4, ge=1, description="Gaussians of the mixture")
-    estimation: tuple[int, ...] = Field(
-        (16,), min_length=1, description="units of the network of memberships"
-    )
+    estimation: Layers = Field((16,), min_length=1, description="units of the network of memberships")
     energy_weight: float = Field(1e-3, ge=0, description="of the mixture's mean energy")
     penalty_weight: float = Field(5e-5, ge=0, description="of the inverse variances")
 

@@ -27,7 +27,7 @@ class GlowSettings(MethodSettings):
         None, ge=1, le=6, description="halvings of an image, at most 3 if left out; vectors have none"
     )
     steps: int = Field(
-        4, ge=1, description="normalisation, invertible convolution and coupling, in each level"
+        4, ge=1, le=256, description="normalisation, invertible convolution and coupling, in each level"
     )
     hidden: int = Field(32, ge=1, description="channels (units) of the networks in the couplings")
     noise: float = Field(

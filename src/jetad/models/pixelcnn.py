@@ -31,7 +31,7 @@ class PixelCNNSettings(MethodSettings):
         0.5, gt=0, le=1, description="level ~ intensity^power: below 1, more levels for dim pixels"
     )
     filters: int = Field(16, ge=1, description="channels of the network")
-    blocks: int = Field(3, ge=1, description="gated blocks; each sees two more rows and columns")
+    blocks: int = Field(3, ge=1, le=256, description="gated blocks; each sees two more rows and columns")
     mixtures: int = Field(5, ge=1, description="logistic distributions a pixel")
 
 

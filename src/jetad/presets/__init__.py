@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-import yaml
-
 from ..registry import resolve
+from ..yamlfiles import load_yaml
 
 __all__ = ["merge", "preset", "presets"]
 
@@ -32,7 +31,7 @@ def preset(name: str) -> dict[str, Any]:
     path = resources.files(__name__).joinpath(f"{name}.yaml")
     if not path.is_file():
         resolve(presets(), name, "preset")
-    given: dict[str, Any] = yaml.safe_load(path.read_text())
+    given: dict[str, Any] = load_yaml(path.read_text())
     base = given.pop("base", None)
     if base is None:
         return given

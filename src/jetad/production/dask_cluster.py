@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import functools
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ import torch
 
 from .. import __version__
 from ..errors import InputError, JetadError, MissingPackageError
+from ..jsonfiles import read_object
 from ..readers.base import split_path
 from ..readers.mapping import load_mapping
 from ..run import Run
@@ -149,6 +152,36 @@ def _runner() -> Callable[[str, bytes], list[int]]:
     return score_with_jetad
 
 
+def _ask(address: str) -> None:
+    """Wait for an answer, not longer than ``_CONNECT``: the client of dask waits for ever for some.
+
+    Raises:
+        TimeoutError: if there is none.
+        ValueError: if it is not that of a scheduler.
+    """
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    async def identity() -> Any:
+        arguments = Security().get_connection_args("client")
+        async with rpc(address, connection_args=arguments) as there:
+            return await there.identity()
+
+    async def answer() -> Any:
+        return await asyncio.wait_for(identity(), _CONNECT)
+
+    if address.startswith("inproc:"):  # known to its own thread alone
+        return
+    with ThreadPoolExecutor(1) as thread:  # here a loop may be running already, as in a notebook
+        try:
+            found = thread.submit(asyncio.run, answer()).result()
+        except asyncio.TimeoutError as error:
+            raise TimeoutError("what is there does not speak as dask does") from error
+    if not isinstance(found, dict) or found.get("type") != "Scheduler":
+        kind = found.get("type") if isinstance(found, dict) else type(found).__name__
+        raise ValueError(f"what answers is a {kind}")
+
+
 class DaskCluster:
     """A crew of the threads of all workers; those that come later join, those that die are replaced.
 
@@ -183,12 +216,13 @@ class DaskCluster:
                 )
             address = {"scheduler_file": where}
         try:
+            _ask(where if "address" in address else str(read_object(where)["address"]))
             self._client: Client = Client(**address, timeout=_CONNECT, name="jetad")
         except Exception as error:  # of any type, where something else answers
             self._restore_log()
             raise JetadError(
                 f"--dask {where}: no dask scheduler answers there within {_CONNECT} s "
-                f"({str(error).splitlines()[0]})"
+                f"({(str(error).splitlines() or [type(error).__name__])[0]})"
             ) from error
         try:
             self._check_workers()

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError
-from ..files import check_output, refuse_inputs
+from ..files import check_output, publish, refuse_inputs
 from ..readers import count, describe, iterate
 from ..readers.base import split_path
 from ..readers.remote import remote_url
@@ -53,6 +53,7 @@ class Job(NamedTuple):
     fingerprint: str
     stamp: Stamp  # of the input
     facts: dict[str, str | int]  # of the input file and the runs, for metadata and ledger
+    force: bool = False  # replace the output if it is there in the end
 
     @property
     def n_parts(self) -> int:
@@ -284,7 +285,9 @@ def prepare(
     _check_kind(source, output, request, share)
     if workspace.open(fingerprint):
         logger.info("%s: going on with %d parts that are there already", output, len(workspace.done()))
-    return Job(source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stamp, facts)
+    return Job(
+        source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stamp, facts, force
+    )  # fmt: skip
 
 
 def _known_ledger(output: Path, *, force: bool) -> dict[str, Any] | None:
@@ -446,8 +449,10 @@ def finish(job: Job) -> Account:
             "output": str(job.output),
             "output_size": merged.stat().st_size,
         }
+        if not job.force:
+            check_output(job.output)  # before the ledger of a file that has appeared is replaced
         write_ledger(job.output, ledger)
-        os.replace(merged, job.output)
+        publish(merged, job.output, force=job.force)
     except OutputError as error:
         raise OutputError(str(error).replace(str(merged), str(job.output))) from error
     except OSError as error:

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import OutputError
-from ..files import atomic_output, open_own, own_folder, refuse_link
+from ..files import atomic_output, own_folder, refuse_link
+from ..locks import take_lock
 from ..scores import COLUMNS, Scores
 from .request import Part
 
@@ -88,19 +89,9 @@ class Workspace:
         return bool(self.done())
 
     def _take_lock(self) -> None:
-        import fcntl
-
-        self._lock = open_own(self.path / "lock")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            self._lock = None
-            raise OutputError(
-                f"{self.output}: another process is making this file now; wait for it to end"
-            ) from None
-        except OSError:  # a network file system without locks
-            pass
+        self._lock = take_lock(self.path / "lock")
+        if self._lock is None:
+            raise OutputError(f"{self.output}: another process is making this file now; wait for it to end")
         self.session = secrets.token_hex(8)
         self._lock.truncate(0)
         self._lock.write(self.session.encode())

@@ -14,6 +14,7 @@ import numpy as np
 from typing_extensions import TypedDict, Unpack
 
 from ..errors import ConfigError, InputError
+from ..files import require_plain
 from ..jets import Jets
 from ..registry import load
 from ..selection import Selection
@@ -94,6 +95,8 @@ def detect(path: PathLike, options: Mapping[str, Any] | None = None) -> str:
     """
     container = container_of(path)
     candidates = [r for r in map(get_reader, _DETECTED) if r.container == container]
+    if common := _common(options):
+        candidates = [get_reader(r.name, common) if "external" in r.options else r for r in candidates]
     if options:
         candidates += [get_reader(r.name, options) for r in candidates if set(options) <= set(r.options)]
     name, reasons = with_retries(path, lambda: _match(path, candidates))
@@ -105,6 +108,11 @@ def detect(path: PathLike, options: Mapping[str, Any] | None = None) -> str:
         f"{path}: unknown format ({reasons}); name its columns in a mapping: "
         "'jetad inspect --suggest-mapping FILE' writes a first one"
     )
+
+
+def _common(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What matters to every reader that looks into an HDF5 file: whether parts of it may lie elsewhere."""
+    return {key: value for key, value in (options or {}).items() if key == "external"}
 
 
 def _match(path: PathLike, candidates: list[Reader]) -> tuple[str, str]:
@@ -119,10 +127,11 @@ def _match(path: PathLike, candidates: list[Reader]) -> tuple[str, str]:
 
 def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
     name, mapping = options.get("reader"), options.get("mapping")
+    require_plain(split_path(path)[0])
     if mapping is not None:
         if name not in (None, "mapping"):
             raise ConfigError(f"a mapping names the columns itself: leave out the reader '{name}'")
-        return get_reader("mapping", {"mapping": mapping})
+        return get_reader("mapping", {**_common(options.get("options")), "mapping": mapping})
     return get_reader(name or detect(path, options.get("options")), options.get("options"))
 
 
@@ -386,6 +395,7 @@ def listed(names: Iterable[PathLike]) -> list[PathLike]:
             found.append(name)
             continue
         file = Path(text[1:]).expanduser()
+        require_plain(file)
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:

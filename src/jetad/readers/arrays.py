@@ -39,13 +39,16 @@ class Source(Protocol):
 
 
 @contextlib.contextmanager
-def open_source(path: str | Path, container: str, tree: str | None = None) -> Iterator[Source]:
+def open_source(
+    path: str | Path, container: str, tree: str | None = None, *, external: bool = False
+) -> Iterator[Source]:
     """The columns of a file of any container.
 
     Arguments:
         path: The file; ``file:name`` names a tree or group.
         container: As ``container_of`` says.
         tree: Tree or group, where the path does not say.
+        external: Whether parts of an HDF5 file may lie in other files.
     """
     file, inside = split_path(path)
     where = inside or tree
@@ -53,7 +56,7 @@ def open_source(path: str | Path, container: str, tree: str | None = None) -> It
         with open_root(path) as handle:
             yield _RootSource(handle, path, where)
     elif container == "hdf5":
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, external) as handle:
             yield ArraySource(_datasets(handle, where or "", path), path, where or "", "HDF5")
     elif container == "numpy":
         with open_arrays(path) as arrays:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, InputError, JetadError
+from ..files import require_plain
 from ..jets import Jets
 from ..registry import closest_first
 from .remote import UnansweredError, first_line, may_pass, remote_reason, remote_url, tree_of_remote
@@ -253,6 +254,7 @@ def container_of(path: str | Path) -> str:
             raise InputError(f"{file}: is a folder; name the files in it, for example '{file}/*.root'")
         if not file.exists():
             raise InputError(f"{file}: no such file{_similar_file(file)}")
+        require_plain(file)
         size = file.stat().st_size
         if size == 0:
             raise InputError(f"{file}: is empty (0 bytes); copy or download it again")

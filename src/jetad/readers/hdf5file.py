@@ -29,6 +29,7 @@ __all__ = [
     "choose_frame",
     "find_frames",
     "open_hdf5",
+    "refuse_external",
     "pickled_strings",
 ]
 
@@ -54,8 +55,16 @@ _MAX_CHUNK_BYTES = 1 << 30
 
 
 @contextlib.contextmanager
-def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """The file, open for reading and not locked (locks fail on many network file systems)."""
+def open_hdf5(path: str | Path, external: bool = False) -> Iterator[h5py.File]:
+    """The file, open for reading and not locked (locks fail on many network file systems).
+
+    Arguments:
+        path: The file.
+        external: Whether parts of it may lie in other files.
+
+    Raises:
+        InputError: if it cannot be opened, or parts of it lie in other files and must not.
+    """
     import h5py
 
     file, _ = split_path(path)
@@ -65,7 +74,62 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
                 handle = h5py.File(file, "r", locking=False)
             else:
                 handle = h5py.File(stack.enter_context(open_remote(path, in_blocks=True)), "r")
-        yield stack.enter_context(handle)
+            stack.enter_context(handle)
+            if not external:
+                refuse_external(handle, path)
+        yield handle
+
+
+def refuse_external(handle: h5py.File, path: str | Path) -> None:
+    """Refuse a file that takes data from other files: links, raw storage, virtual datasets.
+
+    Nothing is followed: what they name may be a secret, or a pipe that hangs.
+
+    Raises:
+        InputError: naming the dataset and the other file.
+    """
+    import h5py
+
+    # no visit of HDF5: what a server says would get lost in its callback
+    groups, seen = [(handle.id, b"")], {h5py.h5o.get_info(handle.id).addr}
+    while groups:
+        group, above = groups.pop()
+        for name in group:
+            info = group.links.get_info(name)
+            other = None
+            if info.type == h5py.h5l.TYPE_EXTERNAL:
+                other = _text(group.links.get_val(name)[0])
+            elif info.type not in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT):
+                other = "something unknown"
+            elif info.type == h5py.h5l.TYPE_HARD:
+                found = h5py.h5o.open(group, name)
+                address = h5py.h5o.get_info(found).addr
+                if isinstance(found, h5py.h5g.GroupID) and address not in seen:
+                    groups.append((found, above + name + b"/"))
+                elif isinstance(found, h5py.h5d.DatasetID):
+                    other = _source(found.get_create_plist())
+                seen.add(address)
+            if other is not None:
+                raise InputError(
+                    f"{path}: '{_text(above + name)}' lies in another file ({other}), which is not read; "
+                    "copy it into this one (h5repack, or h5copy -f ext), or allow it with --reader-option "
+                    "external=true"
+                )
+
+
+def _source(properties: Any) -> str | None:
+    """The first other file that a dataset with these properties takes its numbers from."""
+    import h5py
+
+    others = [properties.get_external(i)[0] for i in range(properties.get_external_count())]
+    if properties.get_layout() == h5py.h5d.VIRTUAL:
+        sources = range(properties.get_virtual_count())
+        others += [name for name in map(properties.get_virtual_filename, sources) if name not in (".", b".")]
+    return _text(others[0]) if others else None
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else name
 
 
 @dataclass(frozen=True)
@@ -228,6 +292,11 @@ def check_dataset(path: str | Path, dataset: h5py.Dataset) -> None:
 
     A damaged header may promise any number of rows, and HDF5 would invent zeros for those not stored.
     """
+    if dataset.is_virtual:
+        raise InputError(
+            f"{path}: '{dataset.name}' is a virtual dataset, and HDF5 invents its rows where a source is "
+            "missing; write it as a plain one"
+        )
     n_rows = dataset.shape[0]
     row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64))
     if dataset.chunks:

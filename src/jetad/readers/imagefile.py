@@ -40,7 +40,7 @@ class ImagesReader(BaseReader):
     name = "images"
     summary = "jet images in HDF5: (n, h, w), (n, c, h, w) or (n, h, w, c) with labels"
     container = "hdf5"
-    options: ClassVar[Mapping[str, Any]] = {"axes": "eta,phi"}
+    options: ClassVar[Mapping[str, Any]] = {"axes": "eta,phi", "external": False}
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -51,7 +51,7 @@ class ImagesReader(BaseReader):
 
     @contextlib.contextmanager
     def _source(self, path: str | Path) -> Iterator[Any]:
-        with open_source(path, self.container) as source:
+        with open_source(path, self.container, external=self.settings["external"]) as source:
             yield source
 
     def matches(self, path: str | Path) -> bool:
@@ -208,21 +208,22 @@ class ImageTableReader(BaseReader):
     name = "imagetable"
     summary = "table of jet images in HDF5 (pandas): img_0 ... img_1599, is_signal_new"
     container = "hdf5"
+    options: ClassVar[Mapping[str, Any]] = {"external": False}
 
     def matches(self, path: str | Path) -> bool:
         require_container(path, self.container, self.name)
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             return any(_pixels(frame) for frame in find_frames(handle, path))
 
     def lacks(self, path: str | Path) -> str:
         return "no pandas table with img_0, img_1, ..."
 
     def count(self, path: str | Path) -> int:
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             return self._frame(handle, path)[0].n_rows
 
     def describe(self, path: str | Path) -> FileSummary:
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             frame, pixels = self._frame(handle, path)
         return FileSummary(
             path=Path(path),
@@ -238,7 +239,7 @@ class ImageTableReader(BaseReader):
         )
 
     def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             frame, pixels = self._frame(handle, path)
             n_rows = max(1, _BLOCK_BYTES // max(2 * frame.row_bytes, 1))
             for start in range(0, frame.n_rows, n_rows):

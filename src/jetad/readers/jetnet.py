@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,21 +37,22 @@ class JetNetReader(BaseReader):
     name = "jetnet"
     summary = "JetNet HDF5: particle_features (n, 30 or 150, 4) relative to the jet, and jet_features"
     container = "hdf5"
+    options: ClassVar[Mapping[str, Any]] = {"external": False}
 
     def matches(self, path: str | Path) -> bool:
         require_container(path, self.container, self.name)
-        with open_source(path, self.container) as source:
+        with open_source(path, self.container, external=self.settings["external"]) as source:
             return {_PARTICLES, _JETS} <= set(source.columns())
 
     def lacks(self, path: str | Path) -> str:
         return f"no datasets {_PARTICLES} and {_JETS}"
 
     def count(self, path: str | Path) -> int:
-        with open_source(path, self.container) as source:
+        with open_source(path, self.container, external=self.settings["external"]) as source:
             return self._check(source, path)
 
     def describe(self, path: str | Path) -> FileSummary:
-        with open_source(path, self.container) as source:
+        with open_source(path, self.container, external=self.settings["external"]) as source:
             n_jets = self._check(source, path)
             columns = source.columns()
             shapes = _shapes(source)
@@ -70,7 +71,7 @@ class JetNetReader(BaseReader):
         )
 
     def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        with open_source(path, self.container) as source:
+        with open_source(path, self.container, external=self.settings["external"]) as source:
             n_jets = self._check(source, path)
             for start in range(0, n_jets, _MAX_ROWS):
                 rows = source.read([_PARTICLES, _JETS], start, min(start + _MAX_ROWS, n_jets))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,14 +63,15 @@ class LandscapeReader(BaseReader):
     name = "landscape"
     summary = "top-landscape HDF5: pandas table or fixed frame with E_i, PX_i, PY_i, PZ_i, is_signal_new"
     container = "hdf5"
+    options: ClassVar[Mapping[str, Any]] = {"external": False}
 
     def matches(self, path: str | Path) -> bool:
         require_container(path, self.container, self.name)
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             return any(_is_landscape(frame) for frame in find_frames(handle, path))
 
     def lacks(self, path: str | Path) -> str:
-        with open_hdf5(path) as handle, reading(path):
+        with open_hdf5(path, self.settings["external"]) as handle, reading(path):
             frames = find_frames(handle, path)
             if frames:
                 found = [f"'{f.key}' with {nearest('E_0', f.columns, 4)}" for f in frames[:4]]
@@ -82,12 +83,12 @@ class LandscapeReader(BaseReader):
 
     def count(self, path: str | Path) -> int:
         require_container(path, self.container, self.name)
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             return self._frame(handle, path)[0].n_rows
 
     def describe(self, path: str | Path) -> FileSummary:
         require_container(path, self.container, self.name)
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             frame, columns = self._frame(handle, path)
         warnings = () if columns.label else ("no column is_signal_new or is_signal: jets have no truth",)
         return FileSummary(
@@ -105,7 +106,7 @@ class LandscapeReader(BaseReader):
 
     def iterate(self, path: str | Path, *, step: int, start: int = 0) -> Iterator[Jets]:
         require_container(path, self.container, self.name)
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             frame, columns = self._frame(handle, path)
             n_rows = max(1, _BLOCK_BYTES // max(frame.row_bytes, 1))
             for first in range(start, frame.n_rows, n_rows):

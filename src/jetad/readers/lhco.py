@@ -37,7 +37,7 @@ class LHCOReader(BaseReader):
     name = "lhco"
     summary = "LHC Olympics HDF5: events of 700 x (pt, eta, phi), clustered into their leading jets"
     container = "hdf5"
-    options: ClassVar[Mapping[str, Any]] = {"radius": 1.0, "n_jets": 2}
+    options: ClassVar[Mapping[str, Any]] = {"radius": 1.0, "n_jets": 2, "external": False}
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -46,18 +46,18 @@ class LHCOReader(BaseReader):
 
     def matches(self, path: str | Path) -> bool:
         require_container(path, self.container, self.name)
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             return any(_is_lhco(frame) for frame in find_frames(handle, path))
 
     def lacks(self, path: str | Path) -> str:
         return "no pandas table of 2100 or 2101 numbers"
 
     def count(self, path: str | Path) -> int:
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             return self._frame(handle, path).n_rows * int(self.settings["n_jets"])
 
     def describe(self, path: str | Path) -> FileSummary:
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             frame = self._frame(handle, path)
         width = sum(block.width for block in frame.blocks)
         radius, n_jets = self.settings["radius"], self.settings["n_jets"]
@@ -76,7 +76,7 @@ class LHCOReader(BaseReader):
         )
 
     def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        with open_hdf5(path) as handle:
+        with open_hdf5(path, self.settings["external"]) as handle:
             frame = self._frame(handle, path)
             for start in range(0, frame.n_rows, _MAX_EVENTS):
                 blocks = frame.rows(handle, start, min(start + _MAX_EVENTS, frame.n_rows))

@@ -16,6 +16,7 @@ from typing_extensions import Self
 from ..errors import ConfigError, InputError
 from ..jets import Jets
 from ..kinematics import cylindrical
+from ..yamlfiles import YAMLError, load_yaml, read_text
 from .arrays import Source, is_number, open_source
 from .base import BaseReader, FileSummary, column_name, container_of, reading
 
@@ -137,10 +138,10 @@ def load_mapping(mapping: str | Path | Mapping[str, Any] | ColumnMap) -> ColumnM
     if not isinstance(mapping, Mapping):
         where = f"--mapping {mapping}"
         try:
-            mapping = yaml.safe_load(Path(mapping).expanduser().read_text(encoding="utf-8"))
+            mapping = load_yaml(read_text(Path(mapping).expanduser()))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where}: cannot be read ({error})") from error
-        except yaml.YAMLError as error:
+        except YAMLError as error:
             raise ConfigError(f"{where}: is no YAML ({' '.join(str(error).split())[:200]})") from error
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{where}: must have keys such as 'constituents' and 'label'")
@@ -160,13 +161,15 @@ class MappingReader(BaseReader):
     name = "mapping"
     summary = "any TTree, RNTuple, HDF5, .npz or Parquet with a YAML file that names its columns (--mapping)"
     container = "any"
-    options: ClassVar[Mapping[str, Any]] = {"mapping": None}
+    options: ClassVar[Mapping[str, Any]] = {"mapping": None, "external": False}
 
-    def __init__(self, mapping: str | Path | Mapping[str, Any] | ColumnMap | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, mapping: str | Path | Mapping[str, Any] | ColumnMap | None = None, **given: Any
+    ) -> None:
+        super().__init__(**given)
         self._map = None if mapping is None else load_mapping(mapping)
         self.units = None if self._map is None else self._map.units
-        self.settings = {"mapping": self._map}
+        self.settings["mapping"] = self._map
 
     @property
     def map(self) -> ColumnMap:
@@ -185,11 +188,15 @@ class MappingReader(BaseReader):
         return "needs --mapping"
 
     def count(self, path: str | Path) -> int:
-        with open_source(path, container_of(path), self.map.tree) as source:
+        with open_source(
+            path, container_of(path), self.map.tree, external=self.settings["external"]
+        ) as source:
             return self._count(source, path)
 
     def describe(self, path: str | Path) -> FileSummary:
-        with open_source(path, container_of(path), self.map.tree) as source:
+        with open_source(
+            path, container_of(path), self.map.tree, external=self.settings["external"]
+        ) as source:
             n_rows = source.n_rows(self._columns())
             n_jets = self._count(source, path)
             columns = source.columns()
@@ -209,7 +216,9 @@ class MappingReader(BaseReader):
         )
 
     def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        with open_source(path, container_of(path), self.map.tree) as source:
+        with open_source(
+            path, container_of(path), self.map.tree, external=self.settings["external"]
+        ) as source:
             names = self._columns()
             n_rows = source.n_rows(names)
             n_fetched = self._rows_at_once(source, names)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, JetadError
+from ..files import require_plain
 from ..registry import closest_first
 from .table import COLUMNS, PREFIX, Scores
 from .writing import _pyarrow
@@ -63,6 +64,7 @@ def _reader(path: Path) -> Callable[[Path], Loaded]:
         raise InputError(f"{path}: no such file")
     if path.is_dir():
         raise InputError(f"{path}: is a folder, a score file is needed")
+    require_plain(path)
     with path.open("rb") as file:
         head = file.read(8)
     if not head:
@@ -81,7 +83,10 @@ def _reader(path: Path) -> Callable[[Path], Loaded]:
 def _read_hdf5(path: Path) -> Loaded:
     import h5py
 
+    from ..readers.hdf5file import refuse_external
+
     with h5py.File(path, "r") as file:
+        refuse_external(file, path)
         columns = {}
         for name, item in file.items():
             if isinstance(item, h5py.Dataset) and item.ndim == 1 and item.dtype.kind in "biuf":

@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,10 +109,8 @@ def prepare_run(
         if check_run_folder(output, force=force, same=same):
             return Run.open(output)
         check_removal(output, [*background, *signal, *also_read])
-        try:
-            shutil.rmtree(output)
-        except OSError as error:
-            raise OutputError(f"{output}: cannot be removed ({error.strerror or error})") from error
+        if any(output.iterdir()):
+            Run(output).remove()
     return Run.create(output, config, provenance)
 
 
@@ -190,11 +187,18 @@ def train(
     Raises:
         DivergedError: the last checkpoint stays.
         Interrupted: after a stop signal.
+        OutputError: if another process trains in this run directory.
         JetadError: if the memory of the GPU is too small.
     """
     ranks = Ranks() if ranks is None else ranks
     try:
-        return _train(run, background, signal, monitor or {}, device, stop, progress, ranks)
+        with contextlib.ExitStack() as stack:
+
+            def take() -> None:
+                stack.enter_context(run.locked())
+
+            ranks.first_does(take)
+            return _train(run, background, signal, monitor or {}, device, stop, progress, ranks)
     except torch.OutOfMemoryError as error:
         raise JetadError(
             "the GPU has too little memory for this training; lower training.batch_size or data.max_jets "

@@ -9,11 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ...errors import ConfigError
 from ...registry import closest_first
+from ...yamlfiles import YAMLError, load_yaml, read_text
 
 __all__ = ["Options", "clock", "load_again", "load_options", "shipped_profiles", "site_file"]
 
@@ -118,7 +118,7 @@ def load_options(
     path = file or site_file()
     if file is not None and not path.is_file():
         raise ConfigError(f"--site {file}: no such file")
-    profiles = _parse(path.read_text(), str(path)) if path.is_file() else {}
+    profiles = _parse(read_text(path), str(path)) if path.is_file() else {}
     if not all(isinstance(value, dict) for value in profiles.values()):
         raise ConfigError(f"{path}: expected profiles 'name: {{setting: value}}'; see docs/batch.md")
     shipped = {name: _parse(text, name) for name, text in shipped_profiles().items()}
@@ -197,9 +197,8 @@ def checked(kind: type[OptionsT], values: Mapping[str, Any], source: str) -> Opt
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        # all values as text: YAML would read 8:00:00 as the number 28800
-        value = yaml.load(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
+        value = load_yaml(text, as_text=True)
+    except YAMLError as error:
         raise ConfigError(f"{source}: is not valid YAML ({' '.join(str(error).split())})") from error
     if value in (None, ""):
         return {}
@@ -221,6 +220,8 @@ def _merged(
     base = values.pop("base", None)
     if base is None:
         return values
+    if len(above) > 20:
+        raise ConfigError(f"{path}: profile '{name}': more than 20 profiles are laid over each other")
     if base in above or not (base in shipped or (base in profiles and base != name)):
         known = closest_first(base, {*profiles, *shipped} - {name})
         raise ConfigError(f"{path}: profile '{name}': unknown base '{base}'; known: {', '.join(known)}")

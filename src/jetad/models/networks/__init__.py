@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Architecture
+from .base import Architecture, Layers
 from .convolution import ConvolutionConfig
 from .deepset import DeepSetConfig
 from .dense import DenseConfig
@@ -16,7 +16,7 @@ from .jet40 import Jet40Config
 from .mnist28 import Mnist28Config
 from .parts import Codec, InputLayer
 
-__all__ = ["NETWORKS", "Architecture", "Codec", "InputLayer", "NetworkConfig"]
+__all__ = ["NETWORKS", "Architecture", "Codec", "InputLayer", "Layers", "NetworkConfig"]
 
 NetworkConfig = Annotated[
     DenseConfig

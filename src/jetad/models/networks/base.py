@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from .parts import Codec, InputLayer
 
-__all__ = ["Architecture"]
+__all__ = ["Architecture", "Layers"]
+
+_MAX_LAYERS = 64
+Layers = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=_MAX_LAYERS)]
 
 
 class Architecture(BaseModel, abc.ABC):
@@ -25,7 +28,7 @@ class Architecture(BaseModel, abc.ABC):
     float32_scores: ClassVar[bool] = False
 
     latent_dim: int = Field(8, ge=2, description="dimension of the latent space (of the one around a sphere)")
-    manifold_dims: tuple[int, ...] = Field(
+    manifold_dims: Layers = Field(
         (),
         description="latent dimensions of the frozen autoencoders that propose negatives (MPDR); "
         "empty for one with latent_dim",

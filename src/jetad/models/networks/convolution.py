@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...errors import ConfigError
-from .base import Architecture
+from .base import Architecture, Layers
 from .parts import InputLayer, ScaledInput, UnitInput, mlp
 
 __all__ = ["ConvolutionConfig"]
@@ -21,10 +21,10 @@ class ConvolutionConfig(Architecture):
 
     kind: Literal["convolution"] = "convolution"
     float32_scores: ClassVar[bool] = True
-    channels: tuple[int, ...] = Field(
+    channels: Layers = Field(
         (16, 32, 32), min_length=1, description="channels after each halving of the image"
     )
-    hidden: tuple[int, ...] = Field((), description="units of dense layers between image and latent space")
+    hidden: Layers = Field((), description="units of dense layers between image and latent space")
     output: Literal["linear", "sigmoid"] = Field(
         "linear", description="of the decoder; sigmoid for pixels between 0 and 1"
     )

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...errors import ConfigError
-from .base import Architecture
+from .base import Architecture, Layers
 from .parts import InputLayer, ScaledInput, mlp
 
 __all__ = ["DeepSetConfig"]
@@ -25,8 +25,8 @@ class DeepSetConfig(Architecture):
     """
 
     kind: Literal["deepset"] = "deepset"
-    per_constituent: tuple[int, ...] = Field((64, 64), min_length=1, description="units, same for each")
-    hidden: tuple[int, ...] = Field((128,), min_length=1, description="units after the sum")
+    per_constituent: Layers = Field((64, 64), min_length=1, description="units, same for each")
+    hidden: Layers = Field((128,), min_length=1, description="units after the sum")
     attention_heads: int = Field(0, ge=0, description="heads of one self-attention block; 0 for none")
 
     def input_layer(self, shape: tuple[int, ...]) -> InputLayer:

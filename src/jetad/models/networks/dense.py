@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import nn
 from typing_extensions import Self
 
-from .base import Architecture
+from .base import Architecture, Layers
 from .parts import InputLayer, PlainInput, PrincipalComponents, UnitInput, mlp
 
 __all__ = ["DenseConfig"]
@@ -21,7 +21,7 @@ class DenseConfig(Architecture):
     components: int | None = Field(
         60, ge=1, description="whitened principal components in front; null for none"
     )
-    hidden: tuple[int, ...] = Field((256, 128), min_length=1, description="units of the encoder's layers")
+    hidden: Layers = Field((256, 128), min_length=1, description="units of the encoder's layers")
     output: Literal["linear", "sigmoid"] = Field(
         "linear", description="of the decoder; sigmoid for pixels between 0 and 1, without components"
     )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from ...errors import ConfigError, InputError
-from .base import Architecture
+from .base import Architecture, Layers
 from .parts import InputLayer, PrincipalComponents, mlp
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class EmbeddingConfig(Architecture):
     kind: Literal["embedding"] = "embedding"
     source: EncoderConfig
     components: int = Field(16, ge=1, description="whitened principal components of the embedding")
-    hidden: tuple[int, ...] = Field((128, 128), min_length=1, description="units of the encoder's layers")
+    hidden: Layers = Field((128, 128), min_length=1, description="units of the encoder's layers")
 
     def input_layer(self, shape: tuple[int, ...]) -> InputLayer:
         return EncoderInput(shape, self.source, self.components)
