@@ -183,7 +183,7 @@ def test_no_garbage_is_collected_while_hdf5_is_read_from_a_server(
 
 # a thread that leaves HDF5 objects in cycles, while files are read through the thread of fsspec
 LITTER = """
-import gc, sys, threading, time
+import gc, os, sys, threading, time
 import h5py
 from remote_servers import HTTP
 from jetad import readers
@@ -205,6 +205,7 @@ threading.Thread(target=litter, daemon=True).start()
 for _ in range(5):
     for jets in readers.iterate(server.url("long.h5"), step=300):
         pass
+os._exit(0)  # the thread that litters must not meet the end of the interpreter
 """
 
 

@@ -2,8 +2,9 @@
 """Stands in for condor_submit and a schedd with one slot, by the manual: runs the tasks one after the other.
 
 Each task runs in the folder that the submit file says, or in a sandbox with the transferred files; its
-environment is empty. An exit with ``checkpoint_exit_code`` brings the checkpoint into a new sandbox and
-starts the same command again; ``on_exit_remove`` does it without files. Events go to the user log.
+environment is empty but for the choice of kernels. An exit with ``checkpoint_exit_code`` brings the
+checkpoint into a new sandbox and starts the same command again; ``on_exit_remove`` does it without files.
+Events go to the user log.
 ``$PREEMPT`` names a file that a task makes; when it appears, the task gets SIGTERM, once.
 """
 
@@ -19,6 +20,9 @@ import time
 from pathlib import Path
 
 import htcondor2
+
+# all that a task gets of the environment: which kernels compute belongs to the machine
+ARITHMETIC = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
 
 _RUN = "".join(f"\t\tUsr 0 00:00:00, Sys 0 00:00:00  -  Run {kind} Usage\n" for kind in ("Remote", "Local"))
 _USAGE = _RUN + _RUN.replace("Run", "Total")
@@ -93,7 +97,7 @@ def _run(description, row: dict[str, str], cluster: int, event) -> None:
         with open(get["output"], "ab") as out, open(get["error"], "ab") as error:
             process = subprocess.Popen(
                 [get["executable"], *get["arguments"].split()], cwd=folder, stdout=out, stderr=error,
-                env={"PATH": "/usr/bin:/bin"}, start_new_session=True,
+                env={"PATH": "/usr/bin:/bin", **ARITHMETIC}, start_new_session=True,
             )  # fmt: skip
             while process.poll() is None:
                 if preempt and (folder / preempt).exists():
