@@ -213,6 +213,15 @@ def test_each_phase_has_its_limit_of_gradients():
         assert [phase.max_grad_norm for phase in phases] == want
 
 
+@pytest.mark.parametrize("value", ["some", "0", "-1", "null"])
+@pytest.mark.parametrize("where", ["training", "training.contrastive"])
+def test_a_limit_of_gradients_that_is_none_is_explained(where, value):
+    if (where, value) == ("training.contrastive", "null"):
+        return  # that of the first phase
+    with pytest.raises(ConfigError, match=r"max_grad_norm: must be a number above 0, or none, found"):
+        resolve_config(settings=[f"{where}.max_grad_norm={value}"])
+
+
 # --- the average of the weights ----------------------------------------------------------------------
 
 

@@ -12,7 +12,15 @@ from typing import Annotated, Any, Literal
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
 
 from .errors import ConfigError
 from .models import METHODS, MODELS, model_class
@@ -45,7 +53,14 @@ class _Strict(BaseModel):
 
 _MAX_PARAMETERS = 1 << 28  # with gradients and the state of the optimiser 4 GB
 
-MaxGradNorm = Annotated[float, Field(gt=0)] | Literal["none"]
+
+def _number_or_none(value: Any) -> Any:
+    if value != "none" and not (isinstance(value, (int, float)) and value > 0):
+        raise ValueError(f"must be a number above 0, or none, found {value!r}")
+    return value
+
+
+MaxGradNorm = Annotated[float | Literal["none"], BeforeValidator(_number_or_none)]
 
 
 class DataConfig(_Strict):
