@@ -10,7 +10,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [
     {"errors", "registry"},
-    {"extras", "files", "kinematics", "samples", "presets", "distances", "ranks", "precision"},
+    {
+        "extras",
+        "files",
+        "jsonfiles",
+        "locks",
+        "yamlfiles",
+        "kinematics",
+        "samples",
+        "presets",
+        "distances",
+        "ranks",
+        "precision",
+    },
     {"batches"},
     {"jets"},
     {"selection"},
