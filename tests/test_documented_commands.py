@@ -24,6 +24,7 @@ from jetad.errors import JetadError
 from jetad.jets import Jets
 from jetad.models import METHODS
 from jetad.readers import read
+from jetad.report.page import find_browser
 from jetad.samples import sample
 from jetad.studies.ranking import DetectorSpec
 from jetad.writers import write_jets
@@ -206,6 +207,9 @@ def shortened(words: list[str]) -> list[str]:
         return [*words[:end], "--dry-run", *words[end:]]
     if "--dask" in words:
         return [*words, "--check"]
+    if "--pdf" in words and find_browser() is None:  # it cannot be printed here
+        at = words.index("--pdf")
+        return [*words[:at], *words[at + 2 :]]
     return words
 
 
