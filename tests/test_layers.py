@@ -10,19 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [
     {"errors", "registry"},
-    {
-        "extras",
-        "files",
-        "jsonfiles",
-        "locks",
-        "yamlfiles",
-        "kinematics",
-        "samples",
-        "presets",
-        "distances",
-        "ranks",
-        "precision",
-    },
+    {"extras", "files", "kinematics", "samples", "presets", "distances", "ranks", "precision"},
     {"batches"},
     {"jets"},
     {"selection"},

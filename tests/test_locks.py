@@ -15,7 +15,7 @@ from conftest import toy_jets
 from test_cli import QUICK, jetad
 
 from jetad.errors import OutputError
-from jetad.locks import locked, take_lock
+from jetad.files.locks import locked, take_lock
 from jetad.run import Run
 from jetad.writers import write_jets
 

@@ -16,9 +16,9 @@ import jetad as package
 import jetad_cli
 from jetad.config import resolve_config
 from jetad.errors import ConfigError
+from jetad.files.yamlfiles import YAMLError, load_yaml
 from jetad.models import METHODS
 from jetad.writers import write_jets
-from jetad.yamlfiles import YAMLError, load_yaml
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)

@@ -100,7 +100,7 @@ def config_text(path: str | None) -> str | None:
     """
     if path is None:
         return None
-    from jetad.yamlfiles import read_text
+    from jetad.files.yamlfiles import read_text
 
     try:
         return read_text(path)

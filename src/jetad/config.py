@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from .errors import ConfigError
+from .files.yamlfiles import YAMLError, load_yaml
 from .models import METHODS, MODELS, model_class
 from .models.base import MethodSettings
 from .models.networks import NETWORKS, NetworkConfig
@@ -39,7 +40,6 @@ from .samplers.contrastive import ShortChainConfig
 from .samplers.on_manifold import OnManifoldConfig
 from .samplers.persistent import PersistentConfig
 from .samplers.recovery import RecoveryConfig
-from .yamlfiles import YAMLError, load_yaml
 
 __all__ = [
     "ContrastiveConfig", "DataConfig", "MemberConfig", "RunConfig", "TrainingConfig", "TransportConfig",

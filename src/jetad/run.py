@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .errors import ConfigError, InputError, OutputError
 from .files import atomic_output, require_readable
-from .jsonfiles import append_line, read_lines, read_object
-from .locks import locked
+from .files.jsonfiles import append_line, read_lines, read_object
+from .files.locks import locked
 
 if TYPE_CHECKING:
     from .config import RunConfig
@@ -151,7 +151,7 @@ class Run:
 
     def config(self) -> RunConfig:
         from .config import RunConfig
-        from .yamlfiles import read_text
+        from .files.yamlfiles import read_text
 
         path = self.path / "config.yaml"
         try:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, InputError, OutputError
 from ..files import atomic_output, own_folder, refuse_link
-from ..jsonfiles import read_object
+from ..files.jsonfiles import read_object
 from .sites import Options
 
 __all__ = ["Job", "Submission", "Task", "now", "open_jobs", "require_printable", "shell_word"]

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from .. import __version__
 from ..errors import ConfigError
-from ..jsonfiles import whole_lines
+from ..files.jsonfiles import whole_lines
 from .base import Event, Queued, Work, ask, body, call
 from .job import Job, require_printable
 from .sites import Options, clock

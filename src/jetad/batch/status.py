@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from ..jsonfiles import read_object
+from ..files.jsonfiles import read_object
 from .base import Event, Queued, Scheduler
 from .job import Job, Submission, Task
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import yaml
 
 from ..errors import ConfigError
-from ..yamlfiles import YAMLError, load_yaml
+from ..files.yamlfiles import YAMLError, load_yaml
 from .job import Task
 
 __all__ = ["Footprint", "merges", "parse_scans", "score_tasks", "train_tasks"]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..jsonfiles import read_lines
+from ..files.jsonfiles import read_lines
 from .style import COLORS, styled
 
 __all__ = ["load_history", "plot_history"]

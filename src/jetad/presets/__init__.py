@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from ..files.yamlfiles import load_yaml
 from ..registry import resolve
-from ..yamlfiles import load_yaml
 
 __all__ = ["merge", "preset", "presets"]
 

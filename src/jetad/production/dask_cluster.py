@@ -21,7 +21,7 @@ import torch
 
 from .. import __version__
 from ..errors import InputError, JetadError, MissingPackageError
-from ..jsonfiles import read_object
+from ..files.jsonfiles import read_object
 from ..readers.base import split_path
 from ..readers.mapping import load_mapping
 from ..run import Run

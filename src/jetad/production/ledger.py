@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import atomic_output
-from ..jsonfiles import read_object
+from ..files.jsonfiles import read_object
 from ..scores import Scores
 
 __all__ = ["Account", "Digest", "ledger_path", "read_ledger", "write_ledger"]

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import OutputError
 from ..files import atomic_output, own_folder, refuse_link
-from ..locks import take_lock
+from ..files.locks import take_lock
 from ..scores import COLUMNS, Scores
 from .request import Part
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from typing_extensions import Self
 
 from ..errors import ConfigError, InputError
+from ..files.yamlfiles import YAMLError, load_yaml, read_text
 from ..jets import Jets
 from ..kinematics import cylindrical
-from ..yamlfiles import YAMLError, load_yaml, read_text
 from .arrays import Source, is_number, open_source
 from .base import BaseReader, FileSummary, column_name, container_of, reading
 

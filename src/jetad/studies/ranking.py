@@ -17,8 +17,8 @@ from ..errors import ConfigError, InputError, OutputError
 from ..evaluation import roc_curve
 from ..evaluation.intervals import finite_or_none
 from ..files import atomic_output, own_folder, refuse_link
+from ..files.jsonfiles import read_object
 from ..jets import Jets
-from ..jsonfiles import read_object
 from ..models import METHODS
 from ..readers import read
 from .trainings import TrainingOptions, train_in_study

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..jsonfiles import read_json
+from ..files.jsonfiles import read_json
 from .contamination import Contamination
 from .robustness import Robustness
 from .two_way import TwoWay

@@ -78,7 +78,7 @@ class WeightPenalty(NamedTuple):
     """``encoder * ||theta_e||^2 + decoder * ||theta_d||^2``, added to a loss.
 
     References:
-        Yoon, Noh, Park, 2021, arXiv:2105.05735 (published settings: see docs/methods.md)
+        Yoon, Noh, Park, 2021, arXiv:2105.05735 (published settings: docs/engine.md)
     """
 
     encoder: float = 0.0

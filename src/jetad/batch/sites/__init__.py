@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ...errors import ConfigError
+from ...files.yamlfiles import YAMLError, load_yaml, read_text
 from ...registry import closest_first
-from ...yamlfiles import YAMLError, load_yaml, read_text
 
 __all__ = ["Options", "clock", "load_again", "load_options", "shipped_profiles", "site_file"]
 

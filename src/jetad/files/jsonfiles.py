@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, OutputError
-from .files import open_own, require_plain
+from ..errors import InputError, OutputError
+from . import open_own, require_plain
 
 __all__ = ["append_line", "read_json", "read_lines", "read_object", "whole_lines"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import OutputError
-from .files import open_own
+from ..errors import OutputError
+from . import open_own
 
 __all__ = ["locked", "take_lock"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import InputError, OutputError
+from ..errors import InputError, OutputError
 
 __all__ = [
     "atomic_output",
