@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ...errors import ConfigError
 from .base import Architecture
-from .parts import InputLayer, UnitInput
+from .parts import InputLayer, UnitInput, by_channels
 
 __all__ = ["Jet40Config"]
 
@@ -39,14 +38,14 @@ class Jet40Config(Architecture):
         return UnitInput(shape)
 
     def encoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
-        return _faster(nn.Sequential(*self._trunk(), self._norm(nn.Linear(100, latent_dim))))
+        return by_channels(nn.Sequential(*self._trunk(), self._norm(nn.Linear(100, latent_dim))))
 
     def scalar(self, layer: InputLayer) -> nn.Module:
-        return _faster(nn.Sequential(*self._trunk(), self._norm(nn.Linear(100, 1))))
+        return by_channels(nn.Sequential(*self._trunk(), self._norm(nn.Linear(100, 1))))
 
     def decoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
         w, norm = self.width, self._norm
-        return _faster(nn.Sequential(
+        return by_channels(nn.Sequential(
             norm(nn.Linear(latent_dim, 100)), _PReLU(),
             norm(nn.Linear(100, 400)), _PReLU(),
             nn.Unflatten(1, (1, 20, 20)),
@@ -87,8 +86,3 @@ class _PReLU(nn.PReLU):
         if self.weight.requires_grad or x.device.type != "cpu":  # reading the slope would stall a GPU
             return super().forward(x)
         return nn.functional.leaky_relu(x, float(self.weight))
-
-
-def _faster(module: nn.Module) -> nn.Module:
-    """Convolutions of few channels are a tenth faster with the channels innermost."""
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -9,16 +9,17 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ...errors import ConfigError
-from .base import Architecture
-from .parts import InputLayer, UnitInput
+from .base import Architecture, Layers
+from .parts import InputLayer, UnitInput, by_channels
 
 __all__ = ["Mnist28Config"]
 
 
 class Mnist28Config(Architecture):
-    """Convolutions without padding from 28 x 28 pixels to one, transposed ones back; 2,455,713 parameters.
+    """Convolutions without padding from 28 x 28 pixels to one, transposed ones back.
 
-    Images are doubled with the corners of the pixels' centres aligned, as published.
+    With the default channels and units it is the published network of 2,455,713 parameters. Images are
+    doubled with the corners of the pixels' centres aligned, as published.
 
     References:
         Yoon, Noh, Park, "Autoencoding under normalization constraints", 2021, arXiv:2105.05735
@@ -27,6 +28,10 @@ class Mnist28Config(Architecture):
     kind: Literal["mnist28"] = "mnist28"
     float32_scores: ClassVar[bool] = True
     latent_dim: int = Field(32, ge=2, description="dimension of the space that holds the unit sphere")
+    channels: Layers = Field(
+        (32, 64, 64, 128), min_length=4, max_length=4, description="of two convolutions before each pooling"
+    )
+    units: int = Field(1024, ge=1, description="where the image has become one pixel")
     spectral_norm: bool = Field(
         False, description="divide every weight of a scalar network by its largest singular value"
     )
@@ -37,18 +42,19 @@ class Mnist28Config(Architecture):
         return UnitInput(shape)
 
     def encoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
-        return nn.Sequential(
+        a, b, c, d = self.channels
+        return by_channels(nn.Sequential(
             nn.Unflatten(1, layer.shape),
-            nn.Conv2d(1, 32, 3), nn.ReLU(),
-            nn.Conv2d(32, 64, 3), nn.ReLU(),
+            nn.Conv2d(1, a, 3), nn.ReLU(),
+            nn.Conv2d(a, b, 3), nn.ReLU(),
             nn.MaxPool2d(2),
-            nn.Conv2d(64, 64, 3), nn.ReLU(),
-            nn.Conv2d(64, 128, 3), nn.ReLU(),
+            nn.Conv2d(b, c, 3), nn.ReLU(),
+            nn.Conv2d(c, d, 3), nn.ReLU(),
             nn.MaxPool2d(2),
-            nn.Conv2d(128, 1024, 4), nn.ReLU(),
-            nn.Conv2d(1024, latent_dim, 1),
+            nn.Conv2d(d, self.units, 4), nn.ReLU(),
+            nn.Conv2d(self.units, latent_dim, 1),
             nn.Flatten(),
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def scalar(self, layer: InputLayer) -> nn.Module:
         network = self.encoder(layer, 1)
@@ -59,14 +65,15 @@ class Mnist28Config(Architecture):
         return network
 
     def decoder(self, layer: InputLayer, latent_dim: int) -> nn.Module:
-        return nn.Sequential(
+        a, b, c, d = self.channels
+        return by_channels(nn.Sequential(
             nn.Unflatten(1, (latent_dim, 1, 1)),
-            nn.ConvTranspose2d(latent_dim, 128, 4), nn.ReLU(),
+            nn.ConvTranspose2d(latent_dim, d, 4), nn.ReLU(),
             nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
-            nn.ConvTranspose2d(128, 64, 3), nn.ReLU(),
-            nn.ConvTranspose2d(64, 64, 3), nn.ReLU(),
+            nn.ConvTranspose2d(d, c, 3), nn.ReLU(),
+            nn.ConvTranspose2d(c, b, 3), nn.ReLU(),
             nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
-            nn.ConvTranspose2d(64, 32, 3), nn.ReLU(),
-            nn.ConvTranspose2d(32, 1, 3), nn.Sigmoid(),
+            nn.ConvTranspose2d(b, a, 3), nn.ReLU(),
+            nn.ConvTranspose2d(a, 1, 3), nn.Sigmoid(),
             nn.Flatten(),
-        )  # fmt: skip
+        ))  # fmt: skip

@@ -13,7 +13,21 @@ from ...batches import normal
 from ...errors import InputError
 from ...samplers.geometry import SPHERE, Geometry
 
-__all__ = ["Codec", "InputLayer", "PlainInput", "PrincipalComponents", "ScaledInput", "UnitInput", "mlp"]
+__all__ = [
+    "Codec",
+    "InputLayer",
+    "PlainInput",
+    "PrincipalComponents",
+    "ScaledInput",
+    "UnitInput",
+    "by_channels",
+    "mlp",
+]
+
+
+def by_channels(module: nn.Module) -> nn.Module:
+    """Weights of convolutions with the channels innermost in memory: up to 2.5 times as fast on a CPU."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class InputLayer(nn.Module, abc.ABC):
