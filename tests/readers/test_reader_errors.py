@@ -371,3 +371,23 @@ def test_low_level_errors_are_translated_in_one_place(error, message):
         raise error
     assert caught.value.__cause__ is error
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["score", "train"])
+def test_a_file_of_no_format_is_refused_before_torch_is_loaded(command, tmp_path):
+    """Loading torch takes seconds; the file is looked at first."""
+    (tmp_path / "x.dat").write_text("hello")
+    (tmp_path / "run").mkdir()
+    for name in ("provenance.json", "config.yaml"):
+        (tmp_path / "run" / name).write_text("{}")
+    words = {"score": ["score", "x.dat", "--run", "run"], "train": ["train", "--background", "x.dat"]}[command]
+    script = (
+        "import sys; from jetad_cli.main import main\n"
+        "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as error:\n    code = error.code\n"
+        "print(code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["1", "False"], done.stderr
+    assert "x.dat: unknown format" in done.stderr

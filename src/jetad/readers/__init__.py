@@ -34,6 +34,7 @@ __all__ = [
     "READERS",
     "FileSummary",
     "ReadOptions",
+    "check_format",
     "count",
     "describe",
     "detect",
@@ -133,6 +134,15 @@ def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
             raise ConfigError(f"a mapping names the columns itself: leave out the reader '{name}'")
         return get_reader("mapping", {**_common(options.get("options")), "mapping": mapping})
     return get_reader(name or detect(path, options.get("options")), options.get("options"))
+
+
+def check_format(path: PathLike, **options: Unpack[ReadOptions]) -> None:
+    """Find the reader of a file, so that a file which none can read is refused before work begins.
+
+    Raises:
+        InputError: if the file is missing or broken, or no reader knows its content.
+    """
+    _reader_for(path, options)
 
 
 def count(path: PathLike, **options: Unpack[ReadOptions]) -> int:

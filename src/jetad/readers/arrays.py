@@ -356,7 +356,7 @@ class _RootSource:
         with reading(self.path):
             found = {}
             for name in self.tree.branches:
-                typename = self.tree.data[name].typename
+                typename = self.tree.typename(name)
                 element = element_type(typename)
                 found[name] = f"{element}[]" if element else typename
             return found

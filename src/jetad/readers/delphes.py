@@ -153,11 +153,11 @@ def _referred_to(tree: Tree, jets: str, path: str | Path) -> list[str]:
     """Collections with what the first jets refer to; empty unless the file holds all of that."""
     branches, name = set(tree.branches), _references(jets)
     stored = [c for c in _PT if _has(branches, c, "fUniqueID")]
-    if name not in branches or tree.data[name].typename != "TRefArray[]" or not stored:
+    if name not in branches or tree.typename(name) != "TRefArray[]" or not stored:
         return []
     pt = f"{jets}.PT"
     identifiers = {c: f"{c}.fUniqueID" for c in stored}
-    n_tried = min(_N_TRIED, int(tree.data.num_entries))
+    n_tried = min(_N_TRIED, int(tree.num_entries))
     arrays = tree.arrays([pt, name, *identifiers.values()], 0, n_tried, path)
     links = _Links(arrays[name], flatten(arrays[pt], pt, path), name, path)
     used = {

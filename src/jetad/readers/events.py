@@ -314,12 +314,12 @@ def jet_columns(tree: Tree, prefix: str) -> list[str]:
 
 def jagged_columns(tree: Tree, names: Sequence[str]) -> list[str]:
     """Those of the named branches that are there and hold a list of numbers per event."""
-    return [n for n in names if n in tree.branches and element_type(tree.data[n].typename)]
+    return [n for n in names if n in tree.branches and element_type(tree.typename(n))]
 
 
 def event_columns(tree: Tree, names: Sequence[str]) -> list[str]:
     """Those of the named branches that are there and hold one number per event."""
-    return [n for n in names if n in tree.branches and tree.data[n].typename in NUMBERS]
+    return [n for n in names if n in tree.branches and tree.typename(n) in NUMBERS]
 
 
 def missing(tree: Tree, names: Sequence[str], path: str | Path) -> None:
