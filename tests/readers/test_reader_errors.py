@@ -380,14 +380,18 @@ def test_a_file_of_no_format_is_refused_before_torch_is_loaded(command, tmp_path
     (tmp_path / "run").mkdir()
     for name in ("provenance.json", "config.yaml"):
         (tmp_path / "run" / name).write_text("{}")
-    words = {"score": ["score", "x.dat", "--run", "run"], "train": ["train", "--background", "x.dat"]}[command]
+    words = {"score": ["x.dat", "--run", "run"], "train": ["--background", "x.dat"]}[command]
     script = (
         "import sys; from jetad_cli.main import main\n"
         "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as error:\n    code = error.code\n"
         "print(code, 'torch' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script, command, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.stdout.split() == ["1", "False"], done.stderr
     assert "x.dat: unknown format" in done.stderr
