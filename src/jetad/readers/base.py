@@ -23,6 +23,7 @@ __all__ = [
     "BaseReader",
     "FileSummary",
     "Reader",
+    "StoredJet",
     "build_columns",
     "build_jets",
     "check_momenta_in_gev",
@@ -65,6 +66,16 @@ _OTHER_MAGIC = {
 }
 
 
+class StoredJet(NamedTuple):
+    """Observables that hold the file's own momenta of the jets, to compare constituents with."""
+
+    pt: str | None = "jet_pt_file"  # [GeV]
+    eta: str | None = None
+    mass: str | None = None  # [GeV]
+    energy: str | None = None  # [GeV], where the mass is not stored
+    correction: str | None = None  # part of pt and mass that corrections after the clustering added
+
+
 class FileSummary(NamedTuple):
     """What a file holds, found without reading all of it."""
 
@@ -81,7 +92,7 @@ class FileSummary(NamedTuple):
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # choices that were made in reading
     n_entries: int | None = None  # events, where one holds several jets
-    reference_pt: str | None = None  # observable with the file's own jet pT, to compare with the sum
+    stored: StoredJet = StoredJet()
 
 
 class Reader(Protocol):

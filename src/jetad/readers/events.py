@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from .base import BaseReader, FileSummary, column_name, nearest, reading, require_container
+from .base import BaseReader, FileSummary, StoredJet, column_name, nearest, reading, require_container
 from .rootfile import (
     NUMBERS,
     Jagged,
@@ -56,7 +56,7 @@ class Plan:
     weight: str | None = None  # branch with one weight an event
     truth: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    reference_pt: str | None = None
+    stored: StoredJet = StoredJet()  # branches, of which `column` makes the observables
     extra: Mapping[str, Any] = field(default_factory=dict)  # of the reader
 
     @property
@@ -158,7 +158,7 @@ class EventReader(BaseReader, abc.ABC):
             observables=tuple(map(self.column, (*plan.per_jet, *plan.per_event))),
             notes=(f"jets are the collection '{plan.collection}'", *plan.notes),
             n_entries=n_events,
-            reference_pt=plan.reference_pt,
+            stored=StoredJet(*(None if n is None else self.column(n) for n in plan.stored)),
         )
 
     def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:

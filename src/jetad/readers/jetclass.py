@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from .base import BaseReader, FileSummary, build_jets, nearest, reading, require_container
+from .base import BaseReader, FileSummary, StoredJet, build_jets, nearest, reading, require_container
 from .rootfile import (
     NUMBERS,
     Outline,
@@ -97,6 +97,7 @@ class JetClassReader(BaseReader):
             truth=tuple(labels),
             observables=tuple(observables),
             warnings=() if labels else ("no branch label_*: jets have no truth",),
+            stored=StoredJet("jet_pt_file", "jet_eta_file", "jet_mass_file", "jet_energy"),
         )
 
     def iterate(self, path: str | Path, *, step: int, start: int = 0) -> Iterator[Jets]:

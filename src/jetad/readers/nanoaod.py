@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .base import nearest
+from .base import StoredJet, nearest
 from .events import (
     Constituents,
     EventReader,
@@ -91,7 +91,8 @@ class NanoAODReader(EventReader):
         if others:
             notes.append(f"other jets of the file: {', '.join(others)} (--collection {others[0]})")
         per_jet = jet_columns(tree, f"{collection}_")
-        reference = f"{collection}_pt" if f"{collection}_pt" in per_jet else None
+        stored = [f"{collection}_{k}" for k in ("pt", "eta", "mass")]
+        correction = f"{collection}_rawFactor"
         return Plan(
             collection=collection,
             momenta=momenta,
@@ -100,7 +101,7 @@ class NanoAODReader(EventReader):
             per_event=tuple(event_columns(tree, _PER_EVENT)),
             weight=_WEIGHT if event_columns(tree, [_WEIGHT]) else None,
             notes=tuple(notes),
-            reference_pt=reference,
+            stored=StoredJet(*stored, correction=correction if correction in per_jet else None),
             extra={"links": links, "table": table, "puppi": weight, "charge": charge},
         )
 
