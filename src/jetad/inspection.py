@@ -90,7 +90,7 @@ class Inspection:
         warnings: What the user should know, in words.
         hashes: Distinct hashes of the jets, sorted; 8 bytes a jet, the only thing that grows with the file.
         has_constituents: False where the file holds only jet momenta or images.
-        stored: How the sums of the constituents compare with the jets of the file; ``None`` where it has none.
+        stored: How the sums of the constituents compare with the jets of the file, if it has both.
         charged_fraction: Part of the pT of all constituents that is charged; ``None`` where the file does not
             say.
     """
@@ -152,7 +152,7 @@ class Inspection:
 class _Totals:
     """Running sums over the pieces of a file."""
 
-    stored: StoredJet = StoredJet()
+    stored: StoredJet
     has_constituents: bool = True
     n_jets: int = 0
     n_not_finite: int = 0
@@ -325,9 +325,9 @@ def _of_the_sums(found: Agreement) -> Iterable[str]:
     elif found.n_agree < _MIN_AGREE * found.n_compared:
         more = "" if math.isnan(found.eta) else f", eta off by {found.eta:.2g}"
         more += "" if math.isnan(found.mass) else f", mass by {found.mass:.2g} GeV"
+        n_off = found.n_compared - found.n_agree
         yield (
-            f"the constituents do not add up to {found.n_compared - found.n_agree} of {found.n_compared} jets "
-            f"of the file (median: pT {found.pt_ratio:.3f} times the sum{more}): some are missing, or "
+            f"the constituents do not add up to {n_off} of {found.n_compared} jets of the file (median: pT {found.pt_ratio:.3f} times the sum{more}): some are missing, or "
             "belong to other jets, or have wrong momenta"
         )
 

@@ -460,8 +460,8 @@ def finish(job: Job) -> Account:
     job.workspace.remove()
     if n_failed:
         logger.warning(
-            "%s: %d of %d jets could not be scored (no constituents, non-finite values, or nothing inside the "
-            "window of their image); score = NaN",
+            "%s: %d of %d jets could not be scored (no constituents, non-finite values, or nothing inside "
+            "the window of their image); score = NaN",
             job.source,
             n_failed,
             n_read,

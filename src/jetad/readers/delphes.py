@@ -55,10 +55,10 @@ class DelphesReader(EventReader):
     particle flow (``EFlowTrack``, ``EFlowPhoton``, ``EFlowNeutralHadron``), or other tracks, towers and
     particles. Else, or if ``radius`` is given, particle-flow objects go to the nearest jet within that
     radius (0.8 for large jets, 0.5 for others), which differs from the clustering at the edges of a jet;
-    ``jetad inspect`` compares the sums. ``ParticleFlowCandidate`` is taken where there is no ``EFlow*``. Momenta along the beam are PT * CtgTheta where CtgTheta is stored
-    (``Eta`` may be that of a point at the calorimeter). Tracks have the charged-pion mass and, as their sign is not known,
-    charge +1 unless stored; photons, neutral hadrons and towers neither. Without any of these branches
-    jets are at jet level.
+    ``jetad inspect`` compares the sums. ``ParticleFlowCandidate`` is taken where there is no ``EFlow*``.
+    Momenta along the beam are PT * CtgTheta where CtgTheta is stored (``Eta`` may be that of a point at the
+    calorimeter). Tracks have the charged-pion mass and, as their sign is not known, charge +1 unless stored;
+    photons, neutral hadrons and towers neither. Without any of these branches jets are at jet level.
     """
 
     name = "delphes"

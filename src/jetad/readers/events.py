@@ -56,7 +56,7 @@ class Plan:
     weight: str | None = None  # branch with one weight an event
     truth: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    stored: StoredJet = StoredJet()  # branches, of which `column` makes the observables
+    stored: StoredJet = field(default_factory=StoredJet)  # branches; `column` makes observables of them
     extra: Mapping[str, Any] = field(default_factory=dict)  # of the reader
 
     @property
