@@ -327,8 +327,9 @@ def _of_the_sums(found: Agreement) -> Iterable[str]:
         more += "" if math.isnan(found.mass) else f", mass by {found.mass:.2g} GeV"
         n_off = found.n_compared - found.n_agree
         yield (
-            f"the constituents do not add up to {n_off} of {found.n_compared} jets of the file (median: pT {found.pt_ratio:.3f} times the sum{more}): some are missing, or "
-            "belong to other jets, or have wrong momenta"
+            f"the constituents do not add up to {n_off} of {found.n_compared} jets of the file (median: pT "
+            f"{found.pt_ratio:.3f} times the sum{more}): some are missing, or belong to other jets, or have "
+            "wrong momenta"
         )
 
 
@@ -337,7 +338,7 @@ def _differences(jets: Jets, stored: StoredJet) -> NDArray[np.float64] | None:
 
     def column(name: str | None) -> NDArray[np.float64]:
         known = name is not None and name in jets.observables
-        return np.asarray(jets.observables[name], float) if known else np.full(len(jets), np.nan)  # type: ignore[index]
+        return np.asarray(jets.observables[name], dtype=np.float64) if known else np.full(len(jets), np.nan)  # type: ignore[index]
 
     raw = 1 - np.nan_to_num(column(stored.correction))
     pt, eta, mass = column(stored.pt) * raw, column(stored.eta), column(stored.mass) * raw

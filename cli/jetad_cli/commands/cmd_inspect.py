@@ -60,7 +60,7 @@ def command(
         check_output(plot, force=force)
     paths = expand(files)
     if suggest_mapping:
-        from jetad.readers.mapping import suggest_mapping as suggest
+        from jetad.readers.suggest import suggest_mapping as suggest
 
         if len(paths) > 1:
             raise click.UsageError("--suggest-mapping takes one file")

@@ -52,7 +52,12 @@ CONTAINER_NAMES = {
     "parquet": "a Parquet file",
     "numpy": "a NumPy file",
     "text": "a text file",
+    "csv": "a table of text",
+    "hepmc": "a file of generated events (HepMC)",
+    "lhe": "a file of generated events (Les Houches)",
 }
+
+_TEXT_BYTES = 1 << 20  # of a text file, looked at to find out what it is
 
 _HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -292,10 +297,29 @@ def container_of(path: str | Path) -> str:
         raise InputError(f"{file}: not an HDF5 file: first eight bytes are {start[:8]!r}")
     if start.count(b";") >= 3 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
         return "text"
+    kind = _text_kind(file)
+    if kind is not None:
+        return kind
     raise InputError(
         f"{file}: unknown format: first four bytes are {start[:4]!r}; "
-        "jets are read from HDF5, ROOT, Parquet and NumPy files"
+        "jets are read from HDF5, ROOT, Parquet, NumPy and CSV files"
     )
+
+
+def _text_kind(file: Path) -> str | None:
+    """``"csv"``, ``"hepmc"`` or ``"lhe"`` from the first lines of a text file, ``None`` for anything else."""
+    from .csvfile import csv_delimiter
+
+    with reading(file), open(file, "rb") as stream:
+        start = stream.read(_TEXT_BYTES)
+    if b"\0" in start:
+        return None
+    text = start.decode("utf-8", errors="replace")
+    if text.lstrip().startswith("HepMC::"):
+        return "hepmc"
+    if "<LesHouchesEvents" in text[:4096]:
+        return "lhe"
+    return "csv" if "\ufffd" not in text[:-4] and csv_delimiter(text) is not None else None
 
 
 def require_container(path: str | Path, wanted: str, reader: str) -> None:

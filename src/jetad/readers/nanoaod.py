@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from .base import StoredJet, nearest
@@ -21,6 +20,7 @@ from .events import (
     jet_columns,
     missing,
 )
+from .particles import charge_of
 from .rootfile import Jagged, Outline, Tree, flatten
 
 __all__ = ["NanoAODReader"]
@@ -29,8 +29,6 @@ _COLLECTIONS = ("FatJet", "Jet")
 _KINEMATICS = ("pt", "eta", "phi", "mass")
 _PER_EVENT = ("run", "luminosityBlock", "event")
 _WEIGHT = "genWeight"
-# particle-flow ids: leptons have the charge opposite to the sign of their id, charged hadrons that sign
-_LEPTONS, _CHARGED_HADRONS = (11, 13, 15), (211, 321, 2212)
 _CANDIDATE_INDEX = ("pFCandsIdx", "pfCandIdx", "pFCandIdx", "PFCandIdx", "pfCandsIdx")
 
 
@@ -91,7 +89,7 @@ class NanoAODReader(EventReader):
         if others:
             notes.append(f"other jets of the file: {', '.join(others)} (--collection {others[0]})")
         per_jet = jet_columns(tree, f"{collection}_")
-        stored = [f"{collection}_{k}" for k in ("pt", "eta", "mass")]
+        pt, eta, mass = (f"{collection}_{k}" for k in ("pt", "eta", "mass"))
         correction = f"{collection}_rawFactor"
         return Plan(
             collection=collection,
@@ -101,7 +99,7 @@ class NanoAODReader(EventReader):
             per_event=tuple(event_columns(tree, _PER_EVENT)),
             weight=_WEIGHT if event_columns(tree, [_WEIGHT]) else None,
             notes=tuple(notes),
-            stored=StoredJet(*stored, correction=correction if correction in per_jet else None),
+            stored=StoredJet(pt, eta, mass, correction=correction if correction in per_jet else None),
             extra={"links": links, "table": table, "puppi": weight, "charge": charge},
         )
 
@@ -151,17 +149,8 @@ class NanoAODReader(EventReader):
         charge = None
         if plan.extra["charge"]:
             charge = flat[plan.extra["charge"]].content[particle][there]
-            charge = _charge_of(charge) if plan.extra["charge"].endswith("_pdgId") else charge
+            charge = charge_of(charge) if plan.extra["charge"].endswith("_pdgId") else charge
         return Constituents(pt[there], eta[there], phi[there], mass[there], jet[there], charge)
-
-
-def _charge_of(pid: NDArray[Any]) -> NDArray[np.float32]:
-    """Charges [e] of particle-flow candidates from their PDG ids."""
-    kind, sign = np.abs(pid), np.sign(pid)
-    charge: NDArray[np.float32] = np.select(
-        [np.isin(kind, _LEPTONS), np.isin(kind, _CHARGED_HADRONS)], [-sign, sign], default=0
-    ).astype(np.float32)
-    return charge
 
 
 def _find_links(collection: str, branches: set[str]) -> tuple[str, str] | None:
