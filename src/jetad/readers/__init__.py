@@ -40,6 +40,7 @@ __all__ = [
     "detect",
     "expand",
     "get_reader",
+    "hint_of_no_jets",
     "iterate",
     "read",
 ]
@@ -95,7 +96,7 @@ def detect(path: PathLike, options: Mapping[str, Any] | None = None) -> str:
         InputError: if the file is missing or broken, or no reader knows its content.
     """
     container = container_of(path)
-    candidates = [r for r in map(get_reader, _DETECTED) if r.container == container]
+    candidates = [r for r in map(get_reader, _DETECTED) if container in r.containers]
     if common := _common(options):
         candidates = [get_reader(r.name, common) if "external" in r.options else r for r in candidates]
     if options:
@@ -106,8 +107,8 @@ def detect(path: PathLike, options: Mapping[str, Any] | None = None) -> str:
     if not candidates:
         reasons = f"no reader finds its columns in {CONTAINER_NAMES[container]}"
     raise InputError(
-        f"{path}: unknown format ({reasons}); name its columns in a mapping: "
-        "'jetad inspect --suggest-mapping FILE' writes a first one"
+        f"{path}: unknown format; 'jetad inspect --suggest-mapping FILE' writes a first mapping of its "
+        f"columns ({reasons})"
     )
 
 
@@ -156,6 +157,20 @@ def count(path: PathLike, **options: Unpack[ReadOptions]) -> int:
     return with_retries(path, counted)
 
 
+def hint_of_no_jets(path: PathLike, **options: Unpack[ReadOptions]) -> str:
+    """What else a file without jets holds, as the end of a sentence; "" if there is nothing to say."""
+    chosen = _reader_for(path, options)
+    look = getattr(chosen, "other_jets", None)  # of readers of events
+    if look is None:
+        return ""
+    with reading(path):
+        collection, others = look(path)
+    if not others:
+        return ""
+    counted = ", ".join(f"{name} ({n})" for name, n in others.items())
+    return f" of '{collection}'; it has other jets: {counted}, --collection {next(iter(others))}"
+
+
 def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
     """What a file holds; only its first jets are read, to judge the units."""
     chosen = _reader_for(path, options)
@@ -166,7 +181,8 @@ def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
 
     summary, first = with_retries(path, looked_at)
     if first is None or summary.n_jets == 0:
-        return summary._replace(warnings=(*summary.warnings, "holds zero jets"))
+        hint = hint_of_no_jets(path, **options) if summary.n_jets == 0 else ""
+        return summary._replace(warnings=(*summary.warnings, f"holds zero jets{hint}"))
     units = options.get("units") or chosen.units
     if units is not None:
         return summary._replace(units="GeV" if units == "GeV" else "GeV (converted from MeV)")
@@ -326,14 +342,14 @@ def read(
             if n_left <= 0:
                 break
         if len(parts) == n_before:
-            logger.warning("%s: holds zero jets", path)
+            logger.warning("%s: holds zero jets%s", path, hint_of_no_jets(path, **options))
         if n_left <= 0:
             break
     if not parts:
         what = (
             f"{files[0]}: holds" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files: hold"
         )
-        raise InputError(f"{what} zero jets")
+        raise InputError(f"{what} zero jets{hint_of_no_jets(files[0], **options)}")
     if selection is not None and not any(map(len, parts)):
         raise InputError(f"none of {selection.flow.counts[0]} jets passes the selection '{selection.text}'")
     if any(p.labels is not None for p in parts):

@@ -70,8 +70,8 @@ def open_source(
         with open_arrays(path) as arrays:
             yield ArraySource(arrays, path, "", "NumPy")
     elif container == "parquet":
-        with _open_parquet(file) as handle:
-            yield _ParquetSource(handle, path)
+        with open_parquet(file) as handle:
+            yield ParquetSource(handle, path)
     elif container == "csv":
         from .csvfile import CsvSource
 
@@ -317,7 +317,7 @@ class _Member:
 
 
 @contextlib.contextmanager
-def _open_parquet(file: Path) -> Iterator[Any]:
+def open_parquet(file: Path) -> Iterator[Any]:
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -328,7 +328,7 @@ def _open_parquet(file: Path) -> Iterator[Any]:
         yield handle
 
 
-class _ParquetSource:
+class ParquetSource:
     """Columns of a Parquet file; ``Jet.pt`` is a field of a struct."""
 
     kind, name = "Parquet", ""
@@ -376,7 +376,7 @@ class _ParquetSource:
                 array = records
                 for part in name.split("."):
                     array = array[part]
-                found[name] = ak.fill_none(array, np.nan, axis=None) if "?" in str(array.type) else array
+                found[name] = _without_none(array) if "?" in str(array.type) else array
         return found
 
     def _take(self, n: int) -> list[Any]:
@@ -391,6 +391,21 @@ class _ParquetSource:
             n -= len(taken[-1])
             self._row += len(taken[-1])
         return taken
+
+
+def _without_none(array: Any) -> Any:
+    """Missing numbers as NaN; where none is missing, numbers keep their type."""
+    import awkward as ak
+
+    if any(ak.any(ak.is_none(array, axis=axis), axis=None) for axis in range(array.ndim)):
+        return ak.fill_none(array, np.nan, axis=None)
+
+    def bare(layout: Any, **_: Any) -> Any:
+        return layout.project() if layout.is_option else None
+
+    for _ in range(array.ndim):  # one level at a time
+        array = ak.transform(bare, array)
+    return array
 
 
 def _add_arrow(name: str, kind: Any, suffix: str, found: dict[str, str]) -> None:
@@ -503,4 +518,4 @@ def is_number(kind: str) -> bool:
     )
 
 
-__all__ += ["ArraySource", "flatten", "is_number"]
+__all__ += ["ArraySource", "ParquetSource", "flatten", "is_number", "open_parquet"]

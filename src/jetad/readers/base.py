@@ -110,6 +110,7 @@ class Reader(Protocol):
     name: str  # key in READERS
     summary: str  # one line for `jetad readers`
     container: str  # "hdf5", "root", ... as `container_of` says
+    containers: tuple[str, ...]  # all that it reads
     units: str | None  # "MeV" where the format is defined so, else None
     options: ClassVar[Mapping[str, Any]]  # name -> default
 
@@ -142,10 +143,12 @@ class BaseReader:
     name = ""
     summary = ""
     container = ""
+    containers: tuple[str, ...] = ()  # where there are several
     units: str | None = None
     options: ClassVar[Mapping[str, Any]] = {}  # name -> default
 
     def __init__(self, **given: Any) -> None:
+        self.containers = self.containers or (self.container,)
         for key in given:
             if key not in self.options:
                 valid = ", ".join(closest_first(key, self.options)) or "none"
@@ -322,11 +325,11 @@ def _text_kind(file: Path) -> str | None:
     return "csv" if "\ufffd" not in text[:-4] and csv_delimiter(text) is not None else None
 
 
-def require_container(path: str | Path, wanted: str, reader: str) -> None:
-    """Raise InputError if the file is not of the container that the reader needs."""
-    found = container_of(path)
-    if found != wanted:
-        is_a, needs = CONTAINER_NAMES[found], CONTAINER_NAMES[wanted]
+def require_container(path: str | Path, wanted: str | tuple[str, ...], reader: str) -> None:
+    """Raise InputError if the file is not of a container that the reader needs."""
+    found, wanted = container_of(path), (wanted,) if isinstance(wanted, str) else wanted
+    if found not in wanted:
+        is_a, needs = CONTAINER_NAMES[found], " or ".join(CONTAINER_NAMES[name] for name in wanted)
         raise InputError(f"{path}: is {is_a}, but reader '{reader}' needs {needs}")
 
 

@@ -77,6 +77,12 @@ class DelphesReader(EventReader):
     def recognises(self, tree: Outline) -> bool:
         return self._collection(set(tree.branches)) is not None
 
+    def others(self, tree: Tree, plan: Plan) -> list[str]:
+        branches = set(tree.branches)
+        names = {b.partition(".")[0] for b in branches if b.endswith(".PT") and "Jet" in b}
+        there = [c for c in names if {f"{c}.{k}" for k in _KINEMATICS} <= branches]
+        return sorted((c for c in there if c != plan.collection), key=lambda c: ("Gen" in c, c))
+
     def needs(self) -> str:
         return " or ".join(f"{c}.PT" for c in self._collections())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,10 @@ from .rootfile import (
     Tree,
     choose_tree,
     element_type,
-    find_trees,
     flatten,
     n_entries,
-    open_root,
-    outlines,
 )
+from .trees import open_trees, outlines_of
 
 __all__ = [
     "Constituents",
@@ -124,28 +123,39 @@ class EventReader(BaseReader, abc.ABC):
         """Name of a branch among the observables."""
         return column_name(branch)
 
+    def others(self, tree: Tree, plan: Plan) -> list[str]:
+        """Other collections of jets of the tree, for who finds this one empty."""
+        return []
+
+    def other_jets(self, path: str | Path) -> tuple[str, dict[str, int]]:
+        """The collection that is read, and other ones of the file that hold jets, with how many."""
+        found = {}
+        with self._open(path) as (tree, plan):
+            for name in self.others(tree, plan):
+                reader = type(self)(collection=name)
+                found[name] = reader._n_jets(tree, reader.plan(tree, path), path)
+        return plan.collection, {name: n for name, n in found.items() if n}
+
     # --- the protocol ------------------------------------------------------------------------------
 
     def matches(self, path: str | Path) -> bool:
-        require_container(path, self.container, self.name)
-        return any(self.recognises(tree) for tree in outlines(path))
+        require_container(path, self.containers, self.name)
+        return any(self.recognises(tree) for tree in outlines_of(path))
 
     def lacks(self, path: str | Path) -> str:
         return f"no tree has {self.needs()}"
 
     def count(self, path: str | Path) -> int:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            return self._n_jets(*self._open(handle, path), path)
+        require_container(path, self.containers, self.name)
+        with self._open(path) as (tree, plan):
+            return self._n_jets(tree, plan, path)
 
     def describe(self, path: str | Path) -> FileSummary:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            tree, plan = self._open(handle, path)
-            with reading(path):
-                types = tree.types()
-                n_events = n_entries(tree, plan.momenta[:1], path)
-                n_jets = self._n_jets(tree, plan, path)
+        require_container(path, self.containers, self.name)
+        with self._open(path) as (tree, plan), reading(path):
+            types = tree.types()
+            n_events = n_entries(tree, plan.momenta[:1], path)
+            n_jets = self._n_jets(tree, plan, path)
         return FileSummary(
             path=Path(path),
             reader=self.name,
@@ -162,23 +172,25 @@ class EventReader(BaseReader, abc.ABC):
         )
 
     def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            tree, plan = self._open(handle, path)
+        require_container(path, self.containers, self.name)
+        with self._open(path) as (tree, plan):
             n_events = n_entries(tree, plan.names, path)
             n_fetched = _ENTRIES_WITH_CONSTITUENTS if plan.constituents else _ENTRIES_OF_JETS
             for start in range(0, n_events, n_fetched):
                 stop = min(start + n_fetched, n_events)
                 yield self._jets(_fetch(tree, plan.names, start, stop, path), plan, start, path)
 
-    def _open(self, handle: Any, path: str | Path) -> tuple[Tree, Plan]:
-        found = [t for t in outlines(path) if self.recognises(t)]
+    @contextlib.contextmanager
+    def _open(self, path: str | Path) -> Iterator[tuple[Tree, Plan]]:
+        found = [t for t in outlines_of(path) if self.recognises(t)]
         chosen = choose_tree(found, path, usual=self.usual_tree)
         if chosen is None:
             raise InputError(f"{path}: {self.lacks(path)}")
-        tree = find_trees(handle, path, only=chosen.name)[0]
-        with reading(path):
-            return tree, self.plan(tree, path)
+        with open_trees(path, only=chosen.name) as trees:
+            tree = trees[0]
+            with reading(path):
+                plan = self.plan(tree, path)
+            yield tree, plan
 
     def _n_jets(self, tree: Tree, plan: Plan, path: str | Path) -> int:
         first = plan.momenta[0]

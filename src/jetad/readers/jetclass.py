@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from .base import BaseReader, FileSummary, StoredJet, build_jets, nearest, reading, require_container
+from .base import (
+    BaseReader,
+    FileSummary,
+    StoredJet,
+    build_jets,
+    container_of,
+    nearest,
+    reading,
+    require_container,
+)
 from .rootfile import (
     NUMBERS,
     Outline,
@@ -22,8 +31,8 @@ from .rootfile import (
     flatten,
     n_entries,
     open_root,
-    outlines,
 )
+from .trees import open_trees, outlines_of
 
 __all__ = ["JetClassReader"]
 
@@ -54,12 +63,15 @@ class JetClassReader(BaseReader):
         "JetClass ROOT (TTree or RNTuple): one jet per entry with part_px, part_py, part_pz, part_energy"
     )
     container = "root"
+    containers = ("root", "parquet")
 
     def matches(self, path: str | Path) -> bool:
-        require_container(path, self.container, self.name)
-        return any(_is_jetclass(tree) for tree in outlines(path))
+        require_container(path, self.containers, self.name)
+        return any(_is_jetclass(tree) for tree in outlines_of(path))
 
     def lacks(self, path: str | Path) -> str:
+        if container_of(path) == "parquet":
+            return f"no columns {', '.join(_MOMENTA)}"
         with open_root(path) as handle, reading(path):
             trees = find_trees(handle, path)
             if not trees:
@@ -75,14 +87,14 @@ class JetClassReader(BaseReader):
             )
 
     def count(self, path: str | Path) -> int:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            return n_entries(self._tree(handle, path), _MOMENTA, path)
+        require_container(path, self.containers, self.name)
+        with open_trees(path) as trees:
+            return n_entries(self._tree(trees, path), _MOMENTA, path)
 
     def describe(self, path: str | Path) -> FileSummary:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            tree = self._tree(handle, path)
+        require_container(path, self.containers, self.name)
+        with open_trees(path) as trees:
+            tree = self._tree(trees, path)
             n_jets = n_entries(tree, _MOMENTA, path)
             with reading(path):
                 labels, observables, columns = _labels(tree), _observables(tree), tree.types()
@@ -101,9 +113,9 @@ class JetClassReader(BaseReader):
         )
 
     def iterate(self, path: str | Path, *, step: int, start: int = 0) -> Iterator[Jets]:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            tree = self._tree(handle, path)
+        require_container(path, self.containers, self.name)
+        with open_trees(path) as trees:
+            tree = self._tree(trees, path)
             with reading(path):
                 labels, observables = _labels(tree), _observables(tree)
                 particles = _particles(tree)
@@ -122,8 +134,8 @@ class JetClassReader(BaseReader):
                     jets = _jets(arrays, particles, labels, observables, first, path)
                 yield jets
 
-    def _tree(self, handle: Any, path: str | Path) -> Tree:
-        tree = choose_tree([t for t in find_trees(handle, path) if _is_jetclass(t)], path, usual="tree")
+    def _tree(self, trees: list[Tree], path: str | Path) -> Tree:
+        tree = choose_tree([t for t in trees if _is_jetclass(t)], path, usual="tree")
         if tree is None:
             raise InputError(f"{path}: {self.lacks(path)}")
         return tree

@@ -412,9 +412,9 @@ def suggest_mapping(path: str | Path) -> str:
     held = ", ".join(f"{n} ({k})" for n, k in list(seen.items())[:12]) or "nothing"
     raise InputError(
         f"{path}: no columns were found that are jets: {shown}{more}. The file holds {held}"
-        f"{', ...' if len(seen) > 12 else ''}. If it has jets, name their columns in a mapping: "
-        "constituents: {pt: a, eta: b, phi: c}, or of an array (n, particles, 4) {E: 'x[0]', px: 'x[1]', py: 'x[2]', "
-        "pz: 'x[3]'}, of (n, 4, particles) {E: 'x[0, :]', ...}"
+        f"{', ...' if len(seen) > 12 else ''}. If it has jets, name them in a mapping: "
+        "constituents: {pt: a, eta: b, phi: c}, or of an array (n, particles, 4) {E: 'x[0]', px: 'x[1]', "
+        "py: 'x[2]', pz: 'x[3]'}, of (n, 4, particles) {E: 'x[0, :]', ...}"
     )
 
 
