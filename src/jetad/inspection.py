@@ -153,6 +153,7 @@ class _Totals:
     """Running sums over the pieces of a file."""
 
     stored: StoredJet
+    unit: float = 1.0  # of the stored jets, in GeV
     has_constituents: bool = True
     n_jets: int = 0
     n_not_finite: int = 0
@@ -197,7 +198,7 @@ class _Totals:
 
     def _compare(self, jets: Jets) -> None:
         """Add how the sums of the constituents differ from the jets of the file."""
-        found = _differences(jets, self.stored)
+        found = _differences(jets, self.stored, self.unit)
         if found is None:
             return
         agree = (
@@ -253,7 +254,9 @@ def inspect_file(
         InputError: if it cannot be read. Momenta in MeV are a warning here.
     """
     summary = describe(path, **options)
-    totals = _Totals(stored=summary.stored)
+    # observables stay as the file has them
+    unit = 1e-3 if summary.units == "GeV (converted from MeV)" else 1.0
+    totals = _Totals(stored=summary.stored, unit=unit)
     options = {**options, "reader": summary.reader}
     n_read = 0
     for jets in iterate(path, step=step, check_units=False, **options):
@@ -333,20 +336,21 @@ def _of_the_sums(found: Agreement) -> Iterable[str]:
         )
 
 
-def _differences(jets: Jets, stored: StoredJet) -> NDArray[np.float64] | None:
+def _differences(jets: Jets, stored: StoredJet, unit: float) -> NDArray[np.float64] | None:
     """Stored jets against sums of constituents: pT ratio, |eta|, |mass|, stored mass, ``(4, n_jets)``."""
 
     def column(name: str | None) -> NDArray[np.float64]:
         known = name is not None and name in jets.observables
         return np.asarray(jets.observables[name], dtype=np.float64) if known else np.full(len(jets), np.nan)  # type: ignore[index]
 
-    raw = 1 - np.nan_to_num(column(stored.correction))
+    raw = unit - unit * np.nan_to_num(column(stored.correction))
     pt, eta, mass = column(stored.pt) * raw, column(stored.eta), column(stored.mass) * raw
     if not np.isfinite(pt).any():
         return None
     momentum2 = (column(stored.pt) * np.cosh(eta)) ** 2
-    of_energy = np.sqrt(np.maximum(column(stored.energy) ** 2 - momentum2, 0))
-    mass = np.where(np.isnan(mass), of_energy * raw, mass)
+    mass = np.where(
+        np.isnan(mass), raw * np.sqrt(np.maximum(column(stored.energy) ** 2 - momentum2, 0)), mass
+    )
     ratio = pt / jets.jet_pt
     return np.stack([ratio, np.abs(eta - jets.jet_eta), np.abs(mass - ratio * jets.jet_mass), mass])
 

@@ -6,7 +6,7 @@ import dataclasses
 import glob
 import inspect
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,19 @@ READERS = {
     "treemaker": "jetad.readers.treemaker:TreeMakerReader",
     "delphes": "jetad.readers.delphes:DelphesReader",
     "jetnet": "jetad.readers.jetnet:JetNetReader",
+    "energyflow": "jetad.readers.layouts:EnergyFlowReader",
+    "hls4ml": "jetad.readers.layouts:Hls4mlReader",
+    "aspen": "jetad.readers.layouts:AspenReader",
+    "atlastop": "jetad.readers.layouts:AtlasTopReader",
+    "ftag": "jetad.readers.layouts:FlavourTaggingReader",
+    "lhcofeatures": "jetad.readers.layouts:OlympicsFeaturesReader",
     "imagetable": "jetad.readers.imagefile:ImageTableReader",
     "images": "jetad.readers.imagefile:ImagesReader",
     "npz": "jetad.readers.imagefile:NumpyImagesReader",
     "lhco": "jetad.readers.lhco:LHCOReader",
     "darkmachines": "jetad.readers.darkmachines:DarkMachinesReader",
+    "arrays": "jetad.readers.layouts:ArraysReader",
+    "table": "jetad.readers.layouts:TableReader",
     "mapping": "jetad.readers.mapping:MappingReader",
 }
 
@@ -134,7 +142,16 @@ def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
         if name not in (None, "mapping"):
             raise ConfigError(f"a mapping names the columns itself: leave out the reader '{name}'")
         return get_reader("mapping", {**_common(options.get("options")), "mapping": mapping})
-    return get_reader(name or detect(path, options.get("options")), options.get("options"))
+    chosen = get_reader(name or detect(path, options.get("options")), options.get("options"))
+    prepare = getattr(chosen, "prepare", None)  # of readers that find columns and units by looking
+    if prepare is not None:
+        with_retries(path, lambda: _prepared(prepare, path))
+    return chosen
+
+
+def _prepared(prepare: Callable[[PathLike], None], path: PathLike) -> None:
+    with reading(path):
+        prepare(path)
 
 
 def check_format(path: PathLike, **options: Unpack[ReadOptions]) -> None:

@@ -17,7 +17,16 @@ from .arrays import ArraySource, Source, is_number, open_source, tree_names
 from .base import MEV_THRESHOLD, container_of, reading, split_path
 from .mapping import ColumnMap, Mapped, plain_name_of
 
-__all__ = ["Guess", "array_guesses", "first_good", "guesses", "judge", "suggest_mapping"]
+__all__ = [
+    "Guess",
+    "array_guesses",
+    "first_good",
+    "guesses",
+    "judge",
+    "label_of",
+    "suggest_mapping",
+    "weight_of",
+]
 
 _N_ROWS = 200  # rows that a guess is tried on; more where they hold no jet
 _MORE_ROWS = 5_000
@@ -500,8 +509,28 @@ def _rows_are_events(guess: Guess, columns: dict[str, str]) -> bool:
     return "#" in name or (_depth(columns.get(name, "")) == 1)
 
 
+def label_of(source: Source) -> Any:
+    """The truth of a file as a mapping says it, or ``None``."""
+    columns = source.columns()
+    scalars = [n for n, kind in columns.items() if is_number(kind) and _depth(kind) == 0]
+    return _label_inside(source, scalars)[0]
+
+
+def weight_of(columns: dict[str, str]) -> str | None:
+    """The column of weights, or ``None``."""
+    scalars = [n for n, kind in columns.items() if is_number(kind) and _depth(kind) == 0]
+    return next((n for w in _WEIGHTS for n in scalars if _last(n) == w), None)
+
+
 def _label(source: Source, path: str | Path, scalars: list[str]) -> tuple[Any, str]:
     """The column of the truth, in this file or one beside it, and what to say of it."""
+    found, hint = _label_inside(source, scalars)
+    if found is None and isinstance(source, ArraySource):
+        return _label_beside(source, path)
+    return found, hint
+
+
+def _label_inside(source: Source, scalars: list[str]) -> tuple[Any, str]:
     found = next((n for w in _LABELS for n in scalars if _last(n) == w), None)
     if found is not None:
         return found, ""
@@ -512,7 +541,7 @@ def _label(source: Source, path: str | Path, scalars: list[str]) -> tuple[Any, s
     if found is not None and _is_one_hot(two[found]):
         label = {"signal_columns": [f"{found}[1]"], "background_columns": [f"{found}[0]"]}
         return label, f"# '{found}' has one number a class: check which of them is the signal\n"
-    return _label_beside(source, path)
+    return None, ""
 
 
 def _is_one_hot(array: Any) -> bool:
