@@ -187,9 +187,14 @@ def jetclass2(folder: Path, jets: Made) -> tuple[Path, Truth]:
         f"part_{k}": ak.Array([v[t].tolist() for v, t in zip(a, there, strict=True)])
         for k, a in values.items()
     }
-    columns |= {"jet_pt": truth.pt, "jet_eta": truth.eta, "jet_label": np.arange(len(truth.pt), dtype="i4")}
+    columns |= {
+        "jet_pt": truth.pt,
+        "jet_eta": truth.eta,
+        "jet_label": 150 + np.arange(len(truth.pt), dtype="i4"),
+    }
     ak.to_parquet(ak.zip(columns, depth_limit=1), folder / "JetClassII_example.parquet")
-    return folder / "JetClassII_example.parquet", truth
+    labels = (columns["jet_label"] < 161).astype(int)  # 161 resonances, 27 classes of QCD
+    return folder / "JetClassII_example.parquet", truth._replace(labels=labels)
 
 
 def csv_features(folder: Path, jets: Made) -> tuple[Path, Truth]:

@@ -42,6 +42,29 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     return monitors
 
 
+def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
+    """What to train on where the jets have neither constituents nor images; nothing for others."""
+    from jetad import readers
+    from jetad.preprocessing.choosing import choose_features
+
+    for path in paths:  # a file may hold no jet
+        first = next(readers.iterate(path, step=1000, **inputs.options), None)
+        if first is not None and len(first):
+            break
+    else:
+        return ()
+    if first.jet_momenta is None:
+        return ()
+    chosen = choose_features(first)
+    shown = ",".join(chosen)
+    echo(
+        f"{path}: the jets have no constituents: training on the features {', '.join(chosen)}; "
+        f"for others: --representation features --set 'preprocessing.observables=[{shown}]'",
+        err=True,
+    )
+    return chosen
+
+
 @click.command(cls=ManyValues)
 @click.option(
     "--background",
@@ -142,6 +165,13 @@ def command(
     jet_files = [*paths, *signal_paths, *watched_files.values()]
     for path in jet_files:  # before torch is loaded, which takes seconds
         readers.check_format(path, **inputs.options)
+
+    free = preset is None and config_file is None and encoder is None and representation in (None, "features")
+    if paths and free and not any(s.startswith(("members", "preprocessing.observables")) for s in settings):
+        chosen = _features(paths, inputs)
+        if chosen:
+            representation = "features"
+            settings = (f"preprocessing.observables=[{', '.join(map(repr, chosen))}]", *settings)
 
     from jetad.config import resolve_config
     from jetad.encoders import describe_encoder

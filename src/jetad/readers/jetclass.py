@@ -1,4 +1,4 @@
-"""JetClass ROOT: one jet per entry with jagged part_px, part_py, part_pz, part_energy."""
+"""JetClass ROOT and Parquet: one jet per entry with jagged part_px, part_py, part_pz, part_energy."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .base import (
     FileSummary,
     StoredJet,
     build_jets,
+    column_name,
     container_of,
     nearest,
     reading,
@@ -39,6 +40,7 @@ __all__ = ["JetClassReader"]
 _MOMENTA = ("part_energy", "part_px", "part_py", "part_pz")
 _CHARGE = "part_charge"
 _BACKGROUND = "label_QCD"
+_CLASS, _FIRST_QCD = "jet_label", 161  # of JetClass-II: 161 classes of resonances, then 27 of QCD
 
 # Entries fetched at once: every fetch decompresses its baskets whole, so small steps are cut from larger
 # pieces; the largest take about 50 MB for jets of 50 constituents.
@@ -48,20 +50,18 @@ _MIN_ENTRIES, _MAX_ENTRIES = 10_000, 50_000
 class JetClassReader(BaseReader):
     """Reader of JetClass and files laid out like it.
 
-    Any TTree or RNTuple (usually called ``tree``; ``file.root:name`` picks one) with jagged branches
-    ``part_px, part_py, part_pz, part_energy`` [GeV], and charges in ``part_charge`` if it is there. Labels:
-    ``label_QCD`` = 1 is background, any other ``label_*`` = 1 is signal; a jet with neither or both is
-    unknown. Scalar numeric branches ``jet_*`` become observables; those that jetad computes itself are
-    called ``jet_pt_file`` and so on.
+    Any TTree or RNTuple (usually called ``tree``; ``file.root:name`` picks one) or a Parquet file with jagged
+    branches ``part_px, part_py, part_pz, part_energy`` [GeV], and charges in ``part_charge`` if it is there.
+    Labels: ``label_QCD`` = 1 is background, any other ``label_*`` = 1 is signal; a jet with neither or both
+    is unknown. JetClass-II has ``jet_label`` instead: from 161 on it is QCD. Scalar numeric branches ``jet_*``
+    become observables; those that jetad computes itself are called ``jet_pt_file`` and so on.
 
     References:
         Qu, Li, Qian, "Particle Transformer for jet tagging", 2022, arXiv:2202.03772
     """
 
     name = "jetclass"
-    summary = (
-        "JetClass ROOT (TTree or RNTuple): one jet per entry with part_px, part_py, part_pz, part_energy"
-    )
+    summary = "JetClass ROOT, Parquet: one jet per entry with part_px, part_py, part_pz, part_energy"
     container = "root"
     containers = ("root", "parquet")
 
@@ -107,7 +107,7 @@ class JetClassReader(BaseReader):
             columns=columns,
             n_slots=None,
             truth=tuple(labels),
-            observables=tuple(observables),
+            observables=tuple(map(column_name, observables)),
             warnings=() if labels else ("no branch label_*: jets have no truth",),
             stored=StoredJet("jet_pt_file", "jet_eta_file", "jet_mass_file", "jet_energy"),
         )
@@ -146,7 +146,8 @@ def _is_jetclass(tree: Tree | Outline) -> bool:
 
 
 def _labels(tree: Tree) -> list[str]:
-    return [name for name, kind in tree.types("label_").items() if kind in NUMBERS]
+    found = [name for name, kind in tree.types("label_").items() if kind in NUMBERS]
+    return found or [name for name, kind in tree.types(_CLASS).items() if name == _CLASS and kind in NUMBERS]
 
 
 def _observables(tree: Tree) -> list[str]:
@@ -189,6 +190,8 @@ def _jets(
 
 def _truth(arrays: Any, labels: list[str]) -> NDArray[np.int8]:
     """0 where only ``label_QCD`` is set, 1 where only others are, -1 where none or both are."""
+    if labels == [_CLASS]:
+        return (np.asarray(arrays[_CLASS]) < _FIRST_QCD).astype(np.int8)
     background = np.zeros(len(arrays), dtype=bool)
     signal = np.zeros(len(arrays), dtype=bool)
     for name in labels:
