@@ -31,7 +31,7 @@ def choose_features(jets: Jets) -> tuple[str, ...]:
     Returns:
         Names of observables, as :class:`~jetad.preprocessing.features.FeatureConfig` takes them.
     """
-    columns = []
+    columns: list[str] = []
     for name, values in jets.observables.items():
         if len(columns) + 1 < _MAX_CHOSEN and _SUBSTRUCTURE.search(name) and _varies(values):
             columns.append(f"{COLUMN}{name}")

@@ -39,6 +39,8 @@ __all__ = [
     "missing",
 ]
 
+_STORED = ("jet_pt_file", "jet_eta_file", "jet_phi_file", "jet_mass_file")
+
 # Entries fetched at once: with all particles of an event, 2500 take some 50 MB; jets alone much less.
 _ENTRIES_WITH_CONSTITUENTS, _ENTRIES_OF_JETS = 2_500, 20_000
 
@@ -56,6 +58,7 @@ class Plan:
     truth: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     stored: StoredJet = field(default_factory=StoredJet)  # branches; `column` makes observables of them
+    keep_momenta: bool = False  # as observables jet_pt_file, ..., beside constituents
     extra: Mapping[str, Any] = field(default_factory=dict)  # of the reader
 
     @property
@@ -165,10 +168,13 @@ class EventReader(BaseReader, abc.ABC):
             columns=types,
             n_slots=None,
             truth=plan.truth,
-            observables=tuple(map(self.column, (*plan.per_jet, *plan.per_event))),
+            observables=(
+                *map(self.column, (*plan.per_jet, *plan.per_event)),
+                *(_STORED if plan.keep_momenta else ()),
+            ),
             notes=(f"jets are the collection '{plan.collection}'", *plan.notes),
             n_entries=n_events,
-            stored=StoredJet(*(None if n is None else self.column(n) for n in plan.stored)),
+            stored=StoredJet(*(n if n is None or n in _STORED else self.column(n) for n in plan.stored)),
         )
 
     def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
@@ -213,6 +219,8 @@ class EventReader(BaseReader, abc.ABC):
                 observables[self.column(name)] = _native(column.content)
             for name in plan.per_event:
                 observables[self.column(name)] = _native(np.asarray(arrays[name]))[event]
+            if plan.keep_momenta:
+                observables |= dict(zip(_STORED, momenta.T, strict=True))
             fields: dict[str, Any] = {
                 "labels": self.labels(arrays, plan, jets, path),
                 "weights": None if plan.weight is None else _weights(arrays[plan.weight])[event],

@@ -53,8 +53,8 @@ class JetClassReader(BaseReader):
     Any TTree or RNTuple (usually called ``tree``; ``file.root:name`` picks one) or a Parquet file with jagged
     branches ``part_px, part_py, part_pz, part_energy`` [GeV], and charges in ``part_charge`` if it is there.
     Labels: ``label_QCD`` = 1 is background, any other ``label_*`` = 1 is signal; a jet with neither or both
-    is unknown. JetClass-II has ``jet_label`` instead: from 161 on it is QCD. Scalar numeric branches ``jet_*``
-    become observables; those that jetad computes itself are called ``jet_pt_file`` and so on.
+    is unknown. JetClass-II has ``jet_label`` instead: from 161 on it is QCD. Scalar branches ``jet_*`` with
+    numbers become observables; those that jetad computes itself are called ``jet_pt_file`` and so on.
 
     References:
         Qu, Li, Qian, "Particle Transformer for jet tagging", 2022, arXiv:2202.03772
