@@ -113,7 +113,7 @@ class GeneratedReader(BaseReader, abc.ABC):
         counts = np.array([len(event.particles) for event in events], dtype=np.int64)
         rows = np.array([p for event in events for p in event.particles], dtype=np.float64).reshape(-1, 5)
         pid, px, py, pz, energy = rows.T
-        pt, eta, phi, mass = cylindrical(energy, px, py, pz)
+        pt, eta, phi, mass = (v.astype(np.float64) for v in cylindrical(energy, px, py, pz))
         jet, bad = cluster(pt, eta, phi, mass, counts, float(self.settings["radius"]), n_jets)
         pt = np.where(bad, np.nan, pt)
         order = np.flatnonzero(jet >= 0)
@@ -190,7 +190,7 @@ class LesHouchesReader(GeneratedReader):
                 continue
             head = next(lines).split()
             n_particles, weight = int(head[0]), float(head[2])
-            particles = []
+            particles: list[tuple[float, float, float, float, float]] = []
             for _ in range(n_particles):
                 words = next(lines).split()
                 pid, status = int(words[0]), int(words[1])
