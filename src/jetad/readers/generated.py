@@ -121,10 +121,10 @@ class GeneratedReader(BaseReader, abc.ABC):
         n_constituents = np.bincount(jet[order], minlength=n_events * n_jets)
         with np.errstate(all="ignore"):
             return Jets(
-                pt=pt[order],
-                eta=eta[order],
-                phi=phi[order],
-                mass=mass[order],
+                pt=pt[order].astype(np.float32),
+                eta=eta[order].astype(np.float32),
+                phi=phi[order].astype(np.float32),
+                mass=mass[order].astype(np.float32),
                 charge=charge_of(pid[order]),
                 offsets=np.concatenate([[0], np.cumsum(n_constituents)]),
                 weights=np.repeat([event.weight for event in events], n_jets),
