@@ -17,12 +17,14 @@ from .errors import InputError, OutputError
 from .files import atomic_output
 from .jets import Jets
 from .readers import FileSummary, ReadOptions, describe, iterate
+from .readers.base import StoredJet
 from .selection import Selection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "Agreement",
     "Inspection",
     "Overlap",
     "Spread",
@@ -35,6 +37,23 @@ __all__ = [
 
 _QUANTITIES = ("jet_pt", "jet_eta", "jet_phi", "jet_mass", "n_constituents")
 _MAX_IMAGES = 20_000  # jets in a mean image: its pixels are then known to about a per cent
+
+
+# Constituents add up to the jet of the file: pT within this factor (energy corrections come after the
+# clustering), eta within this, mass, scaled as the pT, within a part of it or so many GeV.
+_PT_FACTOR, _ETA, _MASS_PART, _MASS_GEV = 1.25, 0.02, 0.05, 2.0
+_N_COMPARED = 100_000  # jets whose differences are kept for the median
+_MIN_AGREE = 0.9
+
+
+class Agreement(NamedTuple):
+    """The sums of the constituents against the jets that the file stores."""
+
+    n_compared: int
+    n_agree: int  # in pT, eta and mass
+    pt_ratio: float  # stored / sum, median; corrections of the energy taken out where the file has them
+    eta: float  # |difference|, median; NaN where eta is not stored
+    mass: float  # |difference| [GeV], median, after scaling the sum to the stored pT; NaN as above
 
 
 class Spread(NamedTuple):
@@ -71,6 +90,7 @@ class Inspection:
         warnings: What the user should know, in words.
         hashes: Distinct hashes of the jets, sorted; 8 bytes a jet, the only thing that grows with the file.
         has_constituents: False where the file holds only jet momenta or images.
+        stored: How the sums of the constituents compare with the jets of the file, if it has both.
         charged_fraction: Part of the pT of all constituents that is charged; ``None`` where the file does not
             say.
     """
@@ -89,6 +109,7 @@ class Inspection:
     hashes: NDArray[np.uint64] = dataclasses.field(repr=False)
     has_constituents: bool = True
     charged_fraction: float | None = None
+    stored: Agreement | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: plain numbers, ``None`` for what is not finite."""
@@ -120,6 +141,9 @@ class Inspection:
             "n_full": self.n_full,
             "padding_fraction": self.padding_fraction,
             "charged_fraction": self.charged_fraction,
+            "stored_jets": None
+            if self.stored is None
+            else {k: v if math.isfinite(v) else None for k, v in self.stored._asdict().items()},
             "warnings": list(self.warnings),
         }
 
@@ -128,7 +152,8 @@ class Inspection:
 class _Totals:
     """Running sums over the pieces of a file."""
 
-    reference_pt: str = "jet_pt_file"
+    stored: StoredJet
+    unit: float = 1.0  # of the stored jets, in GeV
     has_constituents: bool = True
     n_jets: int = 0
     n_not_finite: int = 0
@@ -140,7 +165,9 @@ class _Totals:
     n_full: int = 0
     n_filled: int = 0
     labels: NDArray[np.int64] | None = None  # unknown, background, signal
-    pt_ratios: list[float] = dataclasses.field(default_factory=list)
+    n_compared: int = 0
+    n_agree: int = 0
+    differences: list[NDArray[np.float64]] = dataclasses.field(default_factory=list)  # (3, n) each
     hashes: list[NDArray[np.uint64]] = dataclasses.field(default_factory=list)
     moments: dict[str, list[float]] = dataclasses.field(
         default_factory=lambda: {name: [math.inf, 0.0, -math.inf, 0] for name in _QUANTITIES}
@@ -166,11 +193,33 @@ class _Totals:
         with np.errstate(all="ignore"):
             for name in _QUANTITIES:
                 self._add_moments(name, np.asarray(getattr(jets, name), dtype=np.float64))
-            if jets.has_constituents and self.reference_pt in jets.observables:
-                ratio = jets.observables[self.reference_pt] / jets.jet_pt
-                ratio = ratio[np.isfinite(ratio)]
-                if len(ratio):
-                    self.pt_ratios.append(float(np.median(ratio)))
+            if jets.has_constituents:
+                self._compare(jets)
+
+    def _compare(self, jets: Jets) -> None:
+        """Add how the sums of the constituents differ from the jets of the file."""
+        found = _differences(jets, self.stored, self.unit)
+        if found is None:
+            return
+        agree = (
+            (found[0] < _PT_FACTOR)
+            & (found[0] > 1 / _PT_FACTOR)
+            & ~(found[1] > _ETA)
+            & ~(found[2] > np.maximum(_MASS_PART * found[3], _MASS_GEV))
+        )
+        known = np.isfinite(found[0])
+        self.n_agree += int((agree & known).sum())
+        if self.n_compared < _N_COMPARED:
+            self.differences.append(found[:3, known])
+        self.n_compared += int(known.sum())
+
+    def agreement(self) -> Agreement | None:
+        """All of it; ``None`` where nothing could be compared."""
+        if not self.n_compared:
+            return None
+        values = np.concatenate(self.differences, axis=1)
+        medians = [float(np.median(v[np.isfinite(v)])) if np.isfinite(v).any() else math.nan for v in values]
+        return Agreement(self.n_compared, self.n_agree, *medians)
 
     def _add_charges(self, charge: NDArray[np.float32], jets: Jets) -> None:
         known = np.isfinite(charge)
@@ -205,7 +254,9 @@ def inspect_file(
         InputError: if it cannot be read. Momenta in MeV are a warning here.
     """
     summary = describe(path, **options)
-    totals = _Totals(reference_pt=summary.reference_pt or "jet_pt_file")
+    # observables stay as the file has them
+    unit = 1e-3 if summary.units == "GeV (converted from MeV)" else 1.0
+    totals = _Totals(stored=summary.stored, unit=unit)
     options = {**options, "reader": summary.reader}
     n_read = 0
     for jets in iterate(path, step=step, check_units=False, **options):
@@ -240,6 +291,7 @@ def inspect_file(
         hashes=distinct,
         has_constituents=totals.has_constituents,
         charged_fraction=totals.charged_pt / totals.known_pt if totals.known_pt else None,
+        stored=totals.agreement(),
     )
     warnings = [*summary.warnings, *_warnings(result, totals)]
     return dataclasses.replace(result, warnings=tuple(warnings))
@@ -265,9 +317,42 @@ def _warnings(found: Inspection, totals: _Totals) -> Iterable[str]:
         yield f"{jets(found.n_full)} fill all {n_slots} slots: softer constituents may have been cut"
     if found.labels and found.labels["unknown"]:
         yield f"{jets(found.labels['unknown'])} have truth that is neither background nor signal"
-    ratio = float(np.median(totals.pt_ratios)) if totals.pt_ratios else 1.0
-    if not 0.8 < ratio < 1.25:
-        yield f"the file's jet_pt is {ratio:.3g} times the pT of the summed constituents (median)"
+    if found.stored is not None:
+        yield from _of_the_sums(found.stored)
+
+
+def _of_the_sums(found: Agreement) -> Iterable[str]:
+    """A sentence where the constituents are not those of the stored jets."""
+    if not 1 / _PT_FACTOR < found.pt_ratio < _PT_FACTOR:
+        yield f"the file's jet_pt is {found.pt_ratio:.3g} times the pT of the summed constituents (median)"
+    elif found.n_agree < _MIN_AGREE * found.n_compared:
+        more = "" if math.isnan(found.eta) else f", eta off by {found.eta:.2g}"
+        more += "" if math.isnan(found.mass) else f", mass by {found.mass:.2g} GeV"
+        n_off = found.n_compared - found.n_agree
+        yield (
+            f"the constituents do not add up to {n_off} of {found.n_compared} jets of the file (median: pT "
+            f"{found.pt_ratio:.3f} times the sum{more}): some are missing, or belong to other jets, or have "
+            "wrong momenta"
+        )
+
+
+def _differences(jets: Jets, stored: StoredJet, unit: float) -> NDArray[np.float64] | None:
+    """Stored jets against sums of constituents: pT ratio, |eta|, |mass|, stored mass, ``(4, n_jets)``."""
+
+    def column(name: str | None) -> NDArray[np.float64]:
+        known = name is not None and name in jets.observables
+        return np.asarray(jets.observables[name], dtype=np.float64) if known else np.full(len(jets), np.nan)  # type: ignore[index]
+
+    raw = unit - unit * np.nan_to_num(column(stored.correction))
+    pt, eta, mass = column(stored.pt) * raw, column(stored.eta), column(stored.mass) * raw
+    if not np.isfinite(pt).any():
+        return None
+    momentum2 = (column(stored.pt) * np.cosh(eta)) ** 2
+    mass = np.where(
+        np.isnan(mass), raw * np.sqrt(np.maximum(column(stored.energy) ** 2 - momentum2, 0)), mass
+    )
+    ratio = pt / jets.jet_pt
+    return np.stack([ratio, np.abs(eta - jets.jet_eta), np.abs(mass - ratio * jets.jet_mass), mass])
 
 
 def find_overlaps(inspections: Sequence[Inspection]) -> list[Overlap]:

@@ -265,7 +265,17 @@ def delphes(folder: Path, n: int, seed: int, *, signs: bool = True) -> tuple[Pat
 def jagged(n: int, seed: int) -> tuple[list[list[Four]], list[Expected]]:
     """One jet a row, some without constituents, with a label, a weight and an observable."""
     rng = np.random.default_rng(seed)
-    jets = [[four(rng, 20.0) for _ in range(int(rng.integers(0, 6)))] for _ in range(n)]
+    jets = []
+    for _ in range(n):
+        pt, eta, phi, mass = (
+            rng.exponential(20, 5) + 0.5,
+            rng.normal(0, 0.1, 5),
+            rng.normal(0, 0.1, 5),
+            rng.random(5),
+        )
+        eta, phi = eta + rng.normal(0, 1), phi + rng.uniform(-2.5, 2.5)
+        rows = np.stack([pt, eta, phi, mass], axis=1).astype("f4")[: int(rng.integers(0, 6))]
+        jets.append([tuple(float(v) for v in row) for row in rows])
     expected = [
         Expected(i, constituents=jet, label=i % 2, weight=i / 4, observables={"tau": i * 0.5})
         for i, jet in enumerate(jets)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import awkward as ak
 import numpy as np
+import pytest
 import uproot
+from reader_examples import write_root
 
 from jetad import readers
+from jetad.inspection import inspect_file
+from jetad.kinematics import cylindrical
 
 DATA = Path(__file__).parent / "data"
 WHOLE, SLIMMED = DATA / "delphes_references.root", DATA / "delphes_slimmed.root"
@@ -54,3 +59,34 @@ def test_lost_constituents_are_said(monkeypatch, caplog):
     n_lost = sum(len(r.refs) for event in references for r in event) - jets.n_constituents.sum()
     assert n_lost > 0
     assert f"{n_lost} constituents that jets refer to are not in the file" in caplog.text
+
+
+def test_eta_is_that_of_the_momentum_not_of_the_point_at_the_calorimeter(tmp_path):
+    """As ``ParticleFlowCandidate`` was written until May 2022: Eta equals EtaOuter, CtgTheta is right."""
+    eta, phi = np.array([0.1, -0.2, 0.15, 1.0]), np.array([0.3, 0.1, 0.2, 2.0])
+    pt, mass = np.array([100.0, 50.0, 20.0, 40.0]), np.array([0.14, 0.0, 0.5, 0.0])
+    px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
+    energy = np.sqrt(px**2 + py**2 + pz**2 + mass**2)
+    total = [v[:3].sum() for v in (energy, px, py, pz)]
+    jet = [float(v) for v in cylindrical(*total)]
+    columns = {"PT": pt, "Eta": eta + 0.04, "Phi": phi, "Mass": mass, "CtgTheta": np.sinh(eta)}
+    columns["CtgTheta"][3] = 0.0  # not filled: Eta is all there is
+    arrays = {f"ParticleFlowCandidate.{k}": ak.Array([v, v]) for k, v in columns.items()}
+    for name, value in zip(("PT", "Eta", "Phi", "Mass"), jet, strict=True):
+        arrays[f"FatJet.{name}"] = ak.Array([[value], [value]])
+    path = write_root(tmp_path / "x.root", arrays, tree="Delphes")
+    jets = readers.read(path)
+    np.testing.assert_allclose(jets.eta[:3], eta[:3], atol=1e-6)
+    np.testing.assert_allclose(jets.jet_eta, jet[1], atol=1e-6)
+    np.testing.assert_allclose(jets.jet_mass, jet[3], rtol=1e-5)
+    found = inspect_file(path)
+    assert found.stored is not None
+    assert (found.stored.n_compared, found.stored.n_agree) == (2, 2)
+    del arrays["ParticleFlowCandidate.CtgTheta"]  # so that nothing but Eta is there
+    found = inspect_file(write_root(tmp_path / "y.root", arrays, tree="Delphes"))
+    assert found.stored is not None
+    assert found.stored.n_agree == 0
+    assert found.stored.eta == pytest.approx(0.04, rel=0.05)
+    assert "the constituents do not add up to 2 of 2 jets of the file" in " ".join(found.warnings)
+    jets = readers.read(tmp_path / "y.root", options={"radius": 2.5})  # takes the fourth, too
+    assert jets.n_constituents.tolist() == [4, 4]

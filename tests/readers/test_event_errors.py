@@ -105,7 +105,7 @@ def test_events_that_cannot_be_clustered_are_not_scored(value, tmp_path):
             "event 1: object 'q,1,2,3,4' is not 'obj,E,pt,eta,phi'",
         ),
         ("0;a;1;5;6;j,1,2,3,4\n1;a;1;5;6;j,1,x,3,4\n", "event 1: 'x' is not a number"),
-        ("0;a;1;5;6;j,1,2,3\n", "unknown format .*no lines 'event; process"),
+        ("0;a;1;5;6;j,1,2,3\n", "unknown format; .*no lines 'event; process"),
     ],
 )
 def test_lines_of_text(lines, message, tmp_path):

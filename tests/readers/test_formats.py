@@ -189,3 +189,43 @@ def test_only_what_is_asked_for_is_walked_in_a_wide_rntuple(tmp_path, monkeypatc
         found = tree.arrays(["x3", "x5"], 1, 3, "wide.root")
     assert found.to_list() == [{"x3": [], "x5": []}, {"x3": [2.0, 3.0], "x5": [2.0, 3.0]}]
     assert len({id(field) for field in walked}) < 10
+
+
+def test_the_header_of_a_tree_is_parsed_once_a_command(tmp_path, monkeypatch):
+    path, _ = FORMATS["pfnano"].write(tmp_path, 20, 3)
+    parsed = []
+    read_members = uproot.models.TTree.Model_TTree_v20.read_members
+
+    def counted(self, *arguments):
+        parsed.append(self)
+        return read_members(self, *arguments)
+
+    monkeypatch.setattr(uproot.models.TTree.Model_TTree_v20, "read_members", counted)
+    inspect_file(path)
+    assert len(parsed) == 1
+
+
+def test_a_file_that_was_written_anew_is_opened_anew(tmp_path):
+    path, _ = FORMATS["pfnano"].write(tmp_path, 20, 3)
+    before = readers.read(path)
+    other, _ = FORMATS["pfnano"].write(tmp_path, 21, 4)
+    other.replace(path)
+    after = readers.read(path)
+    assert before.entry.max() < 20
+    assert len(after) != len(before) or not np.array_equal(after.pt, before.pt)
+
+
+def test_files_do_not_stay_open(tmp_path, monkeypatch):
+    paths = [FORMATS["pfnano"].write(tmp_path, 5, seed)[0] for seed in range(6)]
+    handles = []
+    uproot_open = uproot.open
+
+    def opened(*arguments, **options):
+        handles.append(uproot_open(*arguments, **options))
+        return handles[-1]
+
+    monkeypatch.setattr(uproot, "open", opened)
+    for path in paths:
+        readers.read(path)
+    assert len(handles) == 6
+    assert sum(not handle.closed for handle in handles) <= 2

@@ -12,7 +12,8 @@ from reader_examples import write_root
 
 from jetad import readers
 from jetad.errors import ConfigError, InputError
-from jetad.readers.mapping import load_mapping, suggest_mapping
+from jetad.readers.mapping import load_mapping
+from jetad.readers.suggest import suggest_mapping
 
 FOUR = {"pt": "c_pt", "eta": "c_eta", "phi": "c_phi"}
 
@@ -113,14 +114,17 @@ def test_suggested_mapping_reads_the_file(write, tmp_path):
     assert set(jets.charge) <= {-1, 0, 1}
 
 
-def test_suggestion_prefers_particles_and_says_what_else_there_is(tmp_path):
+def test_particles_of_a_whole_event_are_no_jet(tmp_path):
     path, _ = mapped_events(tmp_path, 5, 3)
     text = suggest_mapping(path)
-    assert yaml.safe_load(text)["constituents"]["pt"] == "p_pt"
-    assert "#   j_pt: float[]" in text
-    assert "tree: t" in text
+    suggestion = yaml.safe_load(text)
+    assert (suggestion["tree"], suggestion["jets"]["pt"]) == ("t", "j_pt")
+    assert "constituents" not in suggestion  # they point to jets that they have nothing to do with
+    assert "#   p_pt: float[]" in text
     path, _ = nano(tmp_path, 5, 3)
-    assert yaml.safe_load(suggest_mapping(path))["constituents"]["pt"] == "PFCands_pt"
+    suggestion = yaml.safe_load(suggest_mapping(path))
+    assert suggestion["jets"]["pt"] == "FatJet_pt"
+    assert "constituents" not in suggestion
 
 
 def jagged(*rows: list[float]) -> ak.Array:
@@ -147,7 +151,7 @@ def test_components_before_particles(tmp_path):
 def test_suggestion_takes_jets_before_leptons_and_generator_particles(tmp_path):
     """As in scouting NanoAOD, and in the HZZ example of uproot."""
     lists = {
-        f"{object_}_{k}": jagged([30.0 + i, 20.0], [], [0.5])
+        f"{object_}_{k}": jagged([30.0 + i, 20.0], [], [0.5]) if k == "pt" else jagged([1.0, 2.0], [], [0.5])
         for i, object_ in enumerate(("Electron", "GenPart", "IsoTrack", "ScoutingPFJet", "ScoutingFatJet"))
         for k in ("pt", "eta", "phi", "mass")
     }
@@ -169,11 +173,9 @@ def test_suggestion_knows_momenta_of_edm4hep(tmp_path):
     kinds = ("energy", "momentum.x", "momentum.y", "momentum.z", "mass")
     lists = {f"{c}.{k}": jagged([9.0, 8.0], [7.0]) for c in ("Jet", "ReconstructedParticles") for k in kinds}
     path = write_root(tmp_path / "x.root", lists)
-    text = suggest_mapping(path)
-    assert "where rows are events, name their 'jets'" in text
-    assert yaml.safe_load(text)["constituents"] == {
-        "E": "ReconstructedParticles.energy",
-        **{f"p{k}": f"ReconstructedParticles.momentum.{k}" for k in "xyz"},
+    assert yaml.safe_load(suggest_mapping(path))["jets"] == {
+        "E": "Jet.energy",
+        **{f"p{k}": f"Jet.momentum.{k}" for k in "xyz"},
     }
 
 
@@ -198,7 +200,8 @@ def test_lists_of_any_length_in_hdf5_are_refused(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         for name in FOUR.values():
             file.create_dataset(name, (3,), dtype=h5py.vlen_dtype(np.dtype("f4")))
-    assert "'?'" in suggest_mapping(tmp_path / "x.h5")
+    with pytest.raises(InputError, match="no columns were found that are jets"):
+        suggest_mapping(tmp_path / "x.h5")
     with pytest.raises(InputError, match="'c_pt' holds lists of any length, which are not read from HDF5"):
         readers.read(tmp_path / "x.h5", mapping={"constituents": FOUR})
 
@@ -207,6 +210,6 @@ def test_suggestion_without_anything_to_go_by(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["a"] = np.zeros((3, 2))
         file["names"] = [b"x", b"y", b"z"]
-    text = suggest_mapping(tmp_path / "x.h5")
-    assert "no complete set of pt, eta, phi" in text
-    assert "#   a: float64[2]" in text
+    message = r"no names or numbers look like momenta. The file holds a \(float64\[2\]\), names .*'x\[0, :\]'"
+    with pytest.raises(InputError, match=message):
+        suggest_mapping(tmp_path / "x.h5")

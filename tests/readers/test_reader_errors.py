@@ -75,7 +75,7 @@ def test_empty_file(tmp_path):
         (
             "x.parquet",
             b"PAR1....",
-            r"unknown format \(no reader finds its columns in a Parquet file\); name its columns in",
+            "cannot be read",
         ),
         ("x.root", b"root", r"the file is truncated"),
     ],
@@ -204,7 +204,7 @@ def test_hdf5_without_jets(tmp_path):
         file["jet_features"] = np.zeros((3, 4))
     with pytest.raises(
         InputError,
-        match=r"unknown format \(not landscape: .*the file holds jet_features; not jetnet: no datasets",
+        match=r"unknown format; .* \(not landscape: .*the file holds jet_features; not jetnet: no datasets",
     ):
         readers.read(path)
     pd.DataFrame({"E_1": [1.0], "img_0": [2.0]}).to_hdf(path, key="images", format="table", mode="w")
@@ -371,3 +371,27 @@ def test_low_level_errors_are_translated_in_one_place(error, message):
         raise error
     assert caught.value.__cause__ is error
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["score", "train"])
+def test_a_file_of_no_format_is_refused_before_torch_is_loaded(command, tmp_path):
+    """Loading torch takes seconds; the file is looked at first."""
+    (tmp_path / "x.dat").write_text("hello")
+    (tmp_path / "run").mkdir()
+    for name in ("provenance.json", "config.yaml"):
+        (tmp_path / "run" / name).write_text("{}")
+    words = {"score": ["x.dat", "--run", "run"], "train": ["--background", "x.dat"]}[command]
+    script = (
+        "import sys; from jetad_cli.main import main\n"
+        "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as error:\n    code = error.code\n"
+        "print(code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, command, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.split() == ["1", "False"], done.stderr
+    assert "x.dat: unknown format" in done.stderr

@@ -97,7 +97,7 @@ def test_describe(layout, tmp_path):
         assert summary.container == ("ROOT RNTuple" if layout == "rntuple" else "ROOT TTree")
         assert summary.dataset == ("a/b" if layout == "ttree-double" else "tree")
         assert summary.truth == ("label_QCD", "label_Tbqq", "label_Hbb")
-        assert summary.observables == ("jet_pt", "jet_nparticles", "jet_tau1")
+        assert summary.observables == ("jet_pt_file", "jet_nparticles", "jet_tau1")
         assert summary.columns["jet_tau1"] == "float"
     else:
         assert summary.n_slots == 12

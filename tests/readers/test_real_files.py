@@ -14,7 +14,7 @@ from jetad.errors import InputError
 from jetad.inspection import inspect_file
 from jetad.preprocessing.features import FeatureConfig, JetFeatures, observable
 from jetad.preprocessing.images import JetImages
-from jetad.readers import nanoaod
+from jetad.readers.particles import charge_of
 
 FOLDERS = [p / "shared" / "data" / "real" for p in Path(__file__).resolve().parents]
 REAL = next((folder for folder in FOLDERS if folder.is_dir()), None)
@@ -47,7 +47,7 @@ def test_charges_of_pfnano_are_those_of_its_ids(pfnano, tmp_path):
     with uproot.open(pfnano) as file:
         particles = file["Events"].arrays(["PFCands_charge", "PFCands_pdgId"])
     charge, pid = (ak.flatten(particles[name]).to_numpy() for name in particles.fields)
-    np.testing.assert_array_equal(nanoaod._charge_of(pid), charge)
+    np.testing.assert_array_equal(charge_of(pid), charge)
 
 
 def test_ak4_jets_of_pfnano_are_not_weighted(pfnano):

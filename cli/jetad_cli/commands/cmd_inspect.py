@@ -60,7 +60,7 @@ def command(
         check_output(plot, force=force)
     paths = expand(files)
     if suggest_mapping:
-        from jetad.readers.mapping import suggest_mapping as suggest
+        from jetad.readers.suggest import suggest_mapping as suggest
 
         if len(paths) > 1:
             raise click.UsageError("--suggest-mapping takes one file")
@@ -122,6 +122,9 @@ def _text(found: Inspection) -> str:
     if found.has_constituents:
         fraction = found.charged_fraction
         facts["charges"] = "none" if fraction is None else f"{100 * fraction:.1f}% of the pT is charged"
+    if found.stored is not None:
+        part = found.stored.n_agree / found.stored.n_compared
+        facts["stored jets"] = f"{100 * part:.1f}% are the sum of their constituents (pT, eta, mass)"
     facts["NaN or inf"] = f"{found.n_not_finite} jets"
     facts["empty"] = f"{found.n_empty} jets"
     facts["duplicates"] = f"{found.n_duplicates} jets"

@@ -168,7 +168,7 @@ def command(
     jetad score *.h5 -o scores/ --dask tcp://scheduler:8786
     """
     from jetad.errors import InputError
-    from jetad.readers import expand
+    from jetad.readers import check_format, expand
     from jetad.run import find_run
 
     runs = [find_run(path) for path in run_dirs or (None,)]
@@ -180,6 +180,9 @@ def command(
     keep_inputs(outputs.values(), files, runs)
     if not run_dirs:
         echo(f"using {runs[0].path}", err=True)
+
+    if len(paths) == 1 and not broken:
+        check_format(paths[0], **inputs.options)  # before torch, which takes seconds to load
 
     import torch
 

@@ -42,6 +42,29 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     return monitors
 
 
+def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
+    """What to train on where the jets have neither constituents nor images; nothing for others."""
+    from jetad import readers
+    from jetad.preprocessing.choosing import choose_features
+
+    for path in paths:  # a file may hold no jet
+        first = next(readers.iterate(path, step=1000, **inputs.options), None)
+        if first is not None and len(first):
+            break
+    else:
+        return ()
+    if first.jet_momenta is None:
+        return ()
+    chosen = choose_features(first)
+    shown = ",".join(chosen)
+    echo(
+        f"{path}: the jets have no constituents: training on the features {', '.join(chosen)}; "
+        f"for others: --representation features --set 'preprocessing.observables=[{shown}]'",
+        err=True,
+    )
+    return chosen
+
+
 @click.command(cls=ManyValues)
 @click.option(
     "--background",
@@ -131,6 +154,25 @@ def command(
     jetad train --background qcd.h5
     jetad train --background qcd*.root --set training.epochs=5 --output runs/short
     """
+    if not print_config and not background:
+        raise click.UsageError("give the background jets: --background FILE...")
+    from jetad import readers
+
+    paths = [] if print_config else readers.expand(background)
+    signal_paths = readers.expand(signal) if signal and not print_config else []
+    monitors = {} if print_config else _monitors(monitor)
+    watched_files = {name: readers.expand([path])[0] for name, path in monitors.items()}
+    jet_files = [*paths, *signal_paths, *watched_files.values()]
+    for path in jet_files:  # before torch is loaded, which takes seconds
+        readers.check_format(path, **inputs.options)
+
+    free = preset is None and config_file is None and encoder is None and representation in (None, "features")
+    if paths and free and not any(s.startswith(("members", "preprocessing.observables")) for s in settings):
+        chosen = _features(paths, inputs)
+        if chosen:
+            representation = "features"
+            settings = (f"preprocessing.observables=[{', '.join(map(repr, chosen))}]", *settings)
+
     from jetad.config import resolve_config
     from jetad.encoders import describe_encoder
 
@@ -147,12 +189,9 @@ def command(
     if print_config:
         echo(config.to_yaml(), nl=False)
         return None
-    if not background:
-        raise click.UsageError("give the background jets: --background FILE...")
 
     import torch
 
-    from jetad import readers
     from jetad.ranks import join
     from jetad.scoring import select_device
     from jetad.training.data import BY_FILE, check_charges, open_background
@@ -168,12 +207,8 @@ def command(
 
     from ..progress import TrainingProgress
 
-    paths = readers.expand(background)
-    monitors = {name: readers.expand([path])[0] for name, path in _monitors(monitor).items()}
-    signal_paths = readers.expand(signal) if signal else []
     check_inputs(config, paths, signal_paths)
-    check_no_overlap([*paths, *signal_paths], monitors)
-    jet_files = [*paths, *signal_paths, *monitors.values()]
+    check_no_overlap([*paths, *signal_paths], watched_files)
     check_charges(jet_files, config, inputs.options)
     files = [*jet_files, *inputs.files, *([Path(config_file)] if config_file else [])]
     if check:
@@ -196,7 +231,7 @@ def command(
         signal_jets = opened(signal_paths) if signal_paths else None
         watched = {
             name: readers.read([path], select=inputs.selection(), **inputs.options)
-            for name, path in monitors.items()
+            for name, path in watched_files.items()
             if ranks.first
         }
         with stop_signals() as stop:

@@ -18,7 +18,7 @@ import numpy as np
 from .. import __version__
 from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError
 from ..files import check_output, publish, refuse_inputs
-from ..readers import count, describe, iterate
+from ..readers import count, describe, hint_of_no_jets, iterate
 from ..readers.base import split_path
 from ..readers.remote import remote_url
 from ..run import Run
@@ -307,7 +307,8 @@ def _rows_of_share(source: Path, request: Request, share: tuple[int, int]) -> tu
         raise ConfigError(f"share {k} of {n_shares} does not exist")
     n_rows = count(source, **request.options)
     if n_rows == 0:
-        raise InputError(f"{source}: holds zero jets, there is nothing to score")
+        hint = hint_of_no_jets(source, **request.options)
+        raise InputError(f"{source}: holds zero jets{hint}, there is nothing to score")
     n_wanted = n_rows if request.max_jets is None else min(n_rows, request.max_jets)
     first_row, last_row = k * n_wanted // n_shares, (k + 1) * n_wanted // n_shares
     if first_row == last_row:
@@ -460,7 +461,8 @@ def finish(job: Job) -> Account:
     job.workspace.remove()
     if n_failed:
         logger.warning(
-            "%s: %d of %d jets could not be scored (no constituents or non-finite); score = NaN",
+            "%s: %d of %d jets could not be scored (no constituents, non-finite values, or nothing inside "
+            "the window of their image); score = NaN",
             job.source,
             n_failed,
             n_read,

@@ -6,7 +6,7 @@ import dataclasses
 import glob
 import inspect
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,13 @@ __all__ = [
     "READERS",
     "FileSummary",
     "ReadOptions",
+    "check_format",
     "count",
     "describe",
     "detect",
     "expand",
     "get_reader",
+    "hint_of_no_jets",
     "iterate",
     "read",
 ]
@@ -51,12 +53,23 @@ READERS = {
     "physlite": "jetad.readers.physlite:PhysliteReader",
     "treemaker": "jetad.readers.treemaker:TreeMakerReader",
     "delphes": "jetad.readers.delphes:DelphesReader",
+    "edm4hep": "jetad.readers.edm4hep:EDM4hepReader",
     "jetnet": "jetad.readers.jetnet:JetNetReader",
+    "energyflow": "jetad.readers.layouts:EnergyFlowReader",
+    "hls4ml": "jetad.readers.layouts:Hls4mlReader",
+    "aspen": "jetad.readers.layouts:AspenReader",
+    "atlastop": "jetad.readers.layouts:AtlasTopReader",
+    "ftag": "jetad.readers.layouts:FlavourTaggingReader",
+    "lhcofeatures": "jetad.readers.layouts:OlympicsFeaturesReader",
     "imagetable": "jetad.readers.imagefile:ImageTableReader",
     "images": "jetad.readers.imagefile:ImagesReader",
     "npz": "jetad.readers.imagefile:NumpyImagesReader",
     "lhco": "jetad.readers.lhco:LHCOReader",
     "darkmachines": "jetad.readers.darkmachines:DarkMachinesReader",
+    "hepmc": "jetad.readers.generated:HepMCReader",
+    "lhe": "jetad.readers.generated:LesHouchesReader",
+    "arrays": "jetad.readers.layouts:ArraysReader",
+    "table": "jetad.readers.layouts:TableReader",
     "mapping": "jetad.readers.mapping:MappingReader",
 }
 
@@ -94,7 +107,7 @@ def detect(path: PathLike, options: Mapping[str, Any] | None = None) -> str:
         InputError: if the file is missing or broken, or no reader knows its content.
     """
     container = container_of(path)
-    candidates = [r for r in map(get_reader, _DETECTED) if r.container == container]
+    candidates = [r for r in map(get_reader, _DETECTED) if container in r.containers]
     if common := _common(options):
         candidates = [get_reader(r.name, common) if "external" in r.options else r for r in candidates]
     if options:
@@ -105,8 +118,8 @@ def detect(path: PathLike, options: Mapping[str, Any] | None = None) -> str:
     if not candidates:
         reasons = f"no reader finds its columns in {CONTAINER_NAMES[container]}"
     raise InputError(
-        f"{path}: unknown format ({reasons}); name its columns in a mapping: "
-        "'jetad inspect --suggest-mapping FILE' writes a first one"
+        f"{path}: unknown format; 'jetad inspect --suggest-mapping FILE' writes a first mapping of its "
+        f"columns ({reasons})"
     )
 
 
@@ -132,7 +145,25 @@ def _reader_for(path: PathLike, options: ReadOptions) -> Reader:
         if name not in (None, "mapping"):
             raise ConfigError(f"a mapping names the columns itself: leave out the reader '{name}'")
         return get_reader("mapping", {**_common(options.get("options")), "mapping": mapping})
-    return get_reader(name or detect(path, options.get("options")), options.get("options"))
+    chosen = get_reader(name or detect(path, options.get("options")), options.get("options"))
+    prepare = getattr(chosen, "prepare", None)  # of readers that find columns and units by looking
+    if prepare is not None:
+        with_retries(path, lambda: _prepared(prepare, path))
+    return chosen
+
+
+def _prepared(prepare: Callable[[PathLike], None], path: PathLike) -> None:
+    with reading(path):
+        prepare(path)
+
+
+def check_format(path: PathLike, **options: Unpack[ReadOptions]) -> None:
+    """Find the reader of a file, so that a file which none can read is refused before work begins.
+
+    Raises:
+        InputError: if the file is missing or broken, or no reader knows its content.
+    """
+    _reader_for(path, options)
 
 
 def count(path: PathLike, **options: Unpack[ReadOptions]) -> int:
@@ -146,6 +177,20 @@ def count(path: PathLike, **options: Unpack[ReadOptions]) -> int:
     return with_retries(path, counted)
 
 
+def hint_of_no_jets(path: PathLike, **options: Unpack[ReadOptions]) -> str:
+    """What else a file without jets holds, as the end of a sentence; "" if there is nothing to say."""
+    chosen = _reader_for(path, options)
+    look = getattr(chosen, "other_jets", None)  # of readers of events
+    if look is None:
+        return ""
+    with reading(path):
+        collection, others = look(path)
+    if not others:
+        return ""
+    counted = ", ".join(f"{name} ({n})" for name, n in others.items())
+    return f" of '{collection}'; it has other jets: {counted}, --collection {next(iter(others))}"
+
+
 def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
     """What a file holds; only its first jets are read, to judge the units."""
     chosen = _reader_for(path, options)
@@ -156,7 +201,8 @@ def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
 
     summary, first = with_retries(path, looked_at)
     if first is None or summary.n_jets == 0:
-        return summary._replace(warnings=(*summary.warnings, "holds zero jets"))
+        hint = hint_of_no_jets(path, **options) if summary.n_jets == 0 else ""
+        return summary._replace(warnings=(*summary.warnings, f"holds zero jets{hint}"))
     units = options.get("units") or chosen.units
     if units is not None:
         return summary._replace(units="GeV" if units == "GeV" else "GeV (converted from MeV)")
@@ -316,14 +362,14 @@ def read(
             if n_left <= 0:
                 break
         if len(parts) == n_before:
-            logger.warning("%s: holds zero jets", path)
+            logger.warning("%s: holds zero jets%s", path, hint_of_no_jets(path, **options))
         if n_left <= 0:
             break
     if not parts:
         what = (
             f"{files[0]}: holds" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files: hold"
         )
-        raise InputError(f"{what} zero jets")
+        raise InputError(f"{what} zero jets{hint_of_no_jets(files[0], **options)}")
     if selection is not None and not any(map(len, parts)):
         raise InputError(f"none of {selection.flow.counts[0]} jets passes the selection '{selection.text}'")
     if any(p.labels is not None for p in parts):

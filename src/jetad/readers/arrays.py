@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, MissingPackageError
 from .base import nearest, reading, split_path
-from .hdf5file import check_dataset, open_hdf5
+from .hdf5file import Frame, check_dataset, check_frame, find_frames, open_hdf5
 from .rootfile import NUMBERS, Tree, choose_tree, element_type, find_trees, flatten, n_entries, open_root
 
-__all__ = ["Source", "open_arrays", "open_source"]
+__all__ = ["Source", "open_arrays", "open_source", "tree_names"]
 
 _MAX_NPY_HEADER = 1 << 16
 
@@ -40,7 +40,12 @@ class Source(Protocol):
 
 @contextlib.contextmanager
 def open_source(
-    path: str | Path, container: str, tree: str | None = None, *, external: bool = False
+    path: str | Path,
+    container: str,
+    tree: str | None = None,
+    *,
+    external: bool = False,
+    needed: Iterable[str] = (),
 ) -> Iterator[Source]:
     """The columns of a file of any container.
 
@@ -49,23 +54,40 @@ def open_source(
         container: As ``container_of`` says.
         tree: Tree or group, where the path does not say.
         external: Whether parts of an HDF5 file may lie in other files.
+        needed: Columns that choose among several trees.
     """
     file, inside = split_path(path)
     where = inside or tree
     if container == "root":
         with open_root(path) as handle:
-            yield _RootSource(handle, path, where)
+            yield _RootSource(handle, path, where, needed)
     elif container == "hdf5":
         with open_hdf5(path, external) as handle:
-            yield ArraySource(_datasets(handle, where or "", path), path, where or "", "HDF5")
+            arrays = _datasets(handle, where or "", path)
+            frames = {} if where else _frame_columns(handle, path)
+            yield ArraySource(arrays, path, where or "", "HDF5", frames)
     elif container == "numpy":
         with open_arrays(path) as arrays:
             yield ArraySource(arrays, path, "", "NumPy")
     elif container == "parquet":
-        with _open_parquet(file) as handle:
-            yield _ParquetSource(handle, path)
+        with open_parquet(file) as handle:
+            yield ParquetSource(handle, path)
+    elif container == "csv":
+        from .csvfile import CsvSource
+
+        yield CsvSource(path)
     else:
-        raise InputError(f"{path}: a mapping needs a ROOT, HDF5, NumPy or Parquet file")
+        raise InputError(f"{path}: a mapping needs a ROOT, HDF5, NumPy, Parquet or CSV file")
+
+
+def tree_names(path: str | Path, container: str) -> list[str | None]:
+    """Trees of a file that may hold jets, the usual one first; ``[None]`` for files without trees."""
+    if container != "root" or split_path(path)[1] is not None:
+        return [None]
+    with open_root(path) as handle:
+        trees = find_trees(handle, path)
+    names = [t.name for t in trees if not _bookkeeping(t)] or [t.name for t in trees]
+    return sorted(names, key=lambda name: name != "Events") or [None]
 
 
 # --- arrays of fixed shape -------------------------------------------------------------------------
@@ -81,14 +103,28 @@ class Array(Protocol):
 
 
 class ArraySource:
-    """Arrays of the same number of rows; ``name.field`` is a field of a compound one."""
+    """Arrays of the same number of rows; ``name.field`` is a field of a compound one.
 
-    def __init__(self, arrays: Mapping[str, Any], path: str | Path, name: str, kind: str) -> None:
-        self.arrays, self.path, self.name, self.kind = arrays, path, name, kind
+    ``frames`` are columns of pandas tables, ``key.column``; the datasets that they are stored in are not
+    listed.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, Any],
+        path: str | Path,
+        name: str,
+        kind: str,
+        frames: Mapping[str, _FrameColumn] | None = None,
+    ) -> None:
+        self.arrays, self.path, self.name, self.kind = {**arrays, **(frames or {})}, path, name, kind
+        self._inside = tuple({f"{column.frame.key}/" for column in (frames or {}).values()})
 
     def columns(self) -> dict[str, str]:
         found = {}
         for name, array in self.arrays.items():
+            if not isinstance(array, _FrameColumn) and name.startswith(self._inside):
+                continue
             shape = f"[{', '.join(map(str, array.shape[1:]))}]" if len(array.shape) > 1 else ""
             for field in array.dtype.names or [None]:
                 dtype = array.dtype if field is None else array.dtype[field]
@@ -114,7 +150,9 @@ class ArraySource:
                     f"{self.path}: '{name}' holds lists of any length, which are not read from HDF5 "
                     "(a damaged one is read for ever); write them as ROOT or Parquet, or padded with zeros"
                 )
-            if hasattr(array, "id"):
+            if isinstance(array, _FrameColumn):
+                array.check()
+            elif hasattr(array, "id"):
                 with reading(self.path):
                     check_dataset(self.path, array)
             lengths[name] = int(array.shape[0])
@@ -137,6 +175,39 @@ class ArraySource:
                     raise InputError(f"{self.path}: '{name}' ends before row {stop}; the file is broken")
                 found[name] = rows if field is None else rows[field]
         return found
+
+
+class _FrameColumn:
+    """One column of a pandas table; columns of one table share the rows that were read last."""
+
+    def __init__(self, handle: Any, frame: Frame, name: str, held: dict[str, Any]) -> None:
+        self.handle, self.frame, self._held = handle, frame, held
+        self._block, self._place = frame.columns[name]
+        self.shape, self.dtype = (frame.n_rows,), self._block.dtype
+
+    def check(self) -> None:
+        """Raise InputError if not all rows can be read; once a table."""
+        if "checked" not in self._held:
+            check_frame(self.handle, self.frame)
+            self._held["checked"] = True
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        start, stop, _ = rows.indices(self.frame.n_rows)
+        if self._held.get("rows") != (start, stop):
+            self._held["blocks"] = self.frame.rows(self.handle, start, stop)
+            self._held["rows"] = (start, stop)
+        return np.asarray(self._held["blocks"][self._block.key][:, self._place])
+
+
+def _frame_columns(handle: Any, path: str | Path) -> dict[str, _FrameColumn]:
+    """Columns of all pandas tables of a file that hold numbers, as ``key.column``."""
+    found: dict[str, _FrameColumn] = {}
+    for frame in find_frames(handle, path):
+        held: dict[str, Any] = {}
+        for name, (block, _) in frame.columns.items():
+            if block.dtype.kind in "fiub":
+                found[f"{frame.key}.{name}" if frame.key else name] = _FrameColumn(handle, frame, name, held)
+    return found
 
 
 def _datasets(handle: Any, prefix: str, path: str | Path) -> dict[str, Any]:
@@ -246,7 +317,7 @@ class _Member:
 
 
 @contextlib.contextmanager
-def _open_parquet(file: Path) -> Iterator[Any]:
+def open_parquet(file: Path) -> Iterator[Any]:
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -257,7 +328,7 @@ def _open_parquet(file: Path) -> Iterator[Any]:
         yield handle
 
 
-class _ParquetSource:
+class ParquetSource:
     """Columns of a Parquet file; ``Jet.pt`` is a field of a struct."""
 
     kind, name = "Parquet", ""
@@ -305,7 +376,7 @@ class _ParquetSource:
                 array = records
                 for part in name.split("."):
                     array = array[part]
-                found[name] = ak.fill_none(array, np.nan, axis=None) if "?" in str(array.type) else array
+                found[name] = _without_none(array) if "?" in str(array.type) else array
         return found
 
     def _take(self, n: int) -> list[Any]:
@@ -322,9 +393,27 @@ class _ParquetSource:
         return taken
 
 
+def _without_none(array: Any) -> Any:
+    """Missing numbers as NaN; where none is missing, numbers keep their type."""
+    import awkward as ak
+
+    if any(ak.any(ak.is_none(array, axis=axis), axis=None) for axis in range(array.ndim)):
+        return ak.fill_none(array, np.nan, axis=None)
+
+    def bare(layout: Any, **_: Any) -> Any:
+        return layout.project() if layout.is_option else None
+
+    for _ in range(array.ndim):  # one level at a time
+        array = ak.transform(bare, array)
+    return array
+
+
 def _add_arrow(name: str, kind: Any, suffix: str, found: dict[str, str]) -> None:
+    import pyarrow as pa
     import pyarrow.types as types
 
+    while isinstance(kind, pa.BaseExtensionType):  # awkward registers its own, once it was used
+        kind = kind.storage_type
     if types.is_struct(kind):
         for field in kind:
             _add_arrow(f"{name}.{field.name}", field.type, suffix, found)
@@ -337,44 +426,87 @@ def _add_arrow(name: str, kind: Any, suffix: str, found: dict[str, str]) -> None
 # --- ROOT ------------------------------------------------------------------------------------------
 
 
-class _RootSource:
-    """Branches of a tree."""
+# members of a Lorentz vector as ROOT keeps them
+_LORENTZ = {"TLorentzVector": ("fP.fX", "fP.fY", "fP.fZ", "fE")}
+_OBJECTS = re.compile(r"(?:std::)?vector<(\w+)>|(\w+)(\[\])?")
 
-    def __init__(self, handle: Any, path: str | Path, wanted: str | None) -> None:
+
+class _RootSource:
+    """Branches of a tree, and the members of its Lorentz vectors (``jetp4.fE``).
+
+    Of several trees it is the one of the usual name, or the only one that has the needed columns, or the
+    only one that holds numbers at all.
+    """
+
+    def __init__(self, handle: Any, path: str | Path, wanted: str | None, needed: Iterable[str] = ()) -> None:
         trees = find_trees(handle, path, only=None if split_path(path)[1] else wanted)
         if not trees:
             names = nearest(wanted or "tree", [t.name for t in find_trees(handle, path)])
             raise InputError(
                 f"{path}: no tree '{wanted}'; there are: {names}" if wanted else f"{path}: no tree"
             )
-        tree = choose_tree(trees, path, usual="Events")
+        needed = {name for name in needed if "#" not in name}
+        holding = [t for t in trees if needed <= set(_members(t))] if needed else []
+        holding = holding or [t for t in trees if not _bookkeeping(t)]
+        tree = choose_tree(holding or trees, path, usual="Events")
         assert tree is not None
         self.tree: Tree = tree
         self.path, self.name, self.kind = path, tree.name, tree.kind
+        self._parts = _members(tree)
 
     def columns(self) -> dict[str, str]:
         with reading(self.path):
             found = {}
-            for name in self.tree.branches:
-                typename = self.tree.data[name].typename
+            for name, (branch, member) in self._parts.items():
+                typename = self.tree.typename(branch)
                 element = element_type(typename)
-                found[name] = f"{element}[]" if element else typename
+                if member:
+                    found[name] = "double[]" if _is_list(typename) else "double"
+                else:
+                    found[name] = f"{element}[]" if element else typename
             return found
 
     def n_rows(self, names: list[str]) -> int:
         for name in names:
-            if name not in self.tree.branches:
+            if name not in self._parts:
                 raise InputError(
                     f"{self.path}: tree '{self.name}' has no branch '{name}'; "
-                    f"closest: {nearest(name, self.tree.branches)}"
+                    f"closest: {nearest(name, self._parts)}"
                 )
-        return n_entries(self.tree, names, self.path)
+        return n_entries(self.tree, {self._parts[name][0] for name in names}, self.path)
 
     def read(self, names: list[str], start: int, stop: int) -> dict[str, Any]:
-        arrays = self.tree.arrays(names, start, stop, self.path)
-        if len(arrays) != stop - start:
-            raise InputError(f"{self.path}: '{self.name}' ends before entry {stop}; the file is broken")
-        return {name: arrays[name] for name in names}
+        branches = list(dict.fromkeys(self._parts[name][0] for name in names))
+        arrays = self.tree.arrays(branches, start, stop, self.path)
+        found = {}
+        for name in names:
+            branch, member = self._parts[name]
+            found[name] = arrays[branch]
+            for part in member.split(".") if member else ():
+                found[name] = found[name][part]
+        return found
+
+
+def _is_list(typename: str) -> bool:
+    return "vector<" in typename or typename.endswith("[]")
+
+
+def _members(tree: Tree) -> dict[str, tuple[str, str]]:
+    """Column -> branch, and the member of it ("" for the branch itself)."""
+    found = {name: (name, "") for name in tree.branches}
+    for name in tree.branches:
+        if tree.kind == "ROOT TTree" and tree.branch(name).branches:
+            continue  # it is split: its members are branches
+        match = _OBJECTS.fullmatch(tree.typename(name))
+        for member in _LORENTZ.get((match[1] or match[2]) if match else "", ()):
+            found[f"{name}.{member}"] = (name, member)
+    return found
+
+
+def _bookkeeping(tree: Tree) -> bool:
+    """Whether a tree holds no jets for sure: what describes the file, its runs or blocks of luminosity."""
+    last = tree.name.rpartition("/")[2].lower()
+    return bool(re.search(r"meta|^runs?$|lumi|parameter|^file|config|bookkeep|cutflow|version", last))
 
 
 def is_number(kind: str) -> bool:
@@ -386,4 +518,4 @@ def is_number(kind: str) -> bool:
     )
 
 
-__all__ += ["ArraySource", "flatten", "is_number"]
+__all__ += ["ArraySource", "ParquetSource", "flatten", "is_number", "open_parquet"]

@@ -23,6 +23,7 @@ __all__ = [
     "BaseReader",
     "FileSummary",
     "Reader",
+    "StoredJet",
     "build_columns",
     "build_jets",
     "check_momenta_in_gev",
@@ -51,7 +52,12 @@ CONTAINER_NAMES = {
     "parquet": "a Parquet file",
     "numpy": "a NumPy file",
     "text": "a text file",
+    "csv": "a table of text",
+    "hepmc": "a file of generated events (HepMC)",
+    "lhe": "a file of generated events (Les Houches)",
 }
+
+_TEXT_BYTES = 1 << 20  # of a text file, looked at to find out what it is
 
 _HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -63,6 +69,16 @@ _OTHER_MAGIC = {
     b"<!DOCTYPE": "a web page, so the download went wrong",
     b"<html": "a web page, so the download went wrong",
 }
+
+
+class StoredJet(NamedTuple):
+    """Observables that hold the file's own momenta of the jets, to compare constituents with."""
+
+    pt: str | None = "jet_pt_file"  # [GeV]
+    eta: str | None = None
+    mass: str | None = None  # [GeV]
+    energy: str | None = None  # [GeV], where the mass is not stored
+    correction: str | None = None  # part of pt and mass that corrections after the clustering added
 
 
 class FileSummary(NamedTuple):
@@ -81,7 +97,7 @@ class FileSummary(NamedTuple):
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # choices that were made in reading
     n_entries: int | None = None  # events, where one holds several jets
-    reference_pt: str | None = None  # observable with the file's own jet pT, to compare with the sum
+    stored: StoredJet = StoredJet()
 
 
 class Reader(Protocol):
@@ -94,6 +110,7 @@ class Reader(Protocol):
     name: str  # key in READERS
     summary: str  # one line for `jetad readers`
     container: str  # "hdf5", "root", ... as `container_of` says
+    containers: tuple[str, ...]  # all that it reads
     units: str | None  # "MeV" where the format is defined so, else None
     options: ClassVar[Mapping[str, Any]]  # name -> default
 
@@ -126,10 +143,12 @@ class BaseReader:
     name = ""
     summary = ""
     container = ""
+    containers: tuple[str, ...] = ()  # where there are several
     units: str | None = None
     options: ClassVar[Mapping[str, Any]] = {}  # name -> default
 
     def __init__(self, **given: Any) -> None:
+        self.containers = self.containers or (self.container,)
         for key in given:
             if key not in self.options:
                 valid = ", ".join(closest_first(key, self.options)) or "none"
@@ -281,17 +300,36 @@ def container_of(path: str | Path) -> str:
         raise InputError(f"{file}: not an HDF5 file: first eight bytes are {start[:8]!r}")
     if start.count(b";") >= 3 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
         return "text"
+    kind = _text_kind(file)
+    if kind is not None:
+        return kind
     raise InputError(
         f"{file}: unknown format: first four bytes are {start[:4]!r}; "
-        "jets are read from HDF5, ROOT, Parquet and NumPy files"
+        "jets are read from HDF5, ROOT, Parquet, NumPy and CSV files"
     )
 
 
-def require_container(path: str | Path, wanted: str, reader: str) -> None:
-    """Raise InputError if the file is not of the container that the reader needs."""
-    found = container_of(path)
-    if found != wanted:
-        is_a, needs = CONTAINER_NAMES[found], CONTAINER_NAMES[wanted]
+def _text_kind(file: Path) -> str | None:
+    """``"csv"``, ``"hepmc"`` or ``"lhe"`` from the first lines of a text file, ``None`` for anything else."""
+    from .csvfile import csv_delimiter
+
+    with reading(file), open(file, "rb") as stream:
+        start = stream.read(_TEXT_BYTES)
+    if b"\0" in start:
+        return None
+    text = start.decode("utf-8", errors="replace")
+    if text.lstrip().startswith("HepMC::"):
+        return "hepmc"
+    if "<LesHouchesEvents" in text[:4096]:
+        return "lhe"
+    return "csv" if "\ufffd" not in text[:-4] and csv_delimiter(text) is not None else None
+
+
+def require_container(path: str | Path, wanted: str | tuple[str, ...], reader: str) -> None:
+    """Raise InputError if the file is not of a container that the reader needs."""
+    found, wanted = container_of(path), (wanted,) if isinstance(wanted, str) else wanted
+    if found not in wanted:
+        is_a, needs = CONTAINER_NAMES[found], " or ".join(CONTAINER_NAMES[name] for name in wanted)
         raise InputError(f"{path}: is {is_a}, but reader '{reader}' needs {needs}")
 
 

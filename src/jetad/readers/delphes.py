@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..kinematics import delta_phi
+from .base import StoredJet
 from .events import (
     Constituents,
     EventReader,
@@ -38,6 +39,8 @@ _MASS_AND_CHARGE = {
     "ParticleFlowCandidate": (0.0, np.nan), "Particle": (0.0, np.nan),
 }  # fmt: skip
 
+_COTANGENT = "CtgTheta"  # of the polar angle of the momentum, where it is stored
+
 _N_TRIED = 100  # events whose references are looked up before all are trusted
 _UID = 0xFFFFFF  # the rest of ROOT's unique identifier says which process wrote the object
 
@@ -52,9 +55,10 @@ class DelphesReader(EventReader):
     particle flow (``EFlowTrack``, ``EFlowPhoton``, ``EFlowNeutralHadron``), or other tracks, towers and
     particles. Else, or if ``radius`` is given, particle-flow objects go to the nearest jet within that
     radius (0.8 for large jets, 0.5 for others), which differs from the clustering at the edges of a jet;
-    ``jetad inspect`` compares the sums. Tracks have the charged-pion mass and, as their sign is not known,
-    charge +1 unless stored; photons, neutral hadrons and towers neither. Without any of these branches
-    jets are at jet level.
+    ``jetad inspect`` compares the sums. ``ParticleFlowCandidate`` is taken where there is no ``EFlow*``.
+    Momenta along the beam are PT * CtgTheta where CtgTheta is stored (``Eta`` may be that of a point at the
+    calorimeter). Tracks have the charged-pion mass and, as their sign is not known, charge +1 unless stored;
+    photons, neutral hadrons and towers neither. Without any of these branches jets are at jet level.
     """
 
     name = "delphes"
@@ -73,6 +77,12 @@ class DelphesReader(EventReader):
     def recognises(self, tree: Outline) -> bool:
         return self._collection(set(tree.branches)) is not None
 
+    def others(self, tree: Tree, plan: Plan) -> list[str]:
+        branches = set(tree.branches)
+        names = {b.partition(".")[0] for b in branches if b.endswith(".PT") and "Jet" in b}
+        there = [c for c in names if {f"{c}.{k}" for k in _KINEMATICS} <= branches]
+        return sorted((c for c in there if c != plan.collection), key=lambda c: ("Gen" in c, c))
+
     def needs(self) -> str:
         return " or ".join(f"{c}.PT" for c in self._collections())
 
@@ -85,7 +95,9 @@ class DelphesReader(EventReader):
         radius = self.settings["radius"] or (0.8 if large else 0.5)
         followed = [] if self.settings["radius"] else _referred_to(tree, name, path)
         flow = followed or [c for c in _FLOW if _has(branches, c)]
-        kinds = ("Eta", "Phi", "Mass", *(["fUniqueID"] if followed else []))
+        if not flow:
+            flow = [c for c in ("ParticleFlowCandidate",) if _has(branches, c)]
+        kinds = ("Eta", "Phi", "Mass", _COTANGENT, *(["fUniqueID"] if followed else []))
         particles = [f"{c}.{k}" for c in flow for k in (_PT[c], *kinds) if f"{c}.{k}" in branches]
         particles += jagged_columns(tree, [f"{c}.Charge" for c in flow])
         if followed:
@@ -103,7 +115,7 @@ class DelphesReader(EventReader):
             per_jet=tuple(jet_columns(tree, f"{name}.")),
             per_event=tuple(event_columns(tree, [])),
             notes=(notes,),
-            reference_pt=f"{name}_PT",
+            stored=StoredJet(f"{name}.PT", f"{name}.Eta", f"{name}.Mass"),
             extra={"radius": radius, "flow": flow, "references": _references(name) if followed else None},
         )
 
@@ -119,12 +131,14 @@ class DelphesReader(EventReader):
         branch = plan.extra["references"]
         links = None if branch is None else _Links(arrays[branch], jets, branch, path)
         for collection in plan.extra["flow"]:
-            kinds = (_PT[collection], "Eta", "Phi", "Mass", "Charge")
+            kinds = (_PT[collection], "Eta", "Phi", "Mass", "Charge", _COTANGENT)
             names = {k: f"{collection}.{k}" for k in kinds if f"{collection}.{k}" in plan.constituents}
             flat = {k: flatten(arrays[n], n, path) for k, n in names.items()}
             check_same_lengths(list(flat.values()), list(names.values()), path, first_entry)
             found = {k: column.content.astype(np.float32) for k, column in flat.items()}
             pt, eta, phi = (found[k] for k in kinds[:3])
+            if _COTANGENT in found:
+                eta = _of_the_momentum(found[_COTANGENT], eta)
             default_mass, default_charge = _MASS_AND_CHARGE.get(collection, (0.0, 0.0))
             mass = found.get("Mass", np.full_like(pt, default_mass))
             charge = found.get("Charge", np.full_like(pt, default_charge))
@@ -141,6 +155,16 @@ class DelphesReader(EventReader):
         return Constituents(*(values[order] for values in columns))
 
 
+def _of_the_momentum(cotangent: NDArray[np.float32], eta: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pseudorapidity of the momentum, pz = PT * CtgTheta; ``Eta`` where the cotangent was not filled.
+
+    ``Eta`` of a ``ParticleFlowCandidate`` is that of the point where it meets the calorimeter in Delphes
+    before May 2022.
+    """
+    with np.errstate(all="ignore"):
+        return np.where(cotangent == 0, eta, np.arcsinh(cotangent))
+
+
 def _has(branches: set[str], collection: str, *more: str) -> bool:
     return {f"{collection}.{k}" for k in (_PT[collection], "Eta", "Phi", *more)} <= branches
 
@@ -153,11 +177,11 @@ def _referred_to(tree: Tree, jets: str, path: str | Path) -> list[str]:
     """Collections with what the first jets refer to; empty unless the file holds all of that."""
     branches, name = set(tree.branches), _references(jets)
     stored = [c for c in _PT if _has(branches, c, "fUniqueID")]
-    if name not in branches or tree.data[name].typename != "TRefArray[]" or not stored:
+    if name not in branches or tree.typename(name) != "TRefArray[]" or not stored:
         return []
     pt = f"{jets}.PT"
     identifiers = {c: f"{c}.fUniqueID" for c in stored}
-    n_tried = min(_N_TRIED, int(tree.data.num_entries))
+    n_tried = min(_N_TRIED, int(tree.num_entries))
     arrays = tree.arrays([pt, name, *identifiers.values()], 0, n_tried, path)
     links = _Links(arrays[name], flatten(arrays[pt], pt, path), name, path)
     used = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from .base import BaseReader, FileSummary, column_name, nearest, reading, require_container
+from .base import BaseReader, FileSummary, StoredJet, column_name, nearest, reading, require_container
 from .rootfile import (
     NUMBERS,
     Jagged,
@@ -21,12 +22,10 @@ from .rootfile import (
     Tree,
     choose_tree,
     element_type,
-    find_trees,
     flatten,
     n_entries,
-    open_root,
-    outlines,
 )
+from .trees import open_trees, outlines_of
 
 __all__ = [
     "Constituents",
@@ -39,6 +38,8 @@ __all__ = [
     "jet_columns",
     "missing",
 ]
+
+_STORED = ("jet_pt_file", "jet_eta_file", "jet_phi_file", "jet_mass_file")
 
 # Entries fetched at once: with all particles of an event, 2500 take some 50 MB; jets alone much less.
 _ENTRIES_WITH_CONSTITUENTS, _ENTRIES_OF_JETS = 2_500, 20_000
@@ -56,7 +57,8 @@ class Plan:
     weight: str | None = None  # branch with one weight an event
     truth: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    reference_pt: str | None = None
+    stored: StoredJet = field(default_factory=StoredJet)  # branches; `column` makes observables of them
+    keep_momenta: bool = False  # as observables jet_pt_file, ..., beside constituents
     extra: Mapping[str, Any] = field(default_factory=dict)  # of the reader
 
     @property
@@ -124,28 +126,39 @@ class EventReader(BaseReader, abc.ABC):
         """Name of a branch among the observables."""
         return column_name(branch)
 
+    def others(self, tree: Tree, plan: Plan) -> list[str]:
+        """Other collections of jets of the tree, for who finds this one empty."""
+        return []
+
+    def other_jets(self, path: str | Path) -> tuple[str, dict[str, int]]:
+        """The collection that is read, and other ones of the file that hold jets, with how many."""
+        found = {}
+        with self._open(path) as (tree, plan):
+            for name in self.others(tree, plan):
+                reader = type(self)(collection=name)
+                found[name] = reader._n_jets(tree, reader.plan(tree, path), path)
+        return plan.collection, {name: n for name, n in found.items() if n}
+
     # --- the protocol ------------------------------------------------------------------------------
 
     def matches(self, path: str | Path) -> bool:
-        require_container(path, self.container, self.name)
-        return any(self.recognises(tree) for tree in outlines(path))
+        require_container(path, self.containers, self.name)
+        return any(self.recognises(tree) for tree in outlines_of(path))
 
     def lacks(self, path: str | Path) -> str:
         return f"no tree has {self.needs()}"
 
     def count(self, path: str | Path) -> int:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            return self._n_jets(*self._open(handle, path), path)
+        require_container(path, self.containers, self.name)
+        with self._open(path) as (tree, plan):
+            return self._n_jets(tree, plan, path)
 
     def describe(self, path: str | Path) -> FileSummary:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            tree, plan = self._open(handle, path)
-            with reading(path):
-                types = tree.types()
-                n_events = n_entries(tree, plan.momenta[:1], path)
-                n_jets = self._n_jets(tree, plan, path)
+        require_container(path, self.containers, self.name)
+        with self._open(path) as (tree, plan), reading(path):
+            types = tree.types()
+            n_events = n_entries(tree, plan.momenta[:1], path)
+            n_jets = self._n_jets(tree, plan, path)
         return FileSummary(
             path=Path(path),
             reader=self.name,
@@ -155,30 +168,35 @@ class EventReader(BaseReader, abc.ABC):
             columns=types,
             n_slots=None,
             truth=plan.truth,
-            observables=tuple(map(self.column, (*plan.per_jet, *plan.per_event))),
+            observables=(
+                *map(self.column, (*plan.per_jet, *plan.per_event)),
+                *(_STORED if plan.keep_momenta else ()),
+            ),
             notes=(f"jets are the collection '{plan.collection}'", *plan.notes),
             n_entries=n_events,
-            reference_pt=plan.reference_pt,
+            stored=StoredJet(*(n if n is None or n in _STORED else self.column(n) for n in plan.stored)),
         )
 
     def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            tree, plan = self._open(handle, path)
+        require_container(path, self.containers, self.name)
+        with self._open(path) as (tree, plan):
             n_events = n_entries(tree, plan.names, path)
             n_fetched = _ENTRIES_WITH_CONSTITUENTS if plan.constituents else _ENTRIES_OF_JETS
             for start in range(0, n_events, n_fetched):
                 stop = min(start + n_fetched, n_events)
                 yield self._jets(_fetch(tree, plan.names, start, stop, path), plan, start, path)
 
-    def _open(self, handle: Any, path: str | Path) -> tuple[Tree, Plan]:
-        found = [t for t in outlines(path) if self.recognises(t)]
+    @contextlib.contextmanager
+    def _open(self, path: str | Path) -> Iterator[tuple[Tree, Plan]]:
+        found = [t for t in outlines_of(path) if self.recognises(t)]
         chosen = choose_tree(found, path, usual=self.usual_tree)
         if chosen is None:
             raise InputError(f"{path}: {self.lacks(path)}")
-        tree = find_trees(handle, path, only=chosen.name)[0]
-        with reading(path):
-            return tree, self.plan(tree, path)
+        with open_trees(path, only=chosen.name) as trees:
+            tree = trees[0]
+            with reading(path):
+                plan = self.plan(tree, path)
+            yield tree, plan
 
     def _n_jets(self, tree: Tree, plan: Plan, path: str | Path) -> int:
         first = plan.momenta[0]
@@ -201,6 +219,8 @@ class EventReader(BaseReader, abc.ABC):
                 observables[self.column(name)] = _native(column.content)
             for name in plan.per_event:
                 observables[self.column(name)] = _native(np.asarray(arrays[name]))[event]
+            if plan.keep_momenta:
+                observables |= dict(zip(_STORED, momenta.T, strict=True))
             fields: dict[str, Any] = {
                 "labels": self.labels(arrays, plan, jets, path),
                 "weights": None if plan.weight is None else _weights(arrays[plan.weight])[event],
@@ -314,12 +334,12 @@ def jet_columns(tree: Tree, prefix: str) -> list[str]:
 
 def jagged_columns(tree: Tree, names: Sequence[str]) -> list[str]:
     """Those of the named branches that are there and hold a list of numbers per event."""
-    return [n for n in names if n in tree.branches and element_type(tree.data[n].typename)]
+    return [n for n in names if n in tree.branches and element_type(tree.typename(n))]
 
 
 def event_columns(tree: Tree, names: Sequence[str]) -> list[str]:
     """Those of the named branches that are there and hold one number per event."""
-    return [n for n in names if n in tree.branches and tree.data[n].typename in NUMBERS]
+    return [n for n in names if n in tree.branches and tree.typename(n) in NUMBERS]
 
 
 def missing(tree: Tree, names: Sequence[str], path: str | Path) -> None:

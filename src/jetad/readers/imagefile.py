@@ -26,6 +26,7 @@ _USUAL = ("images", "image", "jet_images", "jetimages", "x", "data")
 _MIN_PIXELS = 8  # along a side; fewer numbers are particles and their coordinates
 _MAX_CHANNELS = 4
 _BLOCK_BYTES = 32 << 20
+_N_TRIED = 64  # rows that must look like images
 
 
 class ImagesReader(BaseReader):
@@ -35,6 +36,9 @@ class ImagesReader(BaseReader):
     most 4 channels; ``file.h5:name`` picks one of several. Rows of pixels are eta', columns phi', unless
     ``axes`` is ``phi,eta``. Labels come from a dataset of the same length called ``is_signal_new``,
     ``label``, ``y``, ...; further ones with one number a jet are observables.
+
+    An array is taken for images if its first rows behave so: no negative numbers, not all zero, and no lists
+    of particles (rows of numbers of different kinds, filled from the top). ``--reader images`` takes any.
     """
 
     name = "images"
@@ -57,7 +61,7 @@ class ImagesReader(BaseReader):
     def matches(self, path: str | Path) -> bool:
         require_container(path, self.container, self.name)
         with self._source(path) as source:
-            return bool(_image_arrays(source))
+            return any(_behaves(source.arrays[n]) for n in _image_arrays(source))
 
     def lacks(self, path: str | Path) -> str:
         return "no array (n, h, w) of images"
@@ -113,7 +117,8 @@ class ImagesReader(BaseReader):
 
     def _plan(self, source: Any, path: str | Path) -> tuple[str, str | None, list[str], int]:
         """Names of the images, of the labels, and of what else has one number a jet; and the length."""
-        found = _image_arrays(source)
+        shaped = _image_arrays(source)
+        found = [n for n in shaped if _behaves(source.arrays[n])] or shaped
         usual = [n for n in found if n.rpartition("/")[2].lower() in _USUAL]
         if not found:
             shapes = (
@@ -153,6 +158,30 @@ class NumpyImagesReader(ImagesReader):
 
 def _image_arrays(source: Any) -> list[str]:
     return [n for n, a in source.arrays.items() if a.dtype.kind in "fiu" and _is_image(a.shape)]
+
+
+def _behaves(array: Any) -> bool:
+    """Whether the first rows of an array look like images, not like weights or lists of particles."""
+    rows = np.asarray(array[: min(_N_TRIED, array.shape[0])])
+    if not rows.size:
+        return True  # nothing speaks against it
+    with np.errstate(all="ignore"):
+        known = rows[np.isfinite(rows)]
+    if not known.size or (known < 0).any() or not (known > 0).any():
+        return not known.size
+    pixels = rows if rows.ndim == 3 else rows[:, 0] if rows.shape[1] <= _MAX_CHANNELS else rows[..., 0]
+    return not any(_is_list(p) for p in (pixels, np.swapaxes(pixels, 1, 2)))
+
+
+def _is_list(rows: NDArray[Any]) -> bool:
+    """Whether ``(n, particles, features)`` are particles: filled from the top, padded with zeros below.
+
+    A picture is as empty at its top as at its bottom.
+    """
+    filled = (rows != 0).any(axis=2)
+    counts = filled.sum(axis=1)
+    from_the_top = filled == (np.arange(filled.shape[1]) < counts[:, None])
+    return bool(from_the_top.all() and len(set(counts.tolist())) > 1 and (counts < filled.shape[1]).any())
 
 
 def _is_image(shape: tuple[int, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""JetClass ROOT: one jet per entry with jagged part_px, part_py, part_pz, part_energy."""
+"""JetClass ROOT and Parquet: one jet per entry with jagged part_px, part_py, part_pz, part_energy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from .base import BaseReader, FileSummary, build_jets, nearest, reading, require_container
+from .base import (
+    BaseReader,
+    FileSummary,
+    StoredJet,
+    build_jets,
+    column_name,
+    container_of,
+    nearest,
+    reading,
+    require_container,
+)
 from .rootfile import (
     NUMBERS,
     Outline,
@@ -22,14 +32,15 @@ from .rootfile import (
     flatten,
     n_entries,
     open_root,
-    outlines,
 )
+from .trees import open_trees, outlines_of
 
 __all__ = ["JetClassReader"]
 
 _MOMENTA = ("part_energy", "part_px", "part_py", "part_pz")
 _CHARGE = "part_charge"
 _BACKGROUND = "label_QCD"
+_CLASS, _FIRST_QCD = "jet_label", 161  # of JetClass-II: 161 classes of resonances, then 27 of QCD
 
 # Entries fetched at once: every fetch decompresses its baskets whole, so small steps are cut from larger
 # pieces; the largest take about 50 MB for jets of 50 constituents.
@@ -39,27 +50,28 @@ _MIN_ENTRIES, _MAX_ENTRIES = 10_000, 50_000
 class JetClassReader(BaseReader):
     """Reader of JetClass and files laid out like it.
 
-    Any TTree or RNTuple (usually called ``tree``; ``file.root:name`` picks one) with jagged branches
-    ``part_px, part_py, part_pz, part_energy`` [GeV], and charges in ``part_charge`` if it is there. Labels:
-    ``label_QCD`` = 1 is background, any other ``label_*`` = 1 is signal; a jet with neither or both is
-    unknown. Scalar numeric branches ``jet_*`` become observables; those that jetad computes itself are
-    called ``jet_pt_file`` and so on.
+    Any TTree or RNTuple (usually called ``tree``; ``file.root:name`` picks one) or a Parquet file with jagged
+    branches ``part_px, part_py, part_pz, part_energy`` [GeV], and charges in ``part_charge`` if it is there.
+    Labels: ``label_QCD`` = 1 is background, any other ``label_*`` = 1 is signal; a jet with neither or both
+    is unknown. JetClass-II has ``jet_label`` instead: from 161 on it is QCD. Scalar branches ``jet_*`` with
+    numbers become observables; those that jetad computes itself are called ``jet_pt_file`` and so on.
 
     References:
         Qu, Li, Qian, "Particle Transformer for jet tagging", 2022, arXiv:2202.03772
     """
 
     name = "jetclass"
-    summary = (
-        "JetClass ROOT (TTree or RNTuple): one jet per entry with part_px, part_py, part_pz, part_energy"
-    )
+    summary = "JetClass ROOT, Parquet: one jet per entry with part_px, part_py, part_pz, part_energy"
     container = "root"
+    containers = ("root", "parquet")
 
     def matches(self, path: str | Path) -> bool:
-        require_container(path, self.container, self.name)
-        return any(_is_jetclass(tree) for tree in outlines(path))
+        require_container(path, self.containers, self.name)
+        return any(_is_jetclass(tree) for tree in outlines_of(path))
 
     def lacks(self, path: str | Path) -> str:
+        if container_of(path) == "parquet":
+            return f"no columns {', '.join(_MOMENTA)}"
         with open_root(path) as handle, reading(path):
             trees = find_trees(handle, path)
             if not trees:
@@ -75,14 +87,14 @@ class JetClassReader(BaseReader):
             )
 
     def count(self, path: str | Path) -> int:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            return n_entries(self._tree(handle, path), _MOMENTA, path)
+        require_container(path, self.containers, self.name)
+        with open_trees(path) as trees:
+            return n_entries(self._tree(trees, path), _MOMENTA, path)
 
     def describe(self, path: str | Path) -> FileSummary:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            tree = self._tree(handle, path)
+        require_container(path, self.containers, self.name)
+        with open_trees(path) as trees:
+            tree = self._tree(trees, path)
             n_jets = n_entries(tree, _MOMENTA, path)
             with reading(path):
                 labels, observables, columns = _labels(tree), _observables(tree), tree.types()
@@ -95,14 +107,15 @@ class JetClassReader(BaseReader):
             columns=columns,
             n_slots=None,
             truth=tuple(labels),
-            observables=tuple(observables),
+            observables=tuple(map(column_name, observables)),
             warnings=() if labels else ("no branch label_*: jets have no truth",),
+            stored=StoredJet("jet_pt_file", "jet_eta_file", "jet_mass_file", "jet_energy"),
         )
 
     def iterate(self, path: str | Path, *, step: int, start: int = 0) -> Iterator[Jets]:
-        require_container(path, self.container, self.name)
-        with open_root(path) as handle:
-            tree = self._tree(handle, path)
+        require_container(path, self.containers, self.name)
+        with open_trees(path) as trees:
+            tree = self._tree(trees, path)
             with reading(path):
                 labels, observables = _labels(tree), _observables(tree)
                 particles = _particles(tree)
@@ -121,8 +134,8 @@ class JetClassReader(BaseReader):
                     jets = _jets(arrays, particles, labels, observables, first, path)
                 yield jets
 
-    def _tree(self, handle: Any, path: str | Path) -> Tree:
-        tree = choose_tree([t for t in find_trees(handle, path) if _is_jetclass(t)], path, usual="tree")
+    def _tree(self, trees: list[Tree], path: str | Path) -> Tree:
+        tree = choose_tree([t for t in trees if _is_jetclass(t)], path, usual="tree")
         if tree is None:
             raise InputError(f"{path}: {self.lacks(path)}")
         return tree
@@ -133,7 +146,8 @@ def _is_jetclass(tree: Tree | Outline) -> bool:
 
 
 def _labels(tree: Tree) -> list[str]:
-    return [name for name, kind in tree.types("label_").items() if kind in NUMBERS]
+    found = [name for name, kind in tree.types("label_").items() if kind in NUMBERS]
+    return found or [name for name, kind in tree.types(_CLASS).items() if name == _CLASS and kind in NUMBERS]
 
 
 def _observables(tree: Tree) -> list[str]:
@@ -176,6 +190,8 @@ def _jets(
 
 def _truth(arrays: Any, labels: list[str]) -> NDArray[np.int8]:
     """0 where only ``label_QCD`` is set, 1 where only others are, -1 where none or both are."""
+    if labels == [_CLASS]:
+        return (np.asarray(arrays[_CLASS]) < _FIRST_QCD).astype(np.int8)
     background = np.zeros(len(arrays), dtype=bool)
     signal = np.zeros(len(arrays), dtype=bool)
     for name in labels:

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..jets import Jets
 from ..kinematics import delta_phi
 from .arrays import open_source
-from .base import BaseReader, FileSummary, nearest, reading, require_container
+from .base import BaseReader, FileSummary, StoredJet, nearest, reading, require_container
 
 __all__ = ["JetNetReader"]
 
@@ -67,7 +67,7 @@ class JetNetReader(BaseReader):
             truth=(),
             observables=_JET_COLUMNS[: shapes[_JETS][1]],
             notes=("particles are relative to the jet: it is put at its own pt and eta, and at phi = 0",),
-            reference_pt="jet_pt_file",
+            stored=StoredJet("jet_pt_file", "jet_eta_file", "jet_mass_file"),
         )
 
     def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:

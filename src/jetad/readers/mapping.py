@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
@@ -16,17 +16,24 @@ from typing_extensions import Self
 from ..errors import ConfigError, InputError
 from ..files.yamlfiles import YAMLError, load_yaml, read_text
 from ..jets import Jets
-from ..kinematics import cylindrical
-from .arrays import Source, is_number, open_source
-from .base import BaseReader, FileSummary, column_name, container_of, reading
+from ..kinematics import cylindrical, delta_phi
+from .arrays import Source, open_source
+from .base import BaseReader, FileSummary, StoredJet, column_name, container_of, nearest, reading, split_path
+from .particles import charge_of, masses_of
 
-__all__ = ["ColumnMap", "Four", "LabelMap", "MappingReader", "load_mapping", "suggest_mapping"]
+__all__ = [
+    "ColumnMap", "Four", "LabelMap", "Mapped", "MappingReader", "load_mapping", "plain_name_of",
+]  # fmt: skip
 
 # bytes of numbers fetched at once
 _BLOCK_BYTES = 16 << 20
 _MAX_ROWS = 20_000
 
 _CYLINDRICAL, _CARTESIAN = ("pt", "eta", "phi"), ("px", "py", "pz", "E")
+_COLUMNS = (
+    *(*_CYLINDRICAL, *_CARTESIAN, "mass", "y", "pid", "deta", "dphi", "pt_fraction"),
+    *("mask", "jet", "charge", "weight"),
+)
 
 
 class _Strict(BaseModel):
@@ -34,7 +41,11 @@ class _Strict(BaseModel):
 
 
 class Four(_Strict):
-    """Columns of four-momenta: pt, eta, phi and mass or E (massless without), or px, py, pz and E."""
+    """Columns of four-momenta: pt, eta, phi and mass or E (massless without), or px, py, pz and E or mass.
+
+    Instead of pt, eta and phi, constituents may have what is relative to their jet (``pt_fraction``,
+    ``deta``, ``dphi``), and a rapidity ``y`` may stand for eta. Jets may lack phi; it is 0 then.
+    """
 
     pt: str | None = None
     eta: str | None = None
@@ -44,6 +55,11 @@ class Four(_Strict):
     py: str | None = None
     pz: str | None = None
     E: str | None = None
+    y: str | None = Field(None, description="rapidity, instead of eta")
+    pid: str | None = Field(None, description="PDG ids: masses and charges follow, unless they are given")
+    pt_fraction: str | None = Field(None, description="of constituents: pt / pt of the jet")
+    deta: str | None = Field(None, description="of constituents: eta - eta of the jet")
+    dphi: str | None = Field(None, description="of constituents: phi - phi of the jet")
     mask: str | None = Field(
         None, description="true where a slot holds a constituent; pt = 0 is padding anyway"
     )
@@ -51,37 +67,69 @@ class Four(_Strict):
         None, description="of constituents: position of their jet in the event; -1 is none"
     )
     charge: str | None = Field(None, description="of constituents; 0 is neutral")
+    weight: str | None = Field(None, description="of constituents: their momentum is multiplied with it")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        cylindrical_names = [getattr(self, k) for k in _CYLINDRICAL]
+        cylindrical_names = [self.pt or self.pt_fraction, self.eta or self.y or self.deta]
+        angles = [self.phi, self.dphi, self.eta, self.y, self.deta, self.pt, self.pt_fraction]
         cartesian_names = [self.px, self.py, self.pz]
-        if self.E is None or self.mass == 0.0:
+        doubled = [
+            ("eta", "y"), ("eta", "deta"), ("y", "deta"), ("phi", "dphi"), ("pt", "pt_fraction"),
+        ]  # fmt: skip
+        if (self.E is None or self.mass == 0.0) and not any(
+            getattr(self, a) and getattr(self, b) for a, b in doubled
+        ):
             if all(cylindrical_names) and not any(cartesian_names):
                 return self
-            if all(cartesian_names) and self.E and not any(cylindrical_names):
+            if all(cartesian_names) and not any(angles) and (self.E or self.mass != 0.0 or self.pid):
                 return self
-        raise ValueError("give pt, eta, phi and perhaps mass or E, or px, py, pz and E")
+        raise ValueError("give pt, eta, phi and perhaps mass or E, or px, py, pz and E or mass")
 
     @property
     def names(self) -> list[str]:
-        values = [getattr(self, k) for k in (*_CYLINDRICAL, *_CARTESIAN, "mass", "mask", "jet", "charge")]
+        values = [getattr(self, k) for k in _COLUMNS]
         return [v for v in values if isinstance(v, str)]
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether something is relative to the jet."""
+        return bool(self.deta or self.dphi or self.pt_fraction)
 
 
 class LabelMap(_Strict):
-    """Truth from the values of a column; values in neither list are unknown."""
+    """Truth from the values of a column; values in neither list are unknown.
 
-    column: str
+    ``signal_columns`` and ``background_columns`` are columns of which one is set instead, as in one-hot
+    truth; where only one of them is given, the other class is all the rest. ``file`` is another file with
+    the same rows, next to the first unless its name has a folder.
+    """
+
+    column: str | None = None
     signal: tuple[float, ...] = (1,)
     background: tuple[float, ...] = (0,)
+    signal_columns: tuple[str, ...] = ()
+    background_columns: tuple[str, ...] = ()
+    file: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.column) == bool(self.signal_columns or self.background_columns):
+            raise ValueError("give a 'column', or 'signal_columns' and 'background_columns'")
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        return [*([self.column] if self.column else []), *self.signal_columns, *self.background_columns]
 
 
 class ColumnMap(_Strict):
     """Which columns of a file are what; the YAML file of ``--mapping`` has these keys.
 
     A column is a branch, a dataset (``group/name``), a field of a compound dataset or struct
-    (``jets.pt``); ``name[2]`` is the third entry along its last axis, ``name[2, :]`` along the one before.
+    (``jets.pt``), a member of an object (``jetp4.fE``) or a column of a pandas table (``df.pxj1``);
+    ``name[2]`` is the third entry along its last axis, ``name[2, :]`` along the one before, and ``pxj#`` is
+    pxj1, pxj2, ... side by side.
     With ``constituents`` alone every row is a jet; where they are lists of lists, or ``jets`` are lists,
     every row is an event. Without ``constituents`` jets are at jet level.
     """
@@ -98,15 +146,25 @@ class ColumnMap(_Strict):
     @classmethod
     def _list_of_observables(cls, values: Any) -> Any:
         if isinstance(values, dict) and isinstance(values.get("observables"), (list, tuple)):
-            return {**values, "observables": {_plain(str(n)): str(n) for n in values["observables"]}}
+            return {**values, "observables": {plain_name_of(str(n)): str(n) for n in values["observables"]}}
         return values
 
     @model_validator(mode="after")
     def _something(self) -> Self:
         if self.constituents is None and self.jets is None:
             raise ValueError("give the columns of 'constituents' or of 'jets'")
+        if self.constituents is not None and not (
+            self.constituents.px or self.constituents.phi or self.constituents.dphi
+        ):
+            raise ValueError(
+                "give pt, eta, phi and perhaps mass or E of the 'constituents', or px, py, pz and E"
+            )
+        if self.jets is not None and self.jets.is_relative:
+            raise ValueError("'jets' cannot be relative to themselves: give pt, eta and phi")
         if self.constituents is not None and self.constituents.jet and self.jets is None:
             raise ValueError("'constituents.jet' points to jets: give the columns of 'jets', too")
+        if self.constituents is not None and self.constituents.pt_fraction and self.jets is None:
+            raise ValueError("'constituents.pt_fraction' is a part of the pt of the jet: give that of 'jets'")
         if self.jets is not None and self.jets.charge:
             raise ValueError("'jets.charge' has no use: name the charges of the 'constituents'")
         return self
@@ -121,7 +179,7 @@ class ColumnMap(_Strict):
             *(self.constituents.names if self.constituents else []),
             *(self.jets.names if self.jets else []),
         ]
-        names += [self.truth.column] if self.truth else []
+        names += self.truth.names if self.truth and not self.truth.file else []
         names += [self.weight] if self.weight else []
         return list(dict.fromkeys([*names, *self.observables.values()]))
 
@@ -156,10 +214,12 @@ def load_mapping(mapping: str | Path | Mapping[str, Any] | ColumnMap) -> ColumnM
 
 
 class MappingReader(BaseReader):
-    """Reader of any tree, HDF5, ``.npz`` or Parquet file whose columns a :class:`ColumnMap` names."""
+    """Reader of any tree, HDF5, ``.npz``, Parquet or CSV file whose columns a :class:`ColumnMap` names."""
 
     name = "mapping"
-    summary = "any TTree, RNTuple, HDF5, .npz or Parquet with a YAML file that names its columns (--mapping)"
+    summary = (
+        "any TTree, RNTuple, HDF5, .npz, Parquet or CSV with a YAML file that names its columns (--mapping)"
+    )
     container = "any"
     options: ClassVar[Mapping[str, Any]] = {"mapping": None, "external": False}
 
@@ -168,8 +228,9 @@ class MappingReader(BaseReader):
     ) -> None:
         super().__init__(**given)
         self._map = None if mapping is None else load_mapping(mapping)
-        self.units = None if self._map is None else self._map.units
-        self.settings["mapping"] = self._map
+        if self._map is not None:
+            self.units = self._map.units
+            self.settings["mapping"] = self._map
 
     @property
     def map(self) -> ColumnMap:
@@ -187,84 +248,194 @@ class MappingReader(BaseReader):
     def lacks(self, path: str | Path) -> str:
         return "needs --mapping"
 
-    def count(self, path: str | Path) -> int:
+    @contextlib.contextmanager
+    def _mapped(self, path: str | Path) -> Iterator[Mapped]:
+        """The file with its mapping; readers of a published layout know their own."""
+        container = container_of(path)
+        needed = [_base(name) for name in self.map.names]
         with open_source(
-            path, container_of(path), self.map.tree, external=self.settings["external"]
+            path, container, self.map.tree, external=self.settings["external"], needed=needed
         ) as source:
-            return self._count(source, path)
+            yield Mapped(self.map, source, path)
+
+    def notes(self, mapped: Mapped) -> tuple[str, ...]:
+        """What to say about how the columns were found."""
+        return ("columns are named by the mapping",)
+
+    def count(self, path: str | Path) -> int:
+        with self._mapped(path) as mapped:
+            return mapped.count()
 
     def describe(self, path: str | Path) -> FileSummary:
-        with open_source(
-            path, container_of(path), self.map.tree, external=self.settings["external"]
-        ) as source:
-            n_rows = source.n_rows(self._columns())
-            n_jets = self._count(source, path)
-            columns = source.columns()
-        truth = self.map.truth
-        return FileSummary(
-            path=Path(path),
-            reader=self.name,
-            container=source.kind,
-            dataset=source.name,
-            n_jets=n_jets,
-            columns=columns,
-            n_slots=None,
-            truth=(truth.column,) if truth else (),
-            observables=tuple(column_name(n) for n in self.map.observables),
-            notes=("columns are named by the mapping",),
-            n_entries=n_rows if n_rows != n_jets else None,
-        )
+        with self._mapped(path) as mapped:
+            n_rows, n_jets = mapped.n_rows(), mapped.count()
+            columns, source, truth = mapped.source.columns(), mapped.source, mapped.map.truth
+            return FileSummary(
+                path=Path(path),
+                reader=self.name,
+                container=source.kind,
+                dataset=source.name,
+                n_jets=n_jets,
+                columns=columns,
+                n_slots=None,
+                truth=tuple(truth.names) if truth else (),
+                observables=mapped.observables,
+                notes=self.notes(mapped),
+                n_entries=n_rows if n_rows != n_jets else None,
+                stored=mapped.stored,
+            )
 
     def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        with open_source(
-            path, container_of(path), self.map.tree, external=self.settings["external"]
-        ) as source:
-            names = self._columns()
-            n_rows = source.n_rows(names)
-            n_fetched = self._rows_at_once(source, names)
-            for start in range(0, n_rows, n_fetched):
-                rows = source.read(names, start, min(start + n_fetched, n_rows))
-                with reading(path):
-                    jets = self._jets(rows, start, path)
-                yield jets
-                del rows, jets
+        with self._mapped(path) as mapped:
+            yield from mapped.iterate()
 
-    # --- from columns to jets ----------------------------------------------------------------------
 
-    def _columns(self) -> list[str]:
-        return list(dict.fromkeys(_base(name) for name in self.map.names))
+class Mapped:
+    """A file whose columns are known: from rows to jets.
 
-    def _rows_at_once(self, source: Source, names: list[str]) -> int:
-        kinds, total = source.columns(), 0
+    Arguments:
+        columns: Which of them are what.
+        source: The open file.
+        path: For messages.
+    """
+
+    def __init__(self, columns: ColumnMap, source: Source, path: str | Path) -> None:
+        self.map, self.source, self.path = columns, source, path
+        self._known: dict[str, str] | None = None
+
+    @property
+    def _lead(self) -> Four:
+        four = self.map.jets or self.map.constituents
+        assert four is not None
+        return four
+
+    @property
+    def _stored_names(self) -> tuple[str, ...]:
+        """Observables of the stored momenta, where jets have constituents, too."""
+        if self.map.jets is None or self.map.constituents is None:
+            return ()
+        taken = {column_name(n) for n in self.map.observables}
+        return tuple(
+            n for n in ("jet_pt_file", "jet_eta_file", "jet_phi_file", "jet_mass_file") if n not in taken
+        )
+
+    @property
+    def observables(self) -> tuple[str, ...]:
+        """Names of the observables of the jets."""
+        return (*(column_name(n) for n in self.map.observables), *self._stored_names)
+
+    @property
+    def stored(self) -> StoredJet:
+        """Which of them the sums of the constituents are compared with."""
+        jets = self.map.jets
+        if jets is None:
+            return StoredJet()
+        massive = bool(jets.px or jets.E or isinstance(jets.mass, str))
+        return StoredJet("jet_pt_file", "jet_eta_file", "jet_mass_file" if massive else None)
+
+    def _columns(self, names: Iterable[str] | None = None) -> list[str]:
+        """The columns of the file that are read for these of the mapping."""
+        found: list[str] = []
+        for name in map(_base, self.map.names if names is None else names):
+            found += self._numbered(name) if "#" in name else [name]
+        return list(dict.fromkeys(found))
+
+    def _numbered(self, name: str) -> list[str]:
+        """``pxj#`` as pxj1, pxj2, ... in rising order."""
+        if self._known is None:
+            self._known = self.source.columns()
+        if name in self._known:
+            return [name]
+        pattern = re.compile(re.escape(name).replace(r"\#", r"(\d+)"))
+        numbers = {int(m[1]): n for n in self._known if (m := pattern.fullmatch(n))}
+        if not numbers:
+            raise InputError(
+                f"{self.path}: has no columns '{name}' with numbers for #; "
+                f"closest: {nearest(name, self._known)}"
+            )
+        return [numbers[i] for i in sorted(numbers)]
+
+    def n_rows(self) -> int:
+        """Rows of the file, after checking its columns."""
+        n = self.source.n_rows(self._columns())
+        truth = self.map.truth
+        if truth and truth.file:
+            with self._labels() as labels:
+                n_labels = labels.source.n_rows(labels._columns(truth.names))
+            if n_labels != n:
+                raise InputError(
+                    f"{self.path}: has {n} rows, but {truth.file} with their truth has {n_labels}"
+                )
+        return n
+
+    @contextlib.contextmanager
+    def _labels(self) -> Iterator[Mapped]:
+        """The second file that holds the truth."""
+        truth = self.map.truth
+        assert truth is not None
+        assert truth.file is not None
+        beside = split_path(self.path)[0].parent / Path(truth.file).expanduser()
+        with open_source(beside, container_of(beside), needed=truth.names) as source:
+            yield Mapped(self.map, source, beside)
+
+    def _rows_at_once(self, names: list[str]) -> int:
+        kinds, total = self.source.columns(), 0
         for name in names:
-            sizes = [int(n) for n in re.findall(r"\d+", kinds[name].partition("[")[2])]
+            sizes = [int(n) for n in re.findall(r"\d+", kinds.get(name, "[]").partition("[")[2])]
             total += 8 * (int(np.prod(sizes, dtype=object)) if sizes else 60)
         return int(max(1, min(_MAX_ROWS, _BLOCK_BYTES // max(total, 1))))
 
-    def _count(self, source: Source, path: str | Path) -> int:
+    def count(self) -> int:
         """Rows, or the jets in them where a row is an event."""
         import awkward as ak
 
-        four = self.map.jets or self.map.constituents
-        assert four is not None
-        name = four.names[0]
-        n_rows = source.n_rows(self._columns())
+        name = self._lead.names[0]
+        n_rows = self.n_rows()
         one_jet_depth = 1 if self.map.jets else 2
         n_jets = 0
         for start in range(0, n_rows, _MAX_ROWS):
-            rows = source.read([_base(name)], start, min(start + _MAX_ROWS, n_rows))
-            with reading(path):
+            rows = self._read([name], start, min(start + _MAX_ROWS, n_rows))
+            with reading(self.path):
                 array = _values(rows, name)
                 if array.ndim <= one_jet_depth:
                     return n_rows
                 n_jets += int(ak.sum(ak.num(array, axis=1)))
         return n_jets
 
-    def _jets(self, rows: dict[str, Any], first_row: int, path: str | Path) -> Jets:
+    def iterate(self, stop: int | None = None) -> Iterator[Jets]:
+        """Jets in pieces, in file order, of the first ``stop`` rows."""
+        names = self._columns()
+        n_rows = self.n_rows()
+        n_rows = n_rows if stop is None else min(n_rows, stop)
+        n_fetched = self._rows_at_once(names)
+        with contextlib.ExitStack() as stack:
+            truth = self.map.truth
+            other = stack.enter_context(self._labels()) if truth and truth.file else None
+            for start in range(0, n_rows, n_fetched):
+                last = min(start + n_fetched, n_rows)
+                rows = self._read(self.map.names, start, last)
+                labels = rows if other is None or truth is None else other._read(truth.names, start, last)
+                with reading(self.path):
+                    jets = self._jets(rows, labels, start)
+                yield jets
+                del rows, jets
+
+    def _read(self, names: Iterable[str], start: int, stop: int) -> dict[str, Any]:
+        """Rows of columns of the mapping, numbered ones side by side."""
+        names = list(names)
+        rows = self.source.read(self._columns(names), start, stop)
+        for name in map(_base, names):
+            if "#" in name and name not in rows:
+                parts = [np.asarray(rows[n]) for n in self._numbered(name)]
+                if any(part.ndim != 1 for part in parts):
+                    raise InputError(f"{self.path}: columns '{name}' must hold one number a row")
+                rows[name] = np.stack(parts, axis=1)
+        return rows
+
+    def _jets(self, rows: dict[str, Any], label_rows: dict[str, Any], first_row: int) -> Jets:
         import awkward as ak
 
-        four = self.map.jets or self.map.constituents
-        assert four is not None
+        path, four = self.path, self._lead
         lead = _values(rows, four.names[0])
         n_rows = len(lead)
         events = lead.ndim > (1 if self.map.jets else 2)
@@ -272,38 +443,40 @@ class MappingReader(BaseReader):
         row = np.repeat(np.arange(n_rows), counts)
         starts = np.concatenate([[0], np.cumsum(counts)])
 
-        def per_jet(name: str) -> NDArray[Any]:
+        def per_jet(name: str, rows: dict[str, Any] = rows) -> NDArray[Any]:
             array = _values(rows, name)
             if array.ndim == 1:
-                return np.asarray(array)[row]
+                return _number(np.asarray(array)[row], name, path)
             if array.ndim != 2 or not events or not np.array_equal(np.asarray(ak.num(array, axis=1)), counts):
                 raise InputError(f"{path}: column '{name}' holds {array.type}, expected one number per jet")
-            return np.asarray(ak.flatten(array, axis=1))
+            return _number(np.asarray(ak.flatten(array, axis=1)), name, path)
 
         fields: dict[str, Any] = {
             "entry": first_row + row,
             "position": np.arange(len(row)) - starts[row],
-            "observables": {
-                column_name(key): _number(per_jet(name), name, path)
-                for key, name in self.map.observables.items()
-            },
+            "observables": {column_name(key): per_jet(name) for key, name in self.map.observables.items()},
         }
         if self.map.weight:
-            fields["weights"] = _number(per_jet(self.map.weight), self.map.weight, path)
+            fields["weights"] = per_jet(self.map.weight)
         if self.map.truth:
-            values = _number(per_jet(self.map.truth.column), self.map.truth.column, path)
-            is_signal, is_background = (
-                np.isin(values, self.map.truth.signal),
-                np.isin(values, self.map.truth.background),
-            )
-            fields["labels"] = np.select([is_signal, is_background], [1, 0], default=-1).astype(np.int8)
+            fields["labels"] = _truth(self.map.truth, lambda name: per_jet(name, label_rows))
         with np.errstate(all="ignore"):
+            stored: NDArray[Any] | None = None
+            if self.map.jets is not None:
+                columns = {n: per_jet(n) for n in self.map.jets.names}
+                stored = np.stack(_momenta(self.map.jets, columns, len(row)), axis=1).astype(np.float32)
             if self.map.constituents is None:
-                momenta = _momenta(
-                    self.map.jets or four, {n: _number(per_jet(n), n, path) for n in four.names}
+                return Jets.without_constituents(len(row), jet_momenta=stored, **fields)
+            if stored is not None:
+                values = dict(
+                    zip(
+                        ("jet_pt_file", "jet_eta_file", "jet_phi_file", "jet_mass_file"),
+                        stored.T,
+                        strict=True,
+                    )
                 )
-                return Jets.without_constituents(len(row), jet_momenta=np.stack(momenta, axis=1), **fields)
-            return self._with_constituents(rows, events, counts, starts, fields, path)
+                fields["observables"] |= {name: values[name] for name in self._stored_names}
+            return self._with_constituents(rows, events, counts, starts, fields, stored)
 
     def _with_constituents(
         self,
@@ -312,13 +485,12 @@ class MappingReader(BaseReader):
         counts: NDArray[np.int64],
         starts: NDArray[np.int64],
         fields: dict[str, Any],
-        path: str | Path,
+        stored: NDArray[np.float32] | None,
     ) -> Jets:
         import awkward as ak
 
-        four = self.map.constituents
+        path, four = self.path, self.map.constituents
         assert four is not None
-        lead = _values(rows, four.names[0])
         by_index = four.jet is not None
         depth = 2 if by_index or not events else 3
         n_jets = int(counts.sum())
@@ -341,7 +513,6 @@ class MappingReader(BaseReader):
                 )
             shape = lengths
             flat[name] = _number(np.asarray(ak.flatten(array, axis=None)), name, path)
-        del lead
         jet = np.repeat(np.arange(len(shape)), shape)
         kept = np.ones(len(jet), dtype=bool)
         if four.mask:
@@ -355,28 +526,82 @@ class MappingReader(BaseReader):
                     f"{path}: '{four.jet}' points to jet {index[i]} of {counts[jet[i]]} in its event"
                 )
             kept &= index >= 0
-            jet = starts[jet] + index
-        pt, eta, phi, mass = _momenta(four, flat)
+            jet = np.minimum(starts[jet] + index, max(n_jets - 1, 0))
+        of_jet = None
+        if four.is_relative:
+            known = np.zeros((n_jets, 4), dtype=np.float32) if stored is None else stored
+            of_jet = known[jet] if n_jets else np.zeros((len(jet), 4), dtype=np.float32)
+        pt, eta, phi, mass = _momenta(four, flat, len(jet), of_jet)
         kept &= pt != 0
         order = np.flatnonzero(kept)
         order = order[np.argsort(jet[order], kind="stable")]
         offsets = np.concatenate([[0], np.cumsum(np.bincount(jet[order], minlength=n_jets))])
         if four.charge:
             fields["charge"] = flat[four.charge][order]
+        elif four.pid:
+            fields["charge"] = charge_of(flat[four.pid][order])
         return Jets(pt=pt[order], eta=eta[order], phi=phi[order], mass=mass[order], offsets=offsets, **fields)
 
 
-def _momenta(four: Four, columns: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-    """(pt, eta, phi, mass) from columns by name."""
-    if four.pt is None:
-        energy, px, py, pz = (columns[str(name)] for name in (four.E, four.px, four.py, four.pz))
-        return cylindrical(energy, px, py, pz)
-    pt, eta, phi = (columns[str(getattr(four, k))] for k in _CYLINDRICAL)
-    if four.E is not None:
-        momentum2 = (pt.astype(float) * np.cosh(eta.astype(float))) ** 2
-        return pt, eta, phi, np.sqrt(np.maximum(columns[four.E].astype(float) ** 2 - momentum2, 0))
-    mass = columns[four.mass] if isinstance(four.mass, str) else np.full(len(pt), four.mass)
-    return pt, eta, phi, mass
+def _momenta(
+    four: Four, columns: Mapping[str, NDArray[Any]], n: int, jet: NDArray[Any] | None = None
+) -> tuple[NDArray[Any], ...]:
+    """(pt, eta, phi, mass), each ``(n,)``, from columns by name.
+
+    Arguments:
+        four: Which columns are what.
+        columns: Name -> ``(n,)``.
+        n: How many.
+        jet: (pt, eta, phi, mass) of the jet of each, for relative columns.
+    """
+
+    def column(name: str | None) -> NDArray[np.float64] | None:
+        return None if name is None else columns[name].astype(np.float64)
+
+    weight = column(four.weight)
+    scale: Any = 1.0 if weight is None else weight
+    mass = column(four.mass) if isinstance(four.mass, str) else np.full(n, float(four.mass))
+    assert mass is not None
+    if four.pid is not None and four.mass == 0.0:
+        mass = masses_of(columns[four.pid])
+    energy = column(four.E)
+    if four.px is not None:
+        px, py, pz = (columns[str(name)].astype(np.float64) for name in (four.px, four.py, four.pz))
+        if energy is None:
+            energy = np.sqrt(px**2 + py**2 + pz**2 + mass**2)
+        return cylindrical(energy * scale, px * scale, py * scale, pz * scale)
+    pt, eta, phi, rapidity = (column(name) for name in (four.pt, four.eta, four.phi, four.y))
+    if pt is None or (eta is None and rapidity is None) or phi is None:
+        jet_pt, jet_eta, jet_phi = np.zeros((3, n)) if jet is None else jet[:, :3].T.astype(np.float64)
+        if pt is None:
+            pt = columns[str(four.pt_fraction)] * jet_pt
+        if eta is None and rapidity is None:
+            eta = columns[str(four.deta)] + jet_eta.astype(np.float64)
+        if phi is None:
+            phi = np.zeros(n)
+            if four.dphi:
+                phi = delta_phi(columns[four.dphi] + jet_phi, 0.0).astype(np.float64)
+    if rapidity is not None:
+        eta = np.arcsinh(np.sinh(rapidity) * np.sqrt(1 + (mass / np.where(pt == 0, 1, pt)) ** 2))
+    if energy is not None:
+        mass = np.sqrt(np.maximum(energy**2 - (pt * np.cosh(eta)) ** 2, 0))  # type: ignore[arg-type]
+    return pt * scale, eta, phi, mass * scale  # type: ignore[return-value]
+
+
+def _truth(truth: LabelMap, per_jet: Callable[[str], NDArray[Any]]) -> NDArray[np.int8]:
+    """0 background, 1 signal, -1 unknown."""
+    if truth.column:
+        values = per_jet(truth.column)
+        is_signal, is_background = np.isin(values, truth.signal), np.isin(values, truth.background)
+    else:
+        one_hot = [
+            np.any([per_jet(n) == 1 for n in names], axis=0) if names else None
+            for names in (truth.signal_columns, truth.background_columns)
+        ]
+        is_signal = ~one_hot[1] if one_hot[0] is None else one_hot[0]  # type: ignore[operator]
+        is_background = ~is_signal if one_hot[1] is None else one_hot[1]
+    labels = np.select([is_signal & ~is_background, is_background & ~is_signal], [1, 0], default=-1)
+    return labels.astype(np.int8)
 
 
 _INDEX = re.compile(r"\[(\d+)(, *:)?\]$")
@@ -386,7 +611,7 @@ def _base(name: str) -> str:
     return _INDEX.sub("", name)
 
 
-def _plain(name: str) -> str:
+def plain_name_of(name: str) -> str:
     """A column as a name for an observable: ``jets.tau1`` and ``group/tau1`` become jets_tau1, group_tau1."""
     return re.sub(r"\W+", "_", name).strip("_")
 
@@ -409,94 +634,3 @@ def _number(values: NDArray[Any], name: str, path: str | Path) -> NDArray[Any]:
     if values.dtype.kind not in "fiub":
         raise InputError(f"{path}: column '{name}' holds {values.dtype}, expected numbers")
     return np.array(values)
-
-
-# --- a first mapping -------------------------------------------------------------------------------
-
-_PART = re.compile(r"(?i)^(.*?)(charge|pt|eta|phi|mass|m|energy|en|e|px|py|pz)$")
-_LABELS = ("is_signal_new", "is_signal", "signal", "label", "labels", "truth", "target", "y")
-_WEIGHTS = ("weight", "weights", "event_weight", "mcweight", "genweight", "w")
-_ROLE = {"energy": "E", "en": "E", "e": "E", "m": "mass"}
-
-
-_PARTICLES = re.compile("part|cand|const|pf(?!.*jet)|(?<!iso)track|tower|clus|^p_")
-# what an event holds beside jets and their particles
-_OTHERS = re.compile("gen|truth|mc|ele|mu|lep|tau|phot|gamma|isotrack|trig|subjet|hit|vert|sv|met")
-
-
-def _likely(family: tuple[str, int]) -> tuple[int, bool, int, str]:
-    """Sorts lists of momenta: particles, those without a telling name, jets (large ones first), others."""
-    prefix = family[0].rpartition("/")[2] or family[0]
-    if _OTHERS.search(prefix):
-        kind = 3
-    elif _PARTICLES.search(prefix):
-        kind = 0
-    else:
-        kind = 2 if "jet" in prefix else 1
-    return kind, not re.search("fat|ak8|ak15|larger", prefix), len(prefix), prefix
-
-
-def suggest_mapping(path: str | Path) -> str:
-    """A mapping for a file, guessed from the names and shapes of its columns, as YAML to be checked by eye.
-
-    Raises:
-        InputError: if the file cannot be read.
-    """
-    with reading(path), open_source(path, container_of(path)) as source:
-        columns = {name: kind for name, kind in source.columns().items() if is_number(kind)}
-        # the counters of lists
-        counted = {re.split("_", n, maxsplit=1)[0] for n, k in columns.items() if "[" in k}
-        counted.update(n for n, k in columns.items() if "[" in k)
-        columns = {n: k for n, k in columns.items() if not (n[:1] == "n" and n[1:] in counted)}
-        tree = source.name if source.kind.startswith("ROOT") else ""
-    families: dict[tuple[str, int], dict[str, str]] = {}
-    for name, kind in columns.items():
-        plain = re.sub(r"momentum\.([xyz])$", r"p\1", name)  # of EDM4hep
-        plain = re.sub(r"^(.*)(AK\d+)$", r"\2\1", plain)  # jetPtAK8 of CMS
-        match = _PART.match(plain)
-        if match and (not match[1] or not match[1][-1].isalpha() or match[2][0].isupper()):
-            role = match[2].lower()
-            family = families.setdefault((match[1].lower(), kind.count("[")), {})
-            family.setdefault(_ROLE.get(role, role), name)
-    complete = {}
-    for key, roles in families.items():
-        if set(_CARTESIAN) <= set(roles):
-            complete[key] = {k: roles[k] for k in _CARTESIAN}
-        elif set(_CYLINDRICAL) <= set(roles):
-            last = next(([k] for k in ("mass", "E") if k in roles), [])
-            complete[key] = {k: roles[k] for k in (*_CYLINDRICAL, *last)}
-        if key in complete and key[1] and "charge" in roles:
-            complete[key]["charge"] = roles["charge"]
-    lists = sorted((k for k in complete if k[1] > 0), key=_likely)
-    single = sorted((k for k in complete if k[1] == 0), key=lambda k: ("jet" not in k[0], k))
-    chosen: dict[str, Any] = {"tree": tree} if tree else {}
-    of_jets: list[str] = []
-    if lists and lists[0][1] == 1 and _likely(lists[0])[0] == 2:
-        prefix = lists[0][0]
-        chosen["jets"] = complete[lists[0]]
-        of_jets = [n for n, kind in columns.items() if n.lower().startswith(prefix) and kind.endswith("[]")]
-    elif lists:
-        chosen["constituents"] = complete[lists[0]]
-    elif single:
-        chosen["jets"] = complete[single[0]]
-    used = {v for part in chosen.values() if isinstance(part, dict) for v in part.values()}
-    scalars = [n for n, kind in columns.items() if "[" not in kind and n not in used]
-    for entry, known in (("label", _LABELS), ("weight", _WEIGHTS)):
-        found = next((n for w in known for n in scalars if re.split(r"[./]", n)[-1].lower() == w), None)
-        if found:
-            chosen[entry] = found
-            scalars.remove(found)
-    scalars = [*(n for n in of_jets if n not in used), *scalars]
-    if scalars:
-        chosen["observables"] = {_plain(n): n for n in scalars[:50]}
-    head = f"# guessed from {Path(path).name}: check every line, remove what is not wanted\n"
-    if "constituents" not in chosen and "jets" not in chosen:
-        head += "# no complete set of pt, eta, phi or px, py, pz, E was found: name it here\n"
-        chosen["constituents"] = {"pt": "?", "eta": "?", "phi": "?", "mass": 0.0}
-    elif "constituents" in chosen and any(_likely(k)[0] == 2 for k in lists):
-        head += (
-            "# every row is one jet so; where rows are events, name their 'jets' (below), too or instead\n"
-        )
-    others = [f"#   {n}: {kind}" for n, kind in columns.items() if n not in used and n not in scalars]
-    tail = "# other columns:\n" + "\n".join(others[:200]) + "\n" if others else ""
-    return head + "# units: MeV\n" + yaml.safe_dump(chosen, sort_keys=False) + tail

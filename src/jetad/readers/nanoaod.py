@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
-from .base import nearest
+from .base import StoredJet, nearest
 from .events import (
     Constituents,
     EventReader,
@@ -21,16 +21,18 @@ from .events import (
     jet_columns,
     missing,
 )
+from .particles import charge_of
 from .rootfile import Jagged, Outline, Tree, flatten
 
 __all__ = ["NanoAODReader"]
 
-_COLLECTIONS = ("FatJet", "Jet")
+_COLLECTIONS = ("FatJet", "ScoutingFatJet", "Jet", "ScoutingPFJet")
+# any other collection of jets is one where these say that it is NanoAOD
+_SIGNATURE = {"run", "luminosityBlock", "event"}
+_NO_JETS = re.compile(r"gen|sub|corrt1|tau|softactivity|trig|hlt|l1", re.IGNORECASE)
 _KINEMATICS = ("pt", "eta", "phi", "mass")
 _PER_EVENT = ("run", "luminosityBlock", "event")
 _WEIGHT = "genWeight"
-# particle-flow ids: leptons have the charge opposite to the sign of their id, charged hadrons that sign
-_LEPTONS, _CHARGED_HADRONS = (11, 13, 15), (211, 321, 2212)
 _CANDIDATE_INDEX = ("pFCandsIdx", "pfCandIdx", "pFCandIdx", "PFCandIdx", "pfCandsIdx")
 
 
@@ -57,22 +59,31 @@ class NanoAODReader(EventReader):
 
     name = "nanoaod"
     summary = "CMS NanoAOD, PFNano ROOT (TTree or RNTuple): Events with FatJet_* or Jet_*, several per event"
+    containers = ("root", "parquet")
     options: ClassVar[Mapping[str, Any]] = {"collection": "", "use_puppi": None}
 
     def recognises(self, tree: Outline) -> bool:
-        branches = set(tree.branches)
-        return any({f"{c}_pt", f"{c}_eta", f"{c}_phi"} <= branches for c in self._collections())
+        return bool(self._of(tree.branches))
 
     def needs(self) -> str:
-        return " or ".join(f"{c}_pt, {c}_eta, {c}_phi" for c in self._collections())
-
-    def _collections(self) -> tuple[str, ...]:
         chosen = self.settings["collection"]
-        return (chosen,) if chosen else _COLLECTIONS
+        names = (chosen,) if chosen else ("FatJet", "Jet")
+        return " or ".join(f"{c}_pt, {c}_eta, {c}_phi" for c in names)
+
+    def _of(self, branches: Iterable[str]) -> list[str]:
+        """Collections to read, the first choice first."""
+        chosen, there = self.settings["collection"], set(branches)
+        return [c for c in ([chosen] if chosen else _jets_of(there)) if _has_momenta(c, there)]
+
+    def others(self, tree: Tree, plan: Plan) -> list[str]:
+        return [c for c in _jets_of(set(tree.branches)) if c != plan.collection]
 
     def plan(self, tree: Tree, path: str | Path) -> Plan:
         branches = set(tree.branches)
-        collection = next(c for c in self._collections() if {f"{c}_pt", f"{c}_eta", f"{c}_phi"} <= branches)
+        found = self._of(branches)
+        if not found:
+            raise InputError(f"{path}: {self.lacks(path)}")
+        collection = found[0]
         momenta = tuple(f"{collection}_{k}" for k in _KINEMATICS if f"{collection}_{k}" in branches)
         links = _find_links(collection, branches)
         table, weight, charge, notes = "", None, None, []
@@ -87,11 +98,14 @@ class NanoAODReader(EventReader):
             notes.append(f"constituents from {table}_*{said}")
             charge = next(iter(jagged_columns(tree, [f"{table}_charge", f"{table}_pdgId"])), None)
             constituents = (*links, *particles, *(name for name in (weight, charge) if name))
-        others = [c for c in _COLLECTIONS if c != collection and f"{c}_pt" in branches]
+        if not self.settings["collection"] and collection != "FatJet":
+            notes.append("the file has no FatJet (AK8) jets")
+        others = [c for c in _jets_of(branches) if c != collection]
         if others:
             notes.append(f"other jets of the file: {', '.join(others)} (--collection {others[0]})")
         per_jet = jet_columns(tree, f"{collection}_")
-        reference = f"{collection}_pt" if f"{collection}_pt" in per_jet else None
+        pt, eta, mass = (f"{collection}_{k}" for k in ("pt", "eta", "mass"))
+        correction = f"{collection}_rawFactor"
         return Plan(
             collection=collection,
             momenta=momenta,
@@ -100,7 +114,7 @@ class NanoAODReader(EventReader):
             per_event=tuple(event_columns(tree, _PER_EVENT)),
             weight=_WEIGHT if event_columns(tree, [_WEIGHT]) else None,
             notes=tuple(notes),
-            reference_pt=reference,
+            stored=StoredJet(pt, eta, mass, correction=correction if correction in per_jet else None),
             extra={"links": links, "table": table, "puppi": weight, "charge": charge},
         )
 
@@ -150,17 +164,22 @@ class NanoAODReader(EventReader):
         charge = None
         if plan.extra["charge"]:
             charge = flat[plan.extra["charge"]].content[particle][there]
-            charge = _charge_of(charge) if plan.extra["charge"].endswith("_pdgId") else charge
+            charge = charge_of(charge) if plan.extra["charge"].endswith("_pdgId") else charge
         return Constituents(pt[there], eta[there], phi[there], mass[there], jet[there], charge)
 
 
-def _charge_of(pid: NDArray[Any]) -> NDArray[np.float32]:
-    """Charges [e] of particle-flow candidates from their PDG ids."""
-    kind, sign = np.abs(pid), np.sign(pid)
-    charge: NDArray[np.float32] = np.select(
-        [np.isin(kind, _LEPTONS), np.isin(kind, _CHARGED_HADRONS)], [-sign, sign], default=0
-    ).astype(np.float32)
-    return charge
+def _has_momenta(collection: str, branches: set[str]) -> bool:
+    return {f"{collection}_pt", f"{collection}_eta", f"{collection}_phi"} <= branches
+
+
+def _jets_of(branches: set[str]) -> list[str]:
+    """Collections of jets in a tree, those of large jets first."""
+    found = [c for c in _COLLECTIONS if _has_momenta(c, branches)]
+    if branches >= _SIGNATURE:
+        names = {b[: -len("_pt")] for b in branches if b.endswith("Jet_pt")}
+        more = [c for c in names - set(found) if _has_momenta(c, branches) and not _NO_JETS.search(c)]
+        found += sorted(more, key=lambda c: ("Fat" not in c and "AK8" not in c, c))
+    return found
 
 
 def _find_links(collection: str, branches: set[str]) -> tuple[str, str] | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
+import os
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -54,32 +58,72 @@ class Outline(NamedTuple):
     branches: tuple[str, ...]
 
 
-class Tree(NamedTuple):
-    """A TTree or RNTuple of a file."""
+class Tree:
+    """A TTree or RNTuple of a file.
 
-    name: str  # path inside the file, without cycle
-    kind: str  # "ROOT TTree" or "ROOT RNTuple"
-    data: Any  # uproot's object
-    branches: tuple[str, ...]  # names
+    Arguments:
+        name: Path inside the file, without cycle.
+        kind: "ROOT TTree" or "ROOT RNTuple".
+        data: uproot's object.
+    """
+
+    def __init__(self, name: str, kind: str, data: Any) -> None:
+        self.name, self.kind, self.data = name, kind, data
+        if kind == "ROOT TTree":
+            # sub-branches of split objects are found by their own name, too ('Jet/Jet.PT' as 'Jet.PT');
+            # looking one up in uproot walks the tree, which takes a second for a hundred of wide ones
+            self._found: dict[str, Any] = {}
+            for key, branch in data.iteritems(recursive=True, full_paths=False):
+                self._found.setdefault(key, branch)
+        else:
+            self._found = dict.fromkeys(data.keys(recursive=False))
+        self.branches = tuple(self._found)
+        self._types: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Tree({self.name!r}, {self.kind!r}, {len(self.branches)} branches)"
+
+    @property
+    def num_entries(self) -> int:
+        """Entries, as the header says."""
+        return int(self.data.num_entries)
+
+    def branch(self, name: str) -> Any:
+        """uproot's branch or field of that name."""
+        if self._found[name] is None:
+            self._found[name] = self.data[name]
+        return self._found[name]
+
+    def typename(self, name: str) -> str:
+        """C++ type of a branch."""
+        if name not in self._types:
+            self._types[name] = str(self.branch(name).typename)
+        return self._types[name]
 
     def types(self, prefix: str = "") -> dict[str, str]:
         """C++ types of the branches whose name begins so; parsing all of a wide tree takes a second."""
         if not prefix:
             return dict(self.data.typenames(recursive=False))
-        return {name: self.data[name].typename for name in self.branches if name.startswith(prefix)}
+        return {name: self.typename(name) for name in self.branches if name.startswith(prefix)}
+
+    def stored_entries(self, name: str) -> int | None:
+        """Entries in the baskets of a branch; ``None`` where they are not counted apart."""
+        return int(self.branch(name).entry_offsets[-1]) if self.kind == "ROOT TTree" else None
 
     def arrays(self, names: list[str], start: int, stop: int, path: str | Path) -> Any:
         """Entries ``start`` to ``stop`` of some branches, as an awkward record array."""
-        with reading(f"{path}: entries {start} to {stop} of '{self.name}'"):
-            if self.kind == "ROOT RNTuple":  # one by one: uproot walks every field of the file otherwise
-                import awkward as ak
+        import awkward as ak
 
-                fields = {name: self.data[name] for name in names}
-                return ak.zip(
-                    {k: v.array(entry_start=start, entry_stop=stop) for k, v in fields.items()}, depth_limit=1
-                )
-            wanted = set(names).__contains__
-            return self.data.arrays(filter_name=wanted, entry_start=start, entry_stop=stop, library="ak")
+        with reading(f"{path}: entries {start} to {stop} of '{self.name}'"):
+            found = {}
+            for name in dict.fromkeys(names):  # by branch: uproot walks the whole tree for names otherwise
+                found[name] = self.branch(name).array(entry_start=start, entry_stop=stop, library="ak")
+                if len(found[name]) != stop - start:
+                    raise InputError(
+                        f"{path}: '{self.name}' promises entries {start} to {stop}, but only "
+                        f"{len(found[name])} of '{name}' are there; the file is broken"
+                    )
+            return ak.zip(found, depth_limit=1)
 
 
 class Jagged(NamedTuple):
@@ -89,18 +133,93 @@ class Jagged(NamedTuple):
     content: NDArray[Any]  # (offsets[-1],)
 
 
+class _Kept:
+    """An open local file and the trees of it that were parsed, for the next reader that asks."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        self.trees: dict[tuple[str, int], Tree] = {}
+        self.cycles: dict[str, int] | None = None
+        self.users = 0
+        self.dropped = False
+
+
+# Parsing the header of a wide tree takes seconds: describing, counting and reading a file share one.
+_MAX_KEPT = 2
+_kept: OrderedDict[tuple[Any, ...], _Kept] = OrderedDict()
+_lock = threading.RLock()
+
+
 @contextlib.contextmanager
 def open_root(path: str | Path) -> Iterator[Any]:
-    """The ROOT file, without uproot's caches (they would grow with the file)."""
+    """The ROOT file, without uproot's caches (they would grow with the file).
+
+    A local file stays open for the next one who asks, until two others were opened, the file on disk
+    changes, or an error comes up.
+    """
     import uproot
 
     file, _ = split_path(path)
     url = remote_url(path)
     require_client(path)
+    if url is not None:
+        with reading(file):
+            handle = uproot.open(url, object_cache=None, array_cache=None)
+        with handle:
+            yield handle
+        return
     with reading(file):
-        handle = uproot.open(url or str(file), object_cache=None, array_cache=None)
-    with handle:
-        yield handle
+        state = file.stat()
+        key = (
+            os.getpid(),
+            str(file.absolute()),
+            state.st_ino,
+            state.st_mtime_ns,
+            state.st_ctime_ns,
+            state.st_size,
+        )
+        with _lock:
+            kept = _kept.get(key)
+            if kept is None:
+                kept = _kept[key] = _Kept(uproot.open(str(file), object_cache=None, array_cache=None))
+            _kept.move_to_end(key)
+            kept.users += 1
+            for other in list(_kept)[:-_MAX_KEPT]:
+                _drop(other)
+    try:
+        yield kept.handle
+    except Exception:
+        with _lock:
+            if _kept.get(key) is kept:
+                _drop(key)
+        raise
+    finally:
+        with _lock:
+            kept.users -= 1
+            if kept.dropped and kept.users == 0:
+                kept.handle.close()
+
+
+def _drop(key: tuple[Any, ...]) -> None:
+    """Forget a file; it is closed when nobody reads it any more."""
+    kept = _kept.pop(key)
+    kept.dropped = True
+    if kept.users == 0:
+        kept.handle.close()
+
+
+@atexit.register
+def close_files() -> None:
+    """Close the files that are kept open for the next reader."""
+    with _lock:
+        for key in list(_kept):
+            _drop(key)
+
+
+def _of_handle(handle: Any) -> _Kept:
+    """What is known of an open file; nothing yet of one on a server."""
+    with _lock:
+        return next((kept for kept in _kept.values() if kept.handle is handle), _Kept(handle))
 
 
 def _kind(data: Any) -> str:
@@ -139,12 +258,16 @@ def find_trees(handle: Any, path: str | Path, only: str | None = None) -> list[T
         InputError: if the named one does not exist.
     """
     _, wanted = split_path(path)
+    known = _of_handle(handle)
     with reading(path):
-        cycles: dict[str, int] = {}
-        for key, kind in handle.classnames(recursive=True).items():
-            name, _, cycle = key.rpartition(";")
-            if kind in _KINDS:
-                cycles[name] = max(int(cycle), cycles.get(name, 0))
+        if known.cycles is None:
+            found: dict[str, int] = {}
+            for key, kind in handle.classnames(recursive=True).items():
+                name, _, cycle = key.rpartition(";")
+                if kind in _KINDS:
+                    found[name] = max(int(cycle), found.get(name, 0))
+            known.cycles = found
+        cycles = known.cycles
         if wanted is not None:
             name = wanted.partition(";")[0]
             if name not in cycles:
@@ -154,11 +277,10 @@ def find_trees(handle: Any, path: str | Path, only: str | None = None) -> list[T
         for name, cycle in cycles.items():
             if only is not None and name != only:
                 continue
-            data = handle[f"{name};{cycle}"]
-            # sub-branches of split objects are found by their own name, too ('Jet/Jet.PT' as 'Jet.PT')
-            nested = {"recursive": True, "full_paths": False} if _kind(data) == "ROOT TTree" else {}
-            branches = tuple(dict.fromkeys(data.keys(**{"recursive": False, **nested})))
-            trees.append(Tree(name, _kind(data), data, branches))
+            if (name, cycle) not in known.trees:
+                data = handle[f"{name};{cycle}"]
+                known.trees[name, cycle] = Tree(name, _kind(data), data)
+            trees.append(known.trees[name, cycle])
     return trees
 
 
@@ -183,15 +305,14 @@ def choose_tree(trees: list[_AnyTree], path: str | Path, usual: str) -> _AnyTree
 def n_entries(tree: Tree, names: Iterable[str], path: str | Path) -> int:
     """Entries of the tree, after checking that the baskets of these branches hold as many."""
     with reading(path):
-        n = int(tree.data.num_entries)
-        if tree.kind == "ROOT TTree":
-            for name in names:
-                stored = tree.data[name].entry_offsets[-1]
-                if stored != n:
-                    raise InputError(
-                        f"{path}: '{tree.name}' has {n} entries, but branch '{name}' has {stored}; "
-                        "the file was not written to the end or is broken"
-                    )
+        n = tree.num_entries
+        for name in names:
+            stored = tree.stored_entries(name)
+            if stored not in (n, None):
+                raise InputError(
+                    f"{path}: '{tree.name}' has {n} entries, but branch '{name}' has {stored}; "
+                    "the file was not written to the end or is broken"
+                )
     return n
 
 

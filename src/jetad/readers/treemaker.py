@@ -50,6 +50,10 @@ class TreeMakerReader(EventReader):
     def recognises(self, tree: Outline) -> bool:
         return self._collection(tree) is not None
 
+    def others(self, tree: Tree, plan: Plan) -> list[str]:
+        names = (name for name in _COLLECTIONS if name != plan.collection)
+        return [n for n in names if type(self)(collection=n)._collection(tree)]
+
     def needs(self) -> str:
         return f"Lorentz vectors {self._collections()[0]} with {self._collections()[0]}_*"
 

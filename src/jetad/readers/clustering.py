@@ -1,0 +1,69 @@
+"""Anti-kT jets of events of particles, with FastJet."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..extras import import_fastjet
+
+__all__ = ["cluster"]
+
+
+def cluster(
+    pt: NDArray[np.float64],
+    eta: NDArray[np.float64],
+    phi: NDArray[np.float64],
+    mass: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    radius: float,
+    n_jets: int,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The jet of each particle, ``event * n_jets + rank``, -1 for one in no leading jet; and which are bad.
+
+    Arguments:
+        pt, eta, phi, mass: Of the particles of all events [GeV], each ``(n_total,)``.
+        counts: Particles per event.
+        radius: Of the anti-kT algorithm.
+        n_jets: The hardest ones of each event.
+
+    In an event with a particle that is no real one (not finite, negative pt) nothing can be clustered: all
+    its particles go to the first jet, which the bad one keeps from being scored.
+    """
+    import awkward as ak
+
+    fastjet = import_fastjet("cluster these events, which hold no jets")
+    event = np.repeat(np.arange(len(counts)), counts)
+    bad = ~(
+        np.isfinite(mass)
+        & np.isfinite(pt)
+        & np.isfinite(eta)
+        & np.isfinite(phi)
+        & (pt > 0)
+        & (pt < 1e9)
+        & (np.abs(eta) < 50)
+    )
+    spoilt = np.bincount(event[bad], minlength=len(counts)) > 0
+    out = np.where(spoilt[event], event * n_jets, -1)
+    used = np.flatnonzero(~spoilt[event])
+    if not len(used):
+        return out, bad
+    n_used = np.where(spoilt, 0, counts)
+    px, py, pz = pt[used] * np.cos(phi[used]), pt[used] * np.sin(phi[used]), pt[used] * np.sinh(eta[used])
+    energy = np.sqrt(px**2 + py**2 + pz**2 + mass[used] ** 2)
+    events = ak.unflatten(ak.zip({"px": px, "py": py, "pz": pz, "E": energy}), n_used)
+    sequence = fastjet.ClusterSequence(events, fastjet.JetDefinition(fastjet.antikt_algorithm, radius))
+    jets, members = sequence.inclusive_jets(), sequence.constituent_index()
+    jet_pt = np.hypot(ak.to_numpy(ak.flatten(jets.px)), ak.to_numpy(ak.flatten(jets.py)))
+    n_found = ak.to_numpy(ak.num(jets))
+    jet_event = np.repeat(np.arange(len(counts)), n_found)
+    order = np.lexsort((-jet_pt, jet_event))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order)) - np.concatenate([[0], np.cumsum(n_found)])[jet_event[order]]
+    chosen = ak.flatten(members)
+    size = ak.to_numpy(ak.num(chosen))
+    start = np.concatenate([[0], np.cumsum(n_used)])[jet_event]
+    place = used[ak.to_numpy(ak.flatten(chosen)) + np.repeat(start, size)]
+    number = np.where(rank < n_jets, jet_event * n_jets + rank, -1)
+    out[place] = np.repeat(number, size)
+    return out, bad
