@@ -24,12 +24,12 @@ _STARTS = {"cd": "background", "recovery": "background"}
 class DrawnNegatives(NamedTuple):
     """Negatives as rows of the representation, with their energies over T."""
 
-    start: NDArray  # (n, ...) where the visible chains began
-    end: NDArray  # (n, ...) where they ended
-    energy: NDArray  # (n,) E / T of the ends
+    start: NDArray[np.float32]  # (n, ...) where the visible chains began
+    end: NDArray[np.float32]  # (n, ...) where they ended
+    energy: NDArray[np.float32]  # (n,) E / T of the ends
     channels: tuple[str, ...] = ()  # of images
 
-    def pictures(self) -> tuple[NDArray, list[str]]:
+    def pictures(self) -> tuple[NDArray[np.float32], list[str]]:
         """Starts, then ends of image chains, a row a channel: ``(2 n_channels n, 1, n_eta, n_phi)``, titles.
 
         Inputs that are projections on components may undershoot zero: they are floored three decades below

@@ -280,7 +280,9 @@ class TrainedDetector:
         for member in self.members:
             assert member.surprise is not None
             surprises.append(member.surprise(energies[member.name]))
-        return np.max(surprises, axis=0).astype(np.float32)  # NaN where any member has NaN
+        # NaN where any member has NaN
+        result: NDArray[np.float32] = np.max(surprises, axis=0).astype(np.float32)
+        return result
 
     def score(self, jets: Any) -> Any:
         """Anomaly scores, ``(n_jets,)`` float32; NaN for jets that cannot be scored.

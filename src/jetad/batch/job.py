@@ -57,6 +57,7 @@ class Submission(NamedTuple):
 
 
 def now() -> str:
+    """The time in UTC, as records hold it."""
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -141,7 +141,8 @@ def _of_the_file(jets: Jets, name: str) -> NDArray[np.float64]:
         )
     pt, eta, _, mass = jets.jet_momenta.astype(np.float64).T
     with np.errstate(all="ignore"):
-        return {"mass": mass, "mass_over_pt": mass / pt, "pt": pt, "eta": eta}[name]
+        result: NDArray[np.float64] = {"mass": mass, "mass_over_pt": mass / pt, "pt": pt, "eta": eta}[name]
+        return result
 
 
 class JetFeatures:

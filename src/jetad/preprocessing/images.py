@@ -375,7 +375,8 @@ class JetImages:
     def _shares(self, jets: Jets, found: _Contents) -> NDArray[np.float64]:
         """What constituents add to their pixels, 0 outside the window."""
         scale = np.where(found.valid & (self.config.normalize == "sum"), found.kept, 1.0)
-        return found.pt / np.repeat(scale, jets.n_constituents)
+        result: NDArray[np.float64] = found.pt / np.repeat(scale, jets.n_constituents)
+        return result
 
     def projector(self, basis: NDArray[np.float64]) -> Callable[[Jets], NDArray[np.float64]] | None:
         """A function that gives ``images.reshape(n_jets, -1) @ basis`` without making the images.

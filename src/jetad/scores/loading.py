@@ -179,7 +179,8 @@ def _plain(value: Any) -> str | int | float:
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, np.generic):
-        return value.item()
+        result: str | int | float = value.item()
+        return result
     return value if isinstance(value, (str, int, float)) else str(value)
 
 

@@ -73,7 +73,8 @@ class EncoderInput(InputLayer):
             self.whiten.fit(torch.cat([self._embed(part) for part in rows.split(4096)]))
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.whiten(self._embed(rows))
+        result: Tensor = self.whiten(self._embed(rows))
+        return result
 
     def restore(self, x: Tensor) -> Tensor:
         raise ConfigError("an embedding cannot be turned back into a jet")

@@ -188,7 +188,8 @@ class Codec(nn.Module):
 
     def error(self, x: Tensor) -> Tensor:
         """Squared reconstruction error, ``(n, d) -> (n,)``."""
-        return (x - self(x)).square().sum(dim=1)
+        result: Tensor = (x - self(x)).square().sum(dim=1)
+        return result
 
     def random_latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Uniform points on the sphere, ``(n, latent_dim)``."""
