@@ -33,8 +33,9 @@ def test_a_type_checker_knows_the_public_names(tmp_path):
         "import jetad\n" + "".join(f"reveal_type(jetad.{name})\n" for name in names)
     )
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "cli")])
+    mypy = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml")]
     found = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(tmp_path / "user.py")],
+        [*mypy, str(tmp_path / "user.py")],
         env={**os.environ, "MYPYPATH": path}, cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     types = [line for line in found.stdout.splitlines() if "Revealed type is" in line]

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from .errors import JetadError
     from .jets import Jets
     from .readers import iterate, read
-    from .run import load
     from .scores import Scores
+    from .scoring import load
 else:  # imported when first used: `import jetad`, and so every --help, stays free of torch
     __getattr__, __dir__ = lazy(
-        __name__, errors=["JetadError"], jets=["Jets"], readers=["iterate", "read"], run=["load"],
-        scores=["Scores"],
+        __name__, errors=["JetadError"], jets=["Jets"], readers=["iterate", "read"], scores=["Scores"],
+        scoring=["load"],
     )  # fmt: skip
 
 __version__ = "0.1.0"

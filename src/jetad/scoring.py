@@ -38,7 +38,7 @@ from .run import Run, file_hash
 from .scores import Scores
 from .selection import Selection
 
-__all__ = ["Member", "TrainedDetector", "calibrate", "select_device"]
+__all__ = ["Member", "TrainedDetector", "calibrate", "load", "select_device"]
 
 logger = logging.getLogger("jetad.scoring")
 
@@ -238,7 +238,15 @@ class TrainedDetector:
 
     @classmethod
     def from_run(cls, run: Run, device: str = "auto") -> TrainedDetector:
-        """Load a run; nothing is unpickled."""
+        """Load a run; nothing is unpickled.
+
+        Raises:
+            InputError: if it holds no trained model yet, or its files do not fit together.
+        """
+        if not (run.path / "model.safetensors").is_file():
+            raise InputError(
+                f"{run.path}: holds no trained model yet; run the same 'jetad train' command again"
+            )
         config = run.config()
         weights = run.load_weights()
         preprocessing, calibration = run.read_json("preprocessing.json"), run.read_json("calibration.json")
@@ -326,6 +334,19 @@ class TrainedDetector:
         )
 
 
+def load(run: Run | str | Path, device: str = "auto") -> TrainedDetector:
+    """The trained detector of a run directory: ``jetad.load("runs/latest").score(jets)``.
+
+    Arguments:
+        run: The directory, or an open run.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        InputError: if it is no finished run.
+    """
+    return TrainedDetector.from_run(run if isinstance(run, Run) else Run.open(run), device)
+
+
 def calibrate(
     run: Run,
     paths: Sequence[Path],
@@ -370,7 +391,7 @@ def calibrate(
             raise InputError(
                 f"{path}: the detector was trained on this file ({same}); calibrate on jets it has not seen"
             )
-    detector = run.detector(device)
+    detector = TrainedDetector.from_run(run, device)
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("score", "weight", *quantities)}
     selection = None if select is None else Selection(select)
     left = np.inf if max_jets is None else max_jets

@@ -93,7 +93,7 @@ class Job:
 
         Arguments:
             path: Its folder.
-            scheduler: Name in ``SCHEDULERS``.
+            scheduler: Name in ``BATCH_SYSTEMS``.
             kind: ``train`` or ``score``.
             words: The command as the user gave it.
             tasks: What it became.

@@ -8,13 +8,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from scipy.ndimage import gaussian_filter1d
 from typing_extensions import Self
 
 from ..errors import InputError
 from ..jets import Jets
 from ..kinematics import delta_phi
+from ..settings import Strict
 
 __all__ = ["ImageConfig", "JetImages", "PixelatedJets", "align"]
 
@@ -32,10 +33,8 @@ Channel = Literal["pt", "charged", "neutral"]
 _REFERENCE_SLOTS, _REFERENCE_POINTS = 200, 180
 
 
-class ImageConfig(BaseModel):
+class ImageConfig(Strict):
     """Settings of the jet image; the defaults are the published ones of 1808.08979 and 2206.14225."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     representation: Literal["image"] = "image"
     channels: tuple[Channel, ...] = Field(

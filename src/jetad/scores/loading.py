@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..errors import InputError, JetadError
 from ..files import require_plain
 from ..registry import closest_first
-from .table import COLUMNS, PREFIX, Scores
+from .columns import COLUMNS, PREFIX
+from .table import Scores
 from .writing import _pyarrow
 
 __all__ = ["load_scores"]
