@@ -10,13 +10,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from ..errors import ConfigError, InputError
 from ..files.yamlfiles import YAMLError, load_yaml, read_text
 from ..jets import Jets
 from ..kinematics import cylindrical
+from ..settings import Strict
 from .arrays import Source, is_number, open_source
 from .base import BaseReader, FileSummary, column_name, container_of, reading
 
@@ -29,11 +30,7 @@ _MAX_ROWS = 20_000
 _CYLINDRICAL, _CARTESIAN = ("pt", "eta", "phi"), ("px", "py", "pz", "E")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Four(_Strict):
+class Four(Strict):
     """Columns of four-momenta: pt, eta, phi and mass or E (massless without), or px, py, pz and E."""
 
     pt: str | None = None
@@ -69,7 +66,7 @@ class Four(_Strict):
         return [v for v in values if isinstance(v, str)]
 
 
-class LabelMap(_Strict):
+class LabelMap(Strict):
     """Truth from the values of a column; values in neither list are unknown."""
 
     column: str
@@ -77,7 +74,7 @@ class LabelMap(_Strict):
     background: tuple[float, ...] = (0,)
 
 
-class ColumnMap(_Strict):
+class ColumnMap(Strict):
     """Which columns of a file are what; the YAML file of ``--mapping`` has these keys.
 
     A column is a branch, a dataset (``group/name``), a field of a compound dataset or struct

@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from ..batches import integers
 from ..models.base import EnergyModel
-from .phases import FirstPhase, FirstPhaseConfig, Metrics, SignalInputs
+from .phases import FirstPhase, FirstPhaseConfig, Metrics, PhaseInputs, SignalInputs
 
 __all__ = ["Classification"]
 
@@ -31,12 +31,9 @@ class Classification(FirstPhase):
         self.signal = signal
 
     @classmethod
-    def build(
-        cls, name: str, model: EnergyModel, config: FirstPhaseConfig, settings: None, n_train: int,
-        signal: SignalInputs | None,
-    ) -> Self:  # fmt: skip
-        assert signal is not None
-        return cls(model, config, n_train, signal)
+    def build(cls, given: PhaseInputs) -> Self:
+        assert given.signal is not None
+        return cls(given.model, given.config, given.n_train, given.signal)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         chosen = integers(len(self.signal.train), x.shape[:1], generator, device=x.device)

@@ -18,16 +18,7 @@ from ..samplers import SAMPLERS
 from ..samplers.base import Sampler, SamplerSettings
 from ..samplers.on_manifold import OnManifoldConfig
 from ..settings import one_of
-from .phases import (
-    NO_PENALTY,
-    FirstPhaseConfig,
-    Metrics,
-    SecondPhase,
-    SecondPhaseConfig,
-    SignalInputs,
-    WeightPenalty,
-    frozen,
-)  # fmt: skip
+from .phases import NO_PENALTY, Metrics, PhaseInputs, SecondPhase, SecondPhaseConfig, WeightPenalty, frozen
 
 __all__ = ["Contrastive", "ContrastiveConfig", "detached_state"]
 
@@ -88,12 +79,9 @@ class Contrastive(SecondPhase):
         self.sampler: Sampler = sampler_class(config.sampler)
 
     @classmethod
-    def build(
-        cls, name: str, model: DensityModel, config: FirstPhaseConfig, settings: SecondPhaseConfig,
-        n_train: int, signal: SignalInputs | None,
-    ) -> Self:  # fmt: skip
-        phase = super().build(name, model, config, settings, n_train, signal)
-        phase.penalty = WeightPenalty(config.encoder_penalty, config.decoder_penalty)
+    def build(cls, given: PhaseInputs) -> Self:
+        phase = super().build(given)
+        phase.penalty = WeightPenalty(given.config.encoder_penalty, given.config.decoder_penalty)
         return phase
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:

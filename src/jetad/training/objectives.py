@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from ..models.base import EnergyModel
 from ..registry import load
-
-if TYPE_CHECKING:
-    from ..models.base import EnergyModel
-    from .phases import FirstPhaseConfig, Phase, SecondPhaseConfig, SignalInputs
+from .phases import FirstPhaseConfig, Phase, PhaseInputs, SecondPhaseConfig, SignalInputs
 
 __all__ = ["OBJECTIVES", "make_phases", "objective", "sections"]
 
@@ -46,6 +43,6 @@ def make_phases(
     ``signal`` is for a supervised method alone.
     """
     return [
-        objective(name).build(name, model, config, getattr(config, name, None), n_train, signal)
+        objective(name).build(PhaseInputs(name, model, config, getattr(config, name, None), n_train, signal))
         for name in names
     ]

@@ -17,8 +17,8 @@ from ..models.density import DensityModel
 from ..settings import Strict
 
 __all__ = [
-    "NO_PENALTY", "FirstPhase", "FirstPhaseConfig", "Metrics", "Phase", "SecondPhase", "SecondPhaseConfig",
-    "SignalInputs", "WeightPenalty", "frozen", "one_cycle",
+    "NO_PENALTY", "FirstPhase", "FirstPhaseConfig", "Metrics", "Phase", "PhaseInputs", "SecondPhase",
+    "SecondPhaseConfig", "SignalInputs", "WeightPenalty", "frozen", "one_cycle",
 ]  # fmt: skip
 
 Metrics = dict[str, Tensor | float]
@@ -95,6 +95,17 @@ class SignalInputs(NamedTuple):
     validation: Tensor
 
 
+class PhaseInputs(NamedTuple):
+    """What a phase of a method is made from."""
+
+    name: str  # in OBJECTIVES
+    model: Any
+    config: FirstPhaseConfig  # the section `training`
+    settings: Any  # the section `training.NAME`, if the phase has one
+    n_train: int
+    signal: SignalInputs | None = None  # for a supervised method alone
+
+
 class Phase(Protocol):
     """One objective with its schedule. All of its state is in the model, the optimiser and ``state_dict``."""
 
@@ -105,25 +116,8 @@ class Phase(Protocol):
     average: float | None  # decay of the exponential average of the weights, which is what is kept
 
     @classmethod
-    def build(
-        cls,
-        name: str,
-        model: Any,
-        config: FirstPhaseConfig,
-        settings: Any,
-        n_train: int,
-        signal: SignalInputs | None,
-    ) -> Phase:
-        """The phase of a method.
-
-        Arguments:
-            name: In ``OBJECTIVES``.
-            model: What is trained.
-            config: The section ``training``.
-            settings: The section ``training.NAME``, if the phase has one.
-            n_train: Number of training jets.
-            signal: For a supervised method alone.
-        """
+    def build(cls, given: PhaseInputs) -> Phase:
+        """The phase of a method."""
         ...
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
@@ -203,11 +197,8 @@ class FirstPhase:
         self.n_steps = config.epochs * max(1, n_train // config.batch_size)
 
     @classmethod
-    def build(
-        cls, name: str, model: EnergyModel, config: FirstPhaseConfig, settings: None, n_train: int,
-        signal: SignalInputs | None,
-    ) -> Self:  # fmt: skip
-        return cls(model, config, n_train)
+    def build(cls, given: PhaseInputs) -> Self:
+        return cls(given.model, given.config, given.n_train)
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
         self.model.start(x_train)
@@ -245,13 +236,11 @@ class SecondPhase:
         self.max_grad_norm = None if config.max_grad_norm == "none" else config.max_grad_norm
 
     @classmethod
-    def build(
-        cls, name: str, model: DensityModel, config: FirstPhaseConfig, settings: SecondPhaseConfig,
-        n_train: int, signal: SignalInputs | None,
-    ) -> Self:  # fmt: skip
+    def build(cls, given: PhaseInputs) -> Self:
+        settings = given.settings
         if settings.max_grad_norm is None:
-            settings = settings.model_copy(update={"max_grad_norm": config.max_grad_norm})
-        return cls(model, settings)
+            settings = settings.model_copy(update={"max_grad_norm": given.config.max_grad_norm})
+        return cls(given.model, settings)
 
     def prepare_density(self, x_train: Tensor, x_val: Tensor) -> Metrics:
         """Set temperature and box from background inputs ``(n, d)``, or as configured."""

@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from ..batches import mean, reseeded, share, whole
 from ..models.base import EnergyModel
-from .phases import FirstPhase, FirstPhaseConfig, Metrics, SignalInputs, WeightPenalty
+from .phases import FirstPhase, FirstPhaseConfig, Metrics, PhaseInputs, WeightPenalty
 
 __all__ = ["Reconstruction"]
 
@@ -29,11 +29,8 @@ class Reconstruction(FirstPhase):
         self.penalty = WeightPenalty(config.encoder_penalty, config.decoder_penalty)
 
     @classmethod
-    def build(
-        cls, name: str, model: EnergyModel, config: FirstPhaseConfig, settings: None, n_train: int,
-        signal: SignalInputs | None,
-    ) -> Self:  # fmt: skip
-        return cls(model, config, n_train, name)
+    def build(cls, given: PhaseInputs) -> Self:
+        return cls(given.model, given.config, given.n_train, given.name)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         loss = self.model.objective(x, generator)
