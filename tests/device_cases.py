@@ -24,8 +24,8 @@ from jetad.preprocessing import PREPROCESSORS
 from jetad.ranks import Ranks
 from jetad.registry import load
 from jetad.training import train as training
-from jetad.training.classification import SignalInputs
-from jetad.training.phases import make_phases
+from jetad.training.objectives import make_phases
+from jetad.training.phases import SignalInputs
 from jetad.training.train import train
 
 

@@ -21,9 +21,9 @@ from jetad.models import METHODS, model_class
 from jetad.preprocessing import PREPROCESSORS
 from jetad.ranks import Ranks, join
 from jetad.registry import load
-from jetad.training.classification import SignalInputs
 from jetad.training.loop import StopRequest, Trainer
-from jetad.training.phases import make_phases
+from jetad.training.objectives import make_phases
+from jetad.training.phases import SignalInputs
 
 # no multiples of each other, of the number of processes, or of that of manifolds
 N_TRAIN, N_VALIDATION, BATCH = 203, 41, 31

@@ -29,6 +29,7 @@ from jetad.preprocessing import preprocessor_from_dict
 from jetad.preprocessing.images import ImageConfig, JetImages, align
 from jetad.reconstructions import reconstruct
 from jetad.run import Run
+from jetad.scoring import TrainedDetector
 from jetad.studies.distortions import distort
 from jetad.writers import write_jets
 
@@ -293,7 +294,7 @@ def test_detectors_see_channels(method, more, folder, nae, tmp_path, monkeypatch
         ]
         assert jetad("train", *train) == 0
     jets = package.read(folder / "signal.root")
-    detector = Run.open(path).detector("cpu")
+    detector = TrainedDetector.from_run(Run.open(path), "cpu")
     member = detector.members[0]
     assert member.preprocessor.shape[0] == (3 if method == "gmm" else 2)
     assert (member._projector() is not None) == (method in ("nae", "gmm"))
@@ -380,7 +381,9 @@ def test_pictures_have_a_row_a_channel(folder, nae, tmp_path, monkeypatch):
     assert titles == ["decoded charged", "decoded neutral", "negative charged", "negative neutral"]
     floor = 1e-3 * max(drawn.start.max(), drawn.end.max())
     np.testing.assert_array_equal(pictures[9:12, 0], np.maximum(drawn.end[:, 1], floor))
-    pair = reconstruct(Run.open(nae).detector("cpu"), package.read(folder / "signal.root")[:4])
+    pair = reconstruct(
+        TrainedDetector.from_run(Run.open(nae), "cpu"), package.read(folder / "signal.root")[:4]
+    )
     assert pair is not None
     before, after, names = pair.pictures()
     assert names == ["charged", "neutral"] * 2

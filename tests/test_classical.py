@@ -31,8 +31,10 @@ from jetad.readers import read
 from jetad.reconstructions import reconstruct
 from jetad.report.collect import _note_training_files
 from jetad.run import Run
-from jetad.training.classification import Classification, SignalInputs
+from jetad.scoring import TrainedDetector
+from jetad.training.classification import Classification
 from jetad.training.data import JetStream, class_numbers
+from jetad.training.phases import SignalInputs
 from jetad.training.train import train
 from jetad.writers import write_jets
 
@@ -303,7 +305,7 @@ def test_every_file_can_be_a_class(tmp_path, make_jets, monkeypatch, capsys):
     assert "jets of each class of 'files': 0: 1" in capsys.readouterr().err
     assert jetad(*words, "-o", "stream", "--set", "data.max_in_memory=0") == 0
     assert Run.open("memory").model_hash() == Run.open("stream").model_hash()
-    model = Run.open("memory").detector("cpu").members[0].model
+    model = TrainedDetector.from_run(Run.open("memory"), "cpu").members[0].model
     assert model.means[0, 2] < model.means[1, 2] - 1  # multiplicity
 
 
@@ -386,7 +388,7 @@ def test_classifier_wants_signal_and_no_other_method_takes_it(tmp_path, make_jet
         detector.score(make_jets(200, seed=8, mean=60)).mean() > detector.score(make_jets(200, seed=9)).mean()
     )
     assert [entry["path"] for entry in run.provenance["signal_inputs"]] == [str(tmp_path / "top.bin")]
-    assert run.detector("cpu").metadata["method"] == "classifier"
+    assert TrainedDetector.from_run(run, "cpu").metadata["method"] == "classifier"
     with pytest.raises(InputError, match="50 signal jets are too few to train and validate"):
         train(run_of(tmp_path, quick("classifier", "features"), "few"), jets, signal=signal[:50])
 

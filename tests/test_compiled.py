@@ -17,7 +17,7 @@ from jetad.registry import load
 from jetad.samplers.base import ChainConfig, ChainRunner
 from jetad.samplers.compiling import check_compiler, compiled_chains
 from jetad.samplers.geometry import EUCLIDEAN, SPHERE
-from jetad.training.phases import make_phases
+from jetad.training.objectives import make_phases
 from jetad.training.train import train
 
 pytestmark = [

@@ -74,3 +74,40 @@ def test_unknown_method_lists_the_valid_ones():
 def test_broken_files_are_one_sentence(text):
     with pytest.raises(ConfigError):
         resolve_config(text=text, source="my.yaml")
+
+
+FITTING = {
+    "nae": {"omi", "pcd", "cd"},
+    "igebm": {"pcd", "cd"},
+    "mpdr-s": {"recovery", "pcd", "cd"},
+    "mpdr-r": {"recovery", "omi", "pcd", "cd"},
+}
+
+
+@pytest.mark.parametrize("method", FITTING)
+def test_a_sampler_is_taken_where_the_model_has_its_parts(method):
+    for kind in ("omi", "pcd", "cd", "recovery"):
+        settings = [f"training.contrastive.sampler.kind={kind}"]
+        if kind in FITTING[method]:
+            config = resolve_config(method=method, settings=settings)
+            assert {member.training.sampler.kind for member in config.members.values()} == {kind}
+        else:
+            with pytest.raises(ConfigError, match=f"method '{method}' cannot use sampler '{kind}'") as error:
+                resolve_config(method=method, settings=settings)
+            assert set(str(error.value).rpartition("one of: ")[2].split(", ")) == FITTING[method]
+
+
+def test_samplers_say_where_their_chains_start():
+    def starts(method: str, *settings: str) -> bool:
+        config = resolve_config(method=method, representation="image", settings=settings)
+        return config.members["image"].training.sampler.starts_at_background
+
+    kind = "training.contrastive.sampler.kind"
+    assert [starts("nae", f"{kind}={name}") for name in ("omi", "pcd", "cd")] == [False, False, True]
+    assert starts("mpdr-s", f"{kind}=recovery")
+    assert starts("nae", f"{kind}=omi", "training.contrastive.sampler.start=background")
+
+
+def test_a_method_that_is_no_name_is_refused():
+    with pytest.raises(ConfigError, match="method"):
+        RunConfig.from_yaml("{method: [nae], members: {}}")

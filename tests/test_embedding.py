@@ -15,6 +15,7 @@ from jetad.errors import ConfigError, InputError
 from jetad.models.clr import ContrastiveEncoder, ContrastiveEncoderSettings, drop, equivalent
 from jetad.models.networks.deepset import DeepSetConfig
 from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents
+from jetad.scoring import TrainedDetector
 from jetad.training.train import prepare_run, train
 
 QUICK = ["training.epochs=1", "training.batch_size=32", "training.validate_every=4"]
@@ -147,7 +148,7 @@ def test_detector_on_an_embedding_needs_its_encoder_no_more(tmp_path, make_jets,
         copied = weights["embedding.input.encoder." + name.removeprefix("constituents.")]
         assert torch.equal(copied, value), name
     shutil.rmtree(encoder.path)
-    after = run.detector("cpu").score(make_jets(20, seed=2))
+    after = TrainedDetector.from_run(run, "cpu").score(make_jets(20, seed=2))
     np.testing.assert_array_equal(after, before)
     assert len(set(after.tolist())) > 15
 

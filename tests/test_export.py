@@ -170,7 +170,7 @@ def test_graph_gives_scores_and_efficiencies_of_the_engine(folder, tmp_path, cal
     assert result.outputs[2:] == (("score_decorrelated",) if calibration == "decorrelated" else ())
     assert {p.batch for p in result.parity} == {1, 2, 1000}
     jets = toy_jets(400, 9)
-    detector = run.detector("cpu")
+    detector = TrainedDetector.from_run(run, "cpu")
     wanted = detector.evaluate(jets)
     session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"))
     for rows, k in ((slice(0, 1), 70), (slice(0, 2), None), (slice(0, 400), 90)):
@@ -224,7 +224,9 @@ def test_other_autoencoders(tmp_path, monkeypatch, method, score):
     columns = padded_inputs(jets, mass="mass" in result.inputs)
     feed = dict(zip(result.inputs, (c.numpy() for c in columns), strict=True))
     found = onnxruntime.InferenceSession("a.onnx").run(None, feed)[0]
-    np.testing.assert_allclose(found, Run.open("run").detector("cpu").score(jets), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        found, TrainedDetector.from_run(Run.open("run"), "cpu").score(jets), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_targets(folder, tmp_path, capsys):
@@ -290,7 +292,7 @@ def test_compiled_package_in_python_and_cpp(folder, tmp_path, capsys):
     assert result["files"] == []
     assert result["n_jets"] == 2000
     assert max(parity["score"] for parity in result["parity"]) < 1e-5
-    detector = Run.open(folder / "images").detector("cpu")
+    detector = TrainedDetector.from_run(Run.open(folder / "images"), "cpu")
     package = torch._inductor.aoti_load_package(str(tmp_path / "model.pt2"))
     assert package.get_metadata()["model_hash"] == Run.open(folder / "images").model_hash()
     jets = toy_jets(300, 9)

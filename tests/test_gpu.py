@@ -10,6 +10,7 @@ import torch
 from test_engine import StopAt, quick, run_of, started
 
 from jetad.errors import Interrupted
+from jetad.scoring import TrainedDetector
 from jetad.training.train import train
 
 pytestmark = pytest.mark.gpu
@@ -30,7 +31,9 @@ def test_a_detector_of_the_device_scores_as_on_the_cpu(tmp_path, make_jets, meth
     run, jets, _ = started(tmp_path, make_jets, quick(method, "image"))
     detector = train(run, jets, device=DEVICE)
     fresh = make_jets(40, seed=2)
-    np.testing.assert_allclose(detector.score(fresh), run.detector("cpu").score(fresh), rtol=2e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        detector.score(fresh), TrainedDetector.from_run(run, "cpu").score(fresh), rtol=2e-3, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,17 +1,21 @@
-"""Imports point one way: from the jets at the bottom to the commands at the top."""
+"""Imports point one way: from the jets at the bottom to the commands at the top, and never in a circle."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+SOURCE = Path(__file__).parents[1] / "src"
 ORDER = [
-    {"errors", "registry"},
-    {"extras", "files", "kinematics", "samples", "presets", "distances", "ranks", "precision"},
-    {"batches"},
+    {"errors", "papers"},
+    {"registry"},
+    {"settings"},
+    {"extras", "files", "kinematics", "samples", "distances", "ranks", "precision"},
+    {"batches", "presets"},
     {"jets"},
     {"selection"},
     {"scores", "readers", "writers", "preprocessing", "evaluation", "adapters"},
@@ -19,6 +23,7 @@ ORDER = [
     {"conditional", "device_rows"},
     {"samplers"},
     {"models"},
+    {"objectives"},
     {"config"},
     {"run"},
     {"scoring", "negatives", "references", "encoders", "reconstructions"},
@@ -28,53 +33,107 @@ ORDER = [
     {"report"},
 ]
 RANK = {name: i for i, names in enumerate(ORDER) for name in names}
-MODULES = sorted((ROOT / "src" / "jetad").rglob("*.py"))
+# the part of training that the configuration is made of
+OBJECTIVES = {"phases", "objectives", "reconstruction", "classification", "contrastive", "transport"}
+MODULES = {
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((SOURCE / "jetad").rglob("*.py"))
+}
 
 
-def imports(path: Path) -> set[str]:
-    """Layers of jetad that a module imports when it is imported (not inside functions or for typing)."""
-    package = path.relative_to(ROOT / "src").with_suffix("").parts
-    found = set()
-    for node in ast.parse(path.read_text()).body:
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        if node.level:
-            target = [*package[: -node.level], *(node.module or "").split(".")]
+def room(module: str) -> str:
+    """The layer that a module is in: the first folder below jetad, or its own name."""
+    parts = module.split(".")
+    if parts[1:2] == ["training"] and parts[2:3] and parts[2] in OBJECTIVES:
+        return "objectives"
+    return parts[1] if len(parts) > 1 else ""
+
+
+def statements(node: ast.AST) -> Iterator[ast.ImportFrom | ast.Import]:
+    """Imports below a node, those in functions too, but not those for type checkers alone."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield from statements(ast.Module([other], []))
+        elif isinstance(child, (ast.ImportFrom, ast.Import)):
+            yield child
         else:
-            target = (node.module or "").split(".")
-        if target[0] == "jetad" and len(target) > 1 and target[1]:
-            found.add(target[1])
+            yield from statements(child)
+
+
+def imports(module: str, text: str | None = None) -> set[str]:
+    """Modules of jetad that a module imports, when it is imported itself or later."""
+    path = MODULES[module]
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    found = set()
+    for node in statements(ast.parse(path.read_text() if text is None else text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+            continue
+        base = package[: len(package) - node.level + 1] if node.level else []
+        target = ".".join([*base, *filter(None, [node.module])])
+        below = {f"{target}.{alias.name}" for alias in node.names}
+        found |= below & set(MODULES) or {target}
+    return {name for name in found if name.split(".")[0] == "jetad"} - {module}
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """One circle of a graph, or nothing."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def rooms(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for module, others in graph.items():
+        found.setdefault(room(module), set()).update({room(other) for other in others} - {room(module), ""})
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT / "src")))
-def test_imports_point_to_lower_layers(path):
-    layer = path.relative_to(ROOT / "src" / "jetad").with_suffix("").parts[0]
-    if layer in ("__init__", "__main__"):
+GRAPH = {module: imports(module) for module in MODULES}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_to_lower_layers(module):
+    layer = room(module)
+    if layer in ("", "__main__"):
         return
     assert layer in RANK, f"give '{layer}' a place in ORDER"
-    for other in imports(path) - {layer}:
-        assert RANK[other] <= RANK[layer], f"{layer} imports {other}, which is above it"
+    for other in GRAPH[module]:
+        if room(other) not in ("", layer):
+            assert RANK[room(other)] <= RANK[layer], f"{module} imports {other}, which is above it"
+
+
+def test_no_module_and_no_layer_imports_itself_through_others():
+    assert circle(GRAPH) == []
+    assert circle(rooms(GRAPH)) == []
+
+
+def test_an_import_in_a_function_counts_and_one_for_types_does_not():
+    text = "def f():\n    from .scoring import TrainedDetector\n"
+    assert imports("jetad.run", text) == {"jetad.scoring"}
+    back = {**GRAPH, "jetad.run": GRAPH["jetad.run"] | {"jetad.scoring"}}
+    assert {"jetad.run", "jetad.scoring"} <= set(circle(back))
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .scoring import TrainedDetector\n"
+    assert imports("jetad.run", text) == set()
 
 
 def test_no_click_in_the_library_and_no_torch_in_evaluation():
-    for path in MODULES:
+    for module, path in MODULES.items():
+        tree = ast.parse(path.read_text())
         names = {
             alias.name.split(".")[0]
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in ast.walk(tree)
             if isinstance(node, ast.Import)
             for alias in node.names
         } | {
             (node.module or "").split(".")[0]
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in ast.walk(tree)
             if isinstance(node, ast.ImportFrom) and not node.level
         }
         assert "click" not in names, path
-        if path.relative_to(ROOT / "src" / "jetad").parts[0] in (
-            "evaluation",
-            "plots",
-            "scores",
-            "readers",
-            "preprocessing",
-        ):
+        if room(module) in ("evaluation", "plots", "scores", "readers", "preprocessing"):
             assert "torch" not in names, path

@@ -11,9 +11,10 @@ import torch
 from jetad.config import resolve_config
 from jetad.errors import ConfigError, InputError
 from jetad.models.glow import Glow, GlowSettings
-from jetad.models.networks import ConvolutionConfig, InputsConfig
 from jetad.models.networks.causal import CausalNetwork
+from jetad.models.networks.convolution import ConvolutionConfig
 from jetad.models.networks.flow import ActNorm, Coupling, Flow, InvertibleConvolution
+from jetad.models.networks.inputs import InputsConfig
 from jetad.models.pixelcnn import PixelCNN, PixelCNNSettings, log_mass
 
 PLAIN = InputsConfig()

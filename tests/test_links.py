@@ -17,6 +17,7 @@ from jetad.errors import Interrupted, JetadError, OutputError
 from jetad.production import Request, score_file, score_files
 from jetad.production.workspace import Workspace
 from jetad.run import Run
+from jetad.scoring import TrainedDetector
 from jetad.writers import write_jets
 
 AE = ["--method", "ae", "--representation", "image", *QUICK[:2], *QUICK[4:]]
@@ -245,5 +246,5 @@ def test_interrupted_scoring_still_goes_on(folder):
         score_files([run], outputs, request, stop=Stop())
     assert len(Workspace(Path("o.h5")).done()) > 0
     score_files([run], outputs, request)
-    score_file(run.detector("cpu"), "top.h5", "whole.h5", request=request)
+    score_file(TrainedDetector.from_run(run, "cpu"), "top.h5", "whole.h5", request=request)
     assert not Path(".o.h5.parts").exists()

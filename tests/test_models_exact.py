@@ -15,8 +15,8 @@ from jetad.models.glow import Glow, GlowSettings
 from jetad.models.igebm import ScalarEnergy
 from jetad.models.mpdr import ManifoldReconstruction, ManifoldScalar
 from jetad.models.nae import NormalizedAutoencoder
-from jetad.models.networks import InputsConfig
 from jetad.models.networks.dense import DenseConfig
+from jetad.models.networks.inputs import InputsConfig
 from jetad.models.networks.parts import PrincipalComponents
 from jetad.models.pixelcnn import PixelCNN, PixelCNNSettings
 from jetad.models.vae import VariationalAutoencoder

@@ -13,6 +13,7 @@ from test_cli import QUICK, jetad
 from jetad.errors import OutputError
 from jetad.production import merge_scores, score_file
 from jetad.run import Run
+from jetad.scoring import TrainedDetector
 from jetad.writers import write_jets
 
 
@@ -25,7 +26,7 @@ def folder(quick_runs, tmp_path, monkeypatch):
     shutil.copytree(quick_runs / "run", "run")
     write_jets(toy_jets(60, 2, mean=60, labels=1), "top.h5")
     for name in ("qcd", "top"):
-        score_file(Run.open("run").detector("cpu"), f"{name}.h5", f"{name}.scores.h5")
+        score_file(TrainedDetector.from_run(Run.open("run"), "cpu"), f"{name}.h5", f"{name}.scores.h5")
     return tmp_path
 
 
@@ -166,7 +167,7 @@ def test_a_submitted_scoring_is_checked(folder, capsys):
 
 def test_from_python(folder):
     before = content(folder)
-    detector = Run.open("run").detector("cpu")
+    detector = TrainedDetector.from_run(Run.open("run"), "cpu")
     with pytest.raises(OutputError, match="is read by this command"):
         score_file(detector, "top.h5", folder / "top.h5", force=True)
     with pytest.raises(OutputError, match="is read by this command"):

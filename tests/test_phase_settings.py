@@ -18,7 +18,8 @@ from jetad.samplers.base import ChainConfig, ChainRunner
 from jetad.samplers.langevin import langevin
 from jetad.samplers.persistent import PersistentConfig
 from jetad.training.contrastive import Contrastive
-from jetad.training.phases import WeightPenalty, make_phases
+from jetad.training.objectives import make_phases
+from jetad.training.phases import WeightPenalty
 from jetad.training.reconstruction import Reconstruction
 from jetad.training.train import train
 from jetad.training.transport import Transport

@@ -21,9 +21,10 @@ from jetad.samplers.base import ChainConfig, Negatives
 from jetad.samplers.contrastive import ShortChainConfig
 from jetad.samplers.on_manifold import OnManifoldConfig
 from jetad.samplers.persistent import PersistentConfig
-from jetad.training.classification import Classification, SignalInputs
+from jetad.training.classification import Classification
 from jetad.training.contrastive import Contrastive, detached_state
 from jetad.training.data import BackgroundParts
+from jetad.training.phases import SignalInputs
 from jetad.training.reconstruction import Reconstruction
 from jetad.training.transport import Transport, langevin_with_graph
 

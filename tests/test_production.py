@@ -29,7 +29,7 @@ from jetad.production.copying import copy_with_scores
 from jetad.production.workspace import Workspace
 from jetad.run import Run
 from jetad.scores import Scores, load_scores
-from jetad.scoring import _for_scoring
+from jetad.scoring import TrainedDetector, _for_scoring
 from jetad.writers import write_jets
 
 N = 230
@@ -56,7 +56,9 @@ def run(folder, monkeypatch, tmp_path):
 @pytest.fixture
 def whole(run, folder, tmp_path):
     """Scores of signal.h5 by an uninterrupted call."""
-    score_file(run.detector("cpu"), folder / "signal.h5", tmp_path / "whole.h5", request=CHUNK)
+    score_file(
+        TrainedDetector.from_run(run, "cpu"), folder / "signal.h5", tmp_path / "whole.h5", request=CHUNK
+    )
     return load_scores(tmp_path / "whole.h5")
 
 
@@ -88,7 +90,7 @@ class StopAfter:
 
 @pytest.mark.parametrize("chunk", [7, 1000, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 64))])
 def test_chunks_and_formats_do_not_change_scores(run, folder, tmp_path, whole, chunk):
-    detector = run.detector("cpu")
+    detector = TrainedDetector.from_run(run, "cpu")
     for suffix in (".h5", ".root", ".csv", ".parquet"):
         output = tmp_path / f"a{suffix}"
         score_file(detector, folder / "signal.h5", output, request=Request(chunk=chunk))
@@ -100,7 +102,7 @@ def test_chunks_and_formats_do_not_change_scores(run, folder, tmp_path, whole, c
 
 
 def test_order_and_neighbours_do_not_change_scores(run, folder, whole):
-    detector = run.detector("cpu")
+    detector = TrainedDetector.from_run(run, "cpu")
     jets = readers.read(folder / "signal.h5")
     order = np.random.default_rng(0).permutation(N)
     np.testing.assert_allclose(detector.score(jets[order]), whole.score[order], rtol=0, atol=1e-6)
@@ -140,7 +142,7 @@ def test_full_memory_halves_the_batch(run, folder, whole, monkeypatch, caplog):
         return full.setdefault(id(model), FullMemory(_for_scoring(model, device), 70))
 
     monkeypatch.setattr("jetad.scoring._for_scoring", network)
-    detector = run.detector("cpu")
+    detector = TrainedDetector.from_run(run, "cpu")
     scores = detector.score(readers.read(folder / "signal.h5"))
     np.testing.assert_allclose(scores, whole.score, rtol=0, atol=1e-6)
     # 230 jets of two members; what fitted once is kept
@@ -179,7 +181,7 @@ def test_ledger_closes_the_account(run, folder, tmp_path):
     request = Request(
         chunk=50, select="jet_pt > 360 & n_constituents >= 1", working_points=(0.5, 0.05), keep=("ttv",)
     )
-    account = score_file(run.detector("cpu"), tmp_path / "bad.h5", output, request=request)
+    account = score_file(TrainedDetector.from_run(run, "cpu"), tmp_path / "bad.h5", output, request=request)
     jets = readers.read(tmp_path / "bad.h5")
     wanted = np.flatnonzero(jets.jet_pt > 360)  # false for NaN
     assert account.read == N == account.scored + account.selected_out + account.failed
@@ -193,7 +195,7 @@ def test_ledger_closes_the_account(run, folder, tmp_path):
     np.testing.assert_array_equal(scores.extra["pass_0p5"], scores.background_efficiency <= 0.5)
     assert scores.extra["pass_0p5"].sum() > 0
     assert all(c.passed for c in verify_scores(output, tmp_path / "bad.h5"))
-    score_file(run.detector("cpu"), tmp_path / "bad.h5", tmp_path / "b.h5", request=CHUNK)
+    score_file(TrainedDetector.from_run(run, "cpu"), tmp_path / "bad.h5", tmp_path / "b.h5", request=CHUNK)
     assert read_ledger(tmp_path / "b.h5")["n_failed"] == 2
 
 
@@ -418,14 +420,25 @@ def test_requests_are_checked(run, folder, tmp_path):
         Request(working_points=(2.0,))
     with pytest.raises(InputError, match=r"no column 'weigth'; available: .*ttv"):
         score_file(
-            run.detector("cpu"), folder / "signal.h5", tmp_path / "a.h5", request=Request(keep=("weigth",))
+            TrainedDetector.from_run(run, "cpu"),
+            folder / "signal.h5",
+            tmp_path / "a.h5",
+            request=Request(keep=("weigth",)),
         )
     with pytest.raises(ConfigError, match="in every score file already"):
         score_file(
-            run.detector("cpu"), folder / "signal.h5", tmp_path / "a.h5", request=Request(keep=("jet_pt",))
+            TrainedDetector.from_run(run, "cpu"),
+            folder / "signal.h5",
+            tmp_path / "a.h5",
+            request=Request(keep=("jet_pt",)),
         )
     assert not (tmp_path / "a.h5").exists()
-    score_file(run.detector("cpu"), folder / "signal.h5", tmp_path / "a.h5", request=Request(max_jets=77))
+    score_file(
+        TrainedDetector.from_run(run, "cpu"),
+        folder / "signal.h5",
+        tmp_path / "a.h5",
+        request=Request(max_jets=77),
+    )
     assert len(load_scores(tmp_path / "a.h5")) == 77
     assert problems(tmp_path / "a.h5", folder / "signal.h5") == []
 
@@ -439,7 +452,7 @@ def problems(*args, **kwargs) -> list[str]:
 
 def test_verify_finds_what_is_wrong(run, folder, tmp_path, whole):
     source = folder / "signal.h5"
-    detector = run.detector("cpu")
+    detector = TrainedDetector.from_run(run, "cpu")
     assert problems("whole.h5", source, detector=detector) == []
     assert problems("whole.h5", folder / "other.h5") == ["same input file", "alignment of rows"]
     swapped = np.arange(N)
@@ -482,7 +495,7 @@ def test_merge_makes_the_whole_and_refuses_less(run, folder, tmp_path, whole):
         merge_scores(parts[:2], "b.h5")
     with pytest.raises(InputError, match=r"overlap: both hold rows 0 to 76"):
         merge_scores([parts[0], *parts], "b.h5")
-    score_file(run.detector("cpu"), folder / "other.h5", "other.h5")
+    score_file(TrainedDetector.from_run(run, "cpu"), folder / "other.h5", "other.h5")
     with pytest.raises(InputError, match="no parts of one score file"):
         merge_scores([*parts, "other.h5"], "b.h5")
     changed = load_scores(parts[1])

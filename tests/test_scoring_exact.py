@@ -151,4 +151,6 @@ def test_calibration_stops_after_so_many_jets_of_all_files(tmp_path):
     assert found.n == 30
     np.testing.assert_allclose(found.scores, np.sort(jets.jet_mass[:30]), rtol=1e-5)
     assert run.read_json("calibration.json")["background"]["n"] == 30
-    np.testing.assert_array_equal(run.detector("cpu").background_efficiencies(jets), found(jets.jet_mass))
+    np.testing.assert_array_equal(
+        TrainedDetector.from_run(run, "cpu").background_efficiencies(jets), found(jets.jet_mass)
+    )

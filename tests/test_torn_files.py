@@ -22,6 +22,7 @@ from jetad.errors import Interrupted, OutputError
 from jetad.production import Request, score_file
 from jetad.production.workspace import Workspace
 from jetad.run import Run
+from jetad.scoring import TrainedDetector
 from jetad.writers import write_jets
 
 TRAIN = ["train", "-b", "qcd.h5", "--method", "ae", "--representation", "image", *QUICK[:2], *QUICK[4:]]
@@ -162,7 +163,7 @@ def test_a_damaged_configuration_is_explained(folder, capsys):
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 30, b'{"n_read": 6', b"[1]", b'"x"', b"\xff\xfe"])
 def test_a_damaged_ledger_is_explained_and_replaced(folder, capsys, damage):
-    detector = Run.open("run").detector("cpu")
+    detector = TrainedDetector.from_run(Run.open("run"), "cpu")
     score_file(detector, "top.h5", "a.csv")
     score_file(detector, "top.h5", "b.csv")
     good = Path("a.csv.ledger.json").read_text()
@@ -181,7 +182,7 @@ def test_a_damaged_ledger_is_explained_and_replaced(folder, capsys, damage):
 def test_damaged_parts_and_plans_are_made_anew(folder, damage):
     run = Run.open("run")
     request = Request(chunk=10)
-    score_file(run.detector("cpu"), "top.h5", "whole.h5", request=request)
+    score_file(TrainedDetector.from_run(run, "cpu"), "top.h5", "whole.h5", request=request)
     from jetad.production import score_files
 
     class Stop:

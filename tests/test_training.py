@@ -19,6 +19,7 @@ from jetad.models.networks.dense import DenseConfig
 from jetad.models.networks.parts import PrincipalComponents
 from jetad.negatives import draw_negatives
 from jetad.run import Run, find_run
+from jetad.scoring import TrainedDetector
 from jetad.training.contrastive import Contrastive
 from jetad.training.data import PARTS, BackgroundParts, JetStream, open_background
 from jetad.training.loop import StopRequest
@@ -67,7 +68,7 @@ def test_run_directory_is_complete_and_loads(tmp_path, source, make_jets, method
     assert (tmp_path / "latest").resolve() == run.path.resolve()
     assert run.provenance["n_jets"] == {"train": 240, "validation": 30, "calibration": 30}
     fresh = make_jets(50, seed=3)
-    again = Run.open(run.path).detector("cpu")
+    again = TrainedDetector.from_run(Run.open(run.path), "cpu")
     np.testing.assert_array_equal(again.score(fresh), detector.score(fresh))
     records = run.history()
     assert [r["step"] for r in records] == sorted(r["step"] for r in records)

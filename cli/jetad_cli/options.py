@@ -39,6 +39,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def json_option(help: str = "Print JSON instead of a table.") -> Decorator:
+    """``--json``, with its own words of help where the command prints something else."""
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
+
+from .registry import lazy
+
+if TYPE_CHECKING:
+    from .errors import JetadError
+    from .jets import Jets
+    from .readers import iterate, read
+    from .scores import Scores
+    from .scoring import load
+else:  # imported when first used: `import jetad`, and so every --help, stays free of torch
+    __getattr__, __dir__ = lazy(
+        __name__, errors=["JetadError"], jets=["Jets"], readers=["iterate", "read"], scores=["Scores"],
+        scoring=["load"],
+    )  # fmt: skip
 
 __version__ = "0.1.0"
 
-# resolved on first use, so that `import jetad` (and every --help) stays free of torch
-_PUBLIC = {
-    "Jets": "jetad.jets",
-    "JetadError": "jetad.errors",
-    "Scores": "jetad.scores",
-    "read": "jetad.readers",
-    "iterate": "jetad.readers",
-    "load": "jetad.run",
-}
-
-__all__ = ["__version__", *_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'jetad' has no attribute '{name}'")
+__all__ = ["Jets", "JetadError", "Scores", "__version__", "iterate", "load", "read"]

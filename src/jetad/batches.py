@@ -149,7 +149,8 @@ def normal(
     Arguments:
         shape: ``(n, ...)`` for n own rows, or ``(k * n, ...)`` for k batches one after the other.
         generator: Source of the random numbers.
-        device, dtype: Of the result.
+        device: Of the result.
+        dtype: Of the result.
     """
     return _rows(lambda s: torch.randn(s, generator=generator, device=device, dtype=dtype), shape, generator)
 
@@ -178,4 +179,5 @@ def _rows(
     mine, n = len(shared.rows), shared.n_rows
     k = shape[0] // mine if mine else 1
     numbers = draw((k * n, *shape[1:])).unflatten(0, (k, n))
-    return numbers[:, shared.first_row :: shared.ranks.size].flatten(0, 1)
+    result: Tensor = numbers[:, shared.first_row :: shared.ranks.size].flatten(0, 1)
+    return result

@@ -8,62 +8,49 @@ import types
 import typing
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, create_model, model_validator
 
 from .errors import ConfigError
 from .files.yamlfiles import YAMLError, load_yaml
-from .models import METHODS, MODELS, model_class
+from .models import METHODS, model_class
 from .models.base import MethodSettings
-from .models.networks import NETWORKS, NetworkConfig
+from .models.networks import NETWORKS, Architecture
 from .precision import Precision
-from .preprocessing import PREPROCESSORS
-from .preprocessing.constituents import ConstituentConfig
-from .preprocessing.features import FeatureConfig
-from .preprocessing.images import ImageConfig
+from .preprocessing import PREPROCESSORS, REPRESENTATIONS
 from .presets import merge
 from .presets import preset as load_preset
 from .registry import closest_first, load, resolve
 from .samplers import SAMPLERS
-from .samplers.contrastive import ShortChainConfig
-from .samplers.on_manifold import OnManifoldConfig
-from .samplers.persistent import PersistentConfig
-from .samplers.recovery import RecoveryConfig
+from .samplers.base import SamplerSettings
+from .settings import Strict, one_of
+from .training.contrastive import ContrastiveConfig
+from .training.objectives import sections
+from .training.phases import FirstPhaseConfig, SecondPhaseConfig
+from .training.transport import TransportConfig
 
 __all__ = [
-    "ContrastiveConfig", "DataConfig", "MemberConfig", "RunConfig", "TrainingConfig", "TransportConfig",
-    "resolve_config",
+    "ContrastiveConfig", "DataConfig", "MemberConfig", "RunConfig", "SecondPhaseConfig", "TrainingConfig",
+    "TransportConfig", "resolve_config",
 ]  # fmt: skip
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
+# the settings of everything that tables name
+_REPRESENTATIONS: dict[str, type[BaseModel]] = {
+    name: load(REPRESENTATIONS, name, "representation") for name in REPRESENTATIONS
+}
+_NETWORKS: dict[str, type[Architecture]] = {name: load(NETWORKS, name, "network") for name in NETWORKS}
+_SAMPLERS: dict[str, type[SamplerSettings]] = {
+    name: load(SAMPLERS, name, "sampler").Settings for name in SAMPLERS
+}
+_SECTIONS = sections()
 _MAX_PARAMETERS = 1 << 28  # with gradients and the state of the optimiser 4 GB
 
 
-def _number_or_none(value: Any) -> Any:
-    if value != "none" and not (isinstance(value, (int, float)) and value > 0):
-        raise ValueError(f"must be a number above 0, or none, found {value!r}")
-    return value
-
-
-MaxGradNorm = Annotated[float | Literal["none"], BeforeValidator(_number_or_none)]
-
-
-class DataConfig(_Strict):
+class DataConfig(Strict):
     """How the background is used; the parts never overlap."""
 
     validation_fraction: float = Field(
@@ -79,89 +66,21 @@ class DataConfig(_Strict):
     )
 
 
-class SecondPhaseConfig(_Strict):
-    """What every phase with negatives takes."""
+if TYPE_CHECKING:
+    NetworkConfig = Architecture
+    PreprocessingConfig = Any
 
-    steps: int = Field(500, ge=1, description="optimiser steps")
-    learning_rate: float = Field(1e-4, gt=0)
-    schedule: Literal["linear", "constant"] = Field(
-        "linear", description="of the learning rate: constant, or falling to zero over the second half"
-    )
-    max_grad_norm: MaxGradNorm | None = Field(
-        None, description="of this phase; null for training.max_grad_norm"
-    )
-    average: float | None = Field(
-        None, gt=0, lt=1,
-        description="decay of an exponential average of the weights, which is then what is kept and scored",
-    )  # fmt: skip
-    temperature: float | Literal["auto"] = Field("auto", description="T, or auto for 2 <E> / k")
-    box: tuple[float, float] | None = Field(
-        None, description="bounds of every input for the chains, [0, 1] for pixels; null for box_margin"
-    )
-    box_margin: float = Field(
-        0.2, ge=0, description="of the box of the chains beyond the background's range, relative to it"
-    )
-    select: Literal["last", "distance"] = Field(
-        "last",
-        description="keep the last model, or the one whose negatives are nearest to held-out background",
+    class _Sections(Strict):
+        def __getattr__(self, name: str) -> Any: ...
+else:
+    NetworkConfig = one_of(_NETWORKS.values(), "kind")
+    PreprocessingConfig = one_of(_REPRESENTATIONS.values(), "representation")
+    _Sections = create_model(
+        "_Sections", __base__=Strict, **{name: (kind | None, None) for name, kind in _SECTIONS.items()}
     )
 
-    @model_validator(mode="after")
-    def _box_has_width(self) -> SecondPhaseConfig:
-        if self.box is not None and not self.box[0] < self.box[1]:
-            raise ValueError(f"the box of the chains has no width: {list(self.box)}; give [low, high]")
-        return self
 
-
-class ContrastiveConfig(SecondPhaseConfig):
-    """The phase that lowers energies of the background and raises those of negatives."""
-
-    ceiling: float | None = Field(
-        2.0, gt=0, description="negatives are raised until E/T is this many times that of the background"
-    )
-    square_penalty: float = Field(0.0, ge=0, description="weight of <u+^2> + <u-^2>, u = E / T")
-    negative_penalty: float = Field(0.0, ge=0, description="weight of <u-^2> alone")
-    balance: float | None = Field(
-        None, gt=0, description="end the phase when negatives have this part of the background's mean energy"
-    )
-    divergence: float = Field(10.0, gt=1, description="growth of energies that counts as divergence")
-    sampler: Annotated[
-        OnManifoldConfig | PersistentConfig | ShortChainConfig | RecoveryConfig,
-        Field(discriminator="kind"),
-    ] = OnManifoldConfig()
-
-
-class TransportConfig(SecondPhaseConfig):
-    """The phase that moves the model's samples onto the background (Wasserstein NAE)."""
-
-    distance: Literal["exact", "sliced", "sinkhorn", "energy"] = "sliced"
-    differentiable_steps: int = Field(3, ge=1, description="last steps of a chain that keep their graph")
-    sampler: PersistentConfig = PersistentConfig()
-    select: Literal["last", "distance"] = "distance"
-    scale_penalty: float = Field(0.0, ge=0, description="times ln^2 of the growth of the background's energy")
-
-
-class TrainingConfig(_Strict):
-    """Phases of the training: reconstruction, then one with negatives, as the method has them."""
-
-    batch_size: int = Field(128, ge=2)
-    epochs: int = Field(20, ge=1, description="passes over the data in the reconstruction phase")
-    learning_rate: float = Field(2e-3, gt=0, description="peak of the one-cycle schedule")
-    schedule: Literal["one-cycle", "constant"] = Field(
-        "one-cycle", description="of the learning rate in the first phase"
-    )
-    reduction: Literal["sum", "mean"] = Field(
-        "sum", description="over the inputs, of the reconstruction error that the first phase minimises"
-    )
-    encoder_penalty: float = Field(
-        0.0, ge=0, description="times the squared weights of the encoder, added to the loss of every phase"
-    )
-    decoder_penalty: float = Field(0.0, ge=0, description="the same for the decoder")
-    max_grad_norm: MaxGradNorm = Field(
-        10.0, description="longer gradients of the weights are shortened, or none"
-    )
-    contrastive: ContrastiveConfig | None = None
-    transport: TransportConfig | None = None
+class _LoopConfig(Strict):
     retries: int = Field(3, ge=0, description="times a diverged training goes back, at half the rate")
     log_every: int = Field(25, ge=1, description="optimiser steps between lines of the history")
     validate_every: int = Field(100, ge=1, description="optimiser steps between validations")
@@ -172,18 +91,26 @@ class TrainingConfig(_Strict):
     compile: bool = Field(False, description="compile the steps of the chains (torch.compile)")
 
 
-class MemberConfig(_Strict):
+class TrainingConfig(_LoopConfig, _Sections, FirstPhaseConfig):
+    """Phases of the training: reconstruction, then one with negatives, as the method has them."""
+
+    @property
+    def sampler(self) -> SamplerSettings | None:
+        """The settings of the chains, where a phase has any."""
+        found = (getattr(getattr(self, name), "sampler", None) for name in _SECTIONS)
+        return next((sampler for sampler in found if sampler is not None), None)
+
+
+class MemberConfig(Strict):
     """One representation of the jets with the detector trained on it."""
 
-    preprocessing: Annotated[
-        ImageConfig | FeatureConfig | ConstituentConfig, Field(discriminator="representation")
-    ]
+    preprocessing: PreprocessingConfig
     network: NetworkConfig
     training: TrainingConfig = TrainingConfig()
     model: SerializeAsAny[MethodSettings] = MethodSettings()
 
 
-class RunConfig(_Strict):
+class RunConfig(Strict):
     """One training. Several members are trained one after the other and scored together."""
 
     method: str
@@ -193,28 +120,27 @@ class RunConfig(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
-        resolve(MODELS, self.method, "method")
+        resolve(METHODS, self.method, "method")
         if self.data.classes is not None and METHODS[self.method].classes == "none":
             raise ValueError(f"method '{self.method}' makes no use of classes; remove data.classes")
         for name, member in self.members.items():
             if not name.isidentifier():
                 raise ValueError(f"member name '{name}' is not a plain word")
             phases = METHODS[self.method].phases
-            if member.training.compile and not {"contrastive", "transport"} & set(phases):
-                raise ValueError(f"method '{self.method}' runs no chains to compile; leave --compile out")
-            for phase in ("contrastive", "transport"):
+            for phase in _SECTIONS:
                 where = f"members.{name}.training.{phase}"
                 given = getattr(member.training, phase) is not None
-                if given and phase not in METHODS[self.method].phases:
+                if given and phase not in phases:
                     raise ValueError(f"method '{self.method}' has no {phase} phase; remove {where}")
-                if not given and phase in METHODS[self.method].phases:
+                if not given and phase in phases:
                     raise ValueError(f"method '{self.method}' needs {where}")
-            self._sampler_fits(name, member)
-            self._network_fits(name, member)
+            if member.training.compile and member.training.sampler is None:
+                raise ValueError(f"method '{self.method}' runs no chains to compile; leave --compile out")
+            self._model_fits(name, member)
         return self
 
-    def _network_fits(self, name: str, member: MemberConfig) -> None:
-        """The method takes this representation, and the network can be built for its shape."""
+    def _model_fits(self, name: str, member: MemberConfig) -> None:
+        """The method takes this representation, the network can be built for its shape, the sampler works."""
         kind = member.preprocessing.representation
         _takes(self.method, "features" if member.network.kind == "embedding" else kind)
         only = model_class(self.method).preprocessing
@@ -235,20 +161,14 @@ class RunConfig(_Strict):
                 raise ValueError(
                     f"method '{self.method}' trains no autoencoder; remove members.{name}.training.{penalty}"
                 )
-
-    def _sampler_fits(self, name: str, member: MemberConfig) -> None:
-        """Samplers need parts that not every method has: a decoder, or frozen autoencoders."""
-        if member.training.contrastive is None:
-            return
-        kind = member.training.contrastive.sampler.kind
-        fitting = {
-            "nae": ("omi", "pcd", "cd"), "igebm": ("pcd", "cd"),
-            "mpdr-s": ("recovery", "pcd", "cd"), "mpdr-r": ("recovery", "omi", "pcd", "cd"),
-        }[self.method]  # fmt: skip
-        if kind not in fitting:
+        for phase in _SECTIONS:  # samplers need parts that not every method has
+            sampler = getattr(getattr(member.training, phase), "sampler", None)
+            if sampler is None or _has(model, sampler.needs):
+                continue
+            fitting = [kind for kind, other in _SAMPLERS.items() if _has(model, other.needs)]
             raise ValueError(
-                f"method '{self.method}' cannot use sampler '{kind}' "
-                f"(members.{name}.training.contrastive.sampler.kind); choose one of: {', '.join(fitting)}"
+                f"method '{self.method}' cannot use sampler '{sampler.kind}' "
+                f"(members.{name}.training.{phase}.sampler.kind); choose one of: {', '.join(fitting)}"
             )
 
     def to_yaml(self) -> str:
@@ -259,6 +179,10 @@ class RunConfig(_Strict):
     @classmethod
     def from_yaml(cls, text: str, source: str = "configuration") -> RunConfig:
         return _checked(_parse(text, source), source)
+
+
+def _has(model: Any, parts: Iterable[str]) -> bool:
+    return all(hasattr(model, part) for part in parts)
 
 
 def _check_size(method: str, member: MemberConfig, shape: tuple[int, ...]) -> None:
@@ -345,7 +269,7 @@ def resolve_config(
         if value is not None and not isinstance(value, str):
             raise ConfigError(f"{source}: {name} must be a name, found {_cut(repr(value))}")
     if method is not None:
-        resolve(MODELS, method, "method")
+        resolve(METHODS, method, "method")
     name = preset or method or "nae"
     chosen = [] if representation is None else [representation]
     if encoder is None and representation == "embedding":
@@ -407,7 +331,7 @@ def _fits(section: str, key: str, member: Mapping[str, Any]) -> bool:
         return True
     if section in ("preprocessing", "network"):
         name, known = (
-            ("representation", _REPRESENTATIONS) if section == "preprocessing" else ("kind", NETWORKS)
+            ("representation", _REPRESENTATIONS) if section == "preprocessing" else ("kind", _NETWORKS)
         )
         chosen = member[section].get(name)
         if chosen not in known:
@@ -415,14 +339,9 @@ def _fits(section: str, key: str, member: Mapping[str, Any]) -> bool:
         fields = known[chosen].model_fields
     else:
         fields = TrainingConfig.model_fields
-        if key in ("contrastive", "transport"):
+        if key in _SECTIONS:
             return key in member["training"]
     return key in fields
-
-
-_REPRESENTATIONS: dict[str, type[BaseModel]] = {
-    "image": ImageConfig, "features": FeatureConfig, "constituents": ConstituentConfig,
-}  # fmt: skip
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
@@ -461,7 +380,7 @@ def _checked(values: Mapping[str, Any], source: str) -> RunConfig:
 def _read_model_sections(values: dict[str, Any], source: str) -> None:
     """Turn the section ``model`` of every member into the settings of the method, in place."""
     method, members = values.get("method"), values.get("members")
-    if method not in MODELS or not isinstance(members, dict):
+    if not isinstance(method, str) or method not in METHODS or not isinstance(members, dict):
         return  # the check of the whole explains it
     settings = model_class(method).Settings
     for name, member in members.items():
@@ -486,7 +405,7 @@ def _explain(error: ValidationError, prefix: str = "") -> str:
     first = error.errors()[0]
     # pydantic names the chosen variant of a union in the path; the user never wrote it
     variants = {
-        "preprocessing": tuple(_REPRESENTATIONS), "network": tuple(NETWORKS), "sampler": tuple(SAMPLERS),
+        "preprocessing": tuple(_REPRESENTATIONS), "network": tuple(_NETWORKS), "sampler": tuple(_SAMPLERS),
     }  # fmt: skip
     parts = [*filter(None, [prefix]), *(str(part) for part in first["loc"])]
     where = ".".join(

@@ -111,7 +111,8 @@ def sliced_transport(
     axes = torch.randn(d, n_projections, generator=generator, device=x.device, dtype=x.dtype)
     axes = axes / axes.norm(dim=0)
     a, b = (x @ axes).sort(dim=0).values, (y @ axes).sort(dim=0).values
-    return d * (a - b).square().mean()
+    result: Tensor = d * (a - b).square().mean()
+    return result
 
 
 def sinkhorn_divergence(
@@ -125,7 +126,8 @@ def sinkhorn_divergence(
     """Debiased entropic transport cost, squared Euclidean distances, uniform weights.
 
     Arguments:
-        x, y: Samples ``(n, d)``, ``(m, d)``.
+        x: Samples ``(n, d)``.
+        y: Samples ``(m, d)``.
         generator: Not used.
         blur: Square root of the regularisation relative to ``scale``.
         n_iterations: Of the Sinkhorn algorithm, after a start from coarse regularisation.

@@ -15,21 +15,20 @@ from .registry import load
 from .run import Run
 from .samplers import SAMPLERS
 from .samplers.base import Sampler
+from .scoring import TrainedDetector
 
 __all__ = ["DrawnNegatives", "draw_negatives"]
-
-_STARTS = {"cd": "background", "recovery": "background"}
 
 
 class DrawnNegatives(NamedTuple):
     """Negatives as rows of the representation, with their energies over T."""
 
-    start: NDArray  # (n, ...) where the visible chains began
-    end: NDArray  # (n, ...) where they ended
-    energy: NDArray  # (n,) E / T of the ends
+    start: NDArray[np.float32]  # (n, ...) where the visible chains began
+    end: NDArray[np.float32]  # (n, ...) where they ended
+    energy: NDArray[np.float32]  # (n,) E / T of the ends
     channels: tuple[str, ...] = ()  # of images
 
-    def pictures(self) -> tuple[NDArray, list[str]]:
+    def pictures(self) -> tuple[NDArray[np.float32], list[str]]:
         """Starts, then ends of image chains, a row a channel: ``(2 n_channels n, 1, n_eta, n_phi)``, titles.
 
         Inputs that are projections on components may undershoot zero: they are floored three decades below
@@ -64,25 +63,23 @@ def draw_negatives(
         ConfigError: if the run has no such member, its method draws no negatives, or background is missing.
     """
     config = run.config()
-    detector = run.detector("cpu")
+    detector = TrainedDetector.from_run(run, "cpu")
     members = {m.name: m for m in detector.members}
     member = member or next(iter(members))
     if member not in members:
         raise ConfigError(f"{run.path}: has no member '{member}'; choose one of {', '.join(members)}")
     model, training = members[member].model, config.members[member].training
-    settings = training.contrastive or training.transport
+    settings = training.sampler
     if settings is None or not isinstance(model, DensityModel):
         raise ConfigError(f"{run.path}: method '{config.method}' draws no negatives")
-    sampler: Sampler = load(SAMPLERS, settings.sampler.kind, "sampler")(settings.sampler)
+    sampler: Sampler = load(SAMPLERS, settings.kind, "sampler")(settings)
     generator = torch.Generator().manual_seed(seed)
     if background is not None:
         rows = torch.from_numpy(members[member].preprocessor.transform(background))
         x = model.prepare(rows[torch.isfinite(rows.flatten(1)).all(dim=1)][:n])
-    elif (
-        settings.sampler.kind in ("cd", "recovery") or getattr(settings.sampler, "start", "") == "background"
-    ):
+    elif settings.starts_at_background:
         raise ConfigError(
-            f"{run.path}: the chains of sampler '{settings.sampler.kind}' start at background jets; give some"
+            f"{run.path}: the chains of sampler '{settings.kind}' start at background jets; give some"
         )
     else:
         x = model.random_input(n, generator)  # only its length counts

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from .errors import DivergedError, Interrupted, JetadError, RankError
 
@@ -200,7 +201,7 @@ def join(device: torch.device) -> Iterator[Ranks]:
         torch.cuda.set_device(ranks.device(device))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
-        store, *_ = next(dist.rendezvous(launch.meeting_point, ranks.rank, ranks.size, timeout=_MEETING))
+        store, *_ = next(rendezvous(launch.meeting_point, ranks.rank, ranks.size, timeout=_MEETING))
         dist.init_process_group(
             backend, store=store, rank=ranks.rank, world_size=ranks.size, timeout=_TIMEOUT
         )

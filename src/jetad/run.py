@@ -27,9 +27,8 @@ from .files.locks import locked
 
 if TYPE_CHECKING:
     from .config import RunConfig
-    from .scoring import TrainedDetector
 
-__all__ = ["Run", "find_run", "load"]
+__all__ = ["Run", "find_run"]
 
 logger = logging.getLogger("jetad.training")
 
@@ -147,7 +146,7 @@ class Run:
         ):
             yield
 
-    # --- configuration and detector --------------------------------------------------------------
+    # --- configuration -------------------------------------------------------------------------
 
     def config(self) -> RunConfig:
         from .config import RunConfig
@@ -162,16 +161,6 @@ class Run:
         if not text.strip("\0 \n") or "\0" in text:
             raise InputError(f"{path}: is damaged: what was written is lost; train again in another folder")
         return RunConfig.from_yaml(text, source=str(path))
-
-    def detector(self, device: str = "auto") -> TrainedDetector:
-        """The trained detector: preprocessing, network and calibration."""
-        from .scoring import TrainedDetector
-
-        if not (self.path / "model.safetensors").is_file():
-            raise InputError(
-                f"{self.path}: holds no trained model yet; run the same 'jetad train' command again"
-            )
-        return TrainedDetector.from_run(self, device=device)
 
     def model_hash(self) -> str:
         """SHA-256 of the weights, first 16 digits."""
@@ -262,11 +251,6 @@ class Run:
     def _write_text(self, name: str, text: str) -> None:
         with atomic_output(self.path / name, force=True) as temporary:
             temporary.write_text(text)
-
-
-def load(path: str | Path, device: str = "auto") -> TrainedDetector:
-    """The trained detector of a run directory: ``jetad.load("runs/latest").score(jets)``."""
-    return Run.open(path).detector(device)
 
 
 def find_run(explicit: str | Path | None) -> Run:

@@ -38,7 +38,7 @@ from .run import Run, file_hash
 from .scores import Scores
 from .selection import Selection
 
-__all__ = ["Member", "TrainedDetector", "calibrate", "select_device"]
+__all__ = ["Member", "TrainedDetector", "calibrate", "load", "select_device"]
 
 logger = logging.getLogger("jetad.scoring")
 
@@ -238,7 +238,15 @@ class TrainedDetector:
 
     @classmethod
     def from_run(cls, run: Run, device: str = "auto") -> TrainedDetector:
-        """Load a run; nothing is unpickled."""
+        """Load a run; nothing is unpickled.
+
+        Raises:
+            InputError: if it holds no trained model yet, or its files do not fit together.
+        """
+        if not (run.path / "model.safetensors").is_file():
+            raise InputError(
+                f"{run.path}: holds no trained model yet; run the same 'jetad train' command again"
+            )
         config = run.config()
         weights = run.load_weights()
         preprocessing, calibration = run.read_json("preprocessing.json"), run.read_json("calibration.json")
@@ -280,7 +288,9 @@ class TrainedDetector:
         for member in self.members:
             assert member.surprise is not None
             surprises.append(member.surprise(energies[member.name]))
-        return np.max(surprises, axis=0).astype(np.float32)  # NaN where any member has NaN
+        # NaN where any member has NaN
+        result: NDArray[np.float32] = np.max(surprises, axis=0).astype(np.float32)
+        return result
 
     def score(self, jets: Any) -> Any:
         """Anomaly scores, ``(n_jets,)`` float32; NaN for jets that cannot be scored.
@@ -322,6 +332,19 @@ class TrainedDetector:
             jet_mass=jets.jet_mass,
             **columns,
         )
+
+
+def load(run: Run | str | Path, device: str = "auto") -> TrainedDetector:
+    """The trained detector of a run directory: ``jetad.load("runs/latest").score(jets)``.
+
+    Arguments:
+        run: The directory, or an open run.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        InputError: if it is no finished run.
+    """
+    return TrainedDetector.from_run(run if isinstance(run, Run) else Run.open(run), device)
 
 
 def calibrate(
@@ -368,7 +391,7 @@ def calibrate(
             raise InputError(
                 f"{path}: the detector was trained on this file ({same}); calibrate on jets it has not seen"
             )
-    detector = run.detector(device)
+    detector = TrainedDetector.from_run(run, device)
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("score", "weight", *quantities)}
     selection = None if select is None else Selection(select)
     left = np.inf if max_jets is None else max_jets

@@ -33,7 +33,7 @@ from torch.utils.flop_counter import flop_registry
 
 from jetad.config import ContrastiveConfig, resolve_config
 from jetad.models.nae import NormalizedAutoencoder
-from jetad.models.networks import Jet40Config
+from jetad.models.networks.jet40 import Jet40Config
 from jetad.preprocessing.images import ImageConfig, JetImages
 from jetad.readers import read
 from jetad.samplers.compiling import compiled_chains

@@ -25,7 +25,7 @@ from jetad.ranks import Ranks, join
 from jetad.readers import read
 from jetad.scoring import select_device
 from jetad.training.loop import Trainer
-from jetad.training.phases import make_phases
+from jetad.training.objectives import make_phases
 
 CASES = {
     "default, batch 128": [],

@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    detector = Run.open(options.run).detector("cpu")
+    detector = TrainedDetector.from_run(Run.open(options.run), "cpu")
     jets = jetad.read(options.background, max_jets=options.jets)
     n = len(jets)
     image = detector.members[0]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from jetad.export import TARGETS
+
 from ..options import force_option, json_option
 from ..overwriting import files_meant, keep_inputs
 from ..terminal import echo
@@ -30,7 +32,7 @@ __all__ = ["command"]
 )
 @click.option(
     "--target",
-    type=click.Choice(["generic", "cmssw", "athena", "triton"]),
+    type=click.Choice(list(TARGETS)),
     default="generic",
     show_default=True,
     help="Names, opset and files for a framework.",

@@ -21,7 +21,10 @@ def command(as_json: bool) -> None:
 
     published = {name: summary for name, summary in presets().items() if name not in METHODS}
     if as_json:
-        table = {name: {**info._asdict(), "presets": []} for name, info in METHODS.items()}
+        table = {
+            name: {**info.model_dump(mode="json", exclude={"model", "papers"}), "presets": []}
+            for name, info in METHODS.items()
+        }
         for name in published:
             table[preset(name)["method"]]["presets"].append(name)
         echo(json.dumps(table, indent=1))

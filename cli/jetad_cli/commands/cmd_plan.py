@@ -90,6 +90,7 @@ def command(
     """
     from jetad.readers import expand
     from jetad.run import find_run
+    from jetad.scoring import TrainedDetector
 
     runs = [find_run(path) for path in run_dirs or (None,)]
     paths = expand(files)
@@ -100,7 +101,7 @@ def command(
     from jetad.production.planning import plan_scoring
 
     for run in runs:
-        run.detector(device)  # so that loading counts as start
+        TrainedDetector.from_run(run, device)  # so that loading counts as start
     request = Request(
         select=inputs.select, max_jets=inputs.max_jets, options=dict(inputs.options), chunk=chunk
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,7 +19,24 @@ if TYPE_CHECKING:
 
     from jetad.scores import Scores
 
-__all__ = ["command", "figure_command"]
+__all__ = ["CURVES", "Drawing", "command", "figure_command"]
+
+
+class Drawing(NamedTuple):
+    """What draws evaluated scores: a function of evaluations that returns a figure."""
+
+    function: str  # "module:name"
+    help: str
+
+
+CURVES = {
+    "roc": Drawing(
+        "jetad.plots:plot_roc", "Background rejection against signal efficiency, as 'jetad roc' draws it."
+    ),
+    "sic": Drawing(
+        "jetad.plots:plot_sic", "Significance improvement eff_S/sqrt(eff_B) against signal efficiency."
+    ),
+}
 
 
 @click.group("plot")
@@ -91,22 +108,21 @@ def scores(files: tuple[str, ...], log_x: bool | None) -> Figure:
     return plot_scores(classes_of(files), log_x=log_x)
 
 
-@figure_command("roc")
-@score_inputs
-def roc(**inputs: Any) -> Figure:
-    """Background rejection against signal efficiency, as 'jetad roc' draws it."""
-    from jetad.plots import plot_roc
+def _curves_command(name: str, drawing: Drawing) -> None:
+    """A kind of figure that is drawn from evaluated score files."""
 
-    return plot_roc(curves_of(**inputs).evaluations)
+    def draw(**inputs: Any) -> Figure:
+        from jetad.registry import imported
+
+        figure: Figure = imported(drawing.function, f"figure '{name}'")(curves_of(**inputs).evaluations)
+        return figure
+
+    draw.__doc__ = drawing.help
+    figure_command(name)(score_inputs(draw))
 
 
-@figure_command("sic")
-@score_inputs
-def sic(**inputs: Any) -> Figure:
-    """Significance improvement eff_S/sqrt(eff_B) against signal efficiency."""
-    from jetad.plots import plot_sic
-
-    return plot_sic(curves_of(**inputs).evaluations)
+for _name, _drawing in CURVES.items():
+    _curves_command(_name, _drawing)
 
 
 @figure_command("history")
@@ -201,9 +217,10 @@ def reconstructions(file: str, run_dir: str | None) -> Figure:
     from jetad.readers import read
     from jetad.reconstructions import reconstruct
     from jetad.run import find_run
+    from jetad.scoring import TrainedDetector
 
     run = find_run(run_dir)
-    pair = reconstruct(run.detector("cpu"), read([file], max_jets=4))
+    pair = reconstruct(TrainedDetector.from_run(run, "cpu"), read([file], max_jets=4))
     if pair is not None:
         before, after, titles = pair.pictures()
         return plot_reconstructions(before, after, titles=titles)
@@ -327,8 +344,9 @@ def anomalous(file: str, score_file: str | None, run_dir: str | None, count: int
         chunks = paired_with_scores(iterate(file), load_scores(score_file), names=(file, score_file))
     else:
         from jetad.run import find_run
+        from jetad.scoring import TrainedDetector
 
-        detector = find_run(run_dir).detector("cpu")
+        detector = TrainedDetector.from_run(find_run(run_dir), "cpu")
         chunks = ((jets, detector.evaluate(jets)) for jets in iterate(file))
     found = most_anomalous(chunks, count)
     images = JetImages(ImageConfig(sigma=sigma)).transform(found.jets)

@@ -17,9 +17,10 @@ __all__ = ["command"]
 @json_option()
 def command(as_json: bool) -> None:
     """List the file formats that can be read; the format of a file is found from its content."""
-    from jetad.readers import READERS, get_reader
+    from jetad.readers import READERS
+    from jetad.registry import working
 
-    summaries = {name: get_reader(name).summary for name in READERS}
+    summaries = {name: reader.summary for name, reader in working(READERS, "reader").items()}
     if as_json:
         echo(json.dumps([{"name": name, "summary": text} for name, text in summaries.items()], indent=2))
         return

@@ -41,12 +41,12 @@ def command(
     \b
     jetad resubmit jobs/20250101-score
     """
-    from jetad.batch import SCHEDULERS, Job, job_status, render, repairs, resubmit
+    from jetad.batch import BATCH_SYSTEMS, Job, job_status, render, repairs, resubmit
     from jetad.batch.sites import clock, load_again
     from jetad.registry import load
 
     job = Job.open(path)
-    system = load(SCHEDULERS, job.record["scheduler"], "scheduler")()
+    system = load(BATCH_SYSTEMS, job.record["scheduler"], "scheduler")()
     settings = resources.pop("settings")
     options, given = load_again(system.options, job.record["options"], settings=settings, given=resources)
     statuses = job_status(job, system)

@@ -90,13 +90,14 @@ def command(
     import torch
 
     from jetad.readers import expand, read
+    from jetad.scoring import TrainedDetector
     from jetad.studies.robustness import robustness
 
     torch.set_num_threads(1)
     files: list[Path] = expand(background)
     name = files[0].stem if len(files) == 1 else "background"
     found = robustness(
-        run.detector(device),
+        TrainedDetector.from_run(run, device),
         read(files, max_jets=max_jets),
         {key: read(paths, max_jets=max_jets) for key, paths in named_inputs(signal).items() if key != name},
         background_name=name,

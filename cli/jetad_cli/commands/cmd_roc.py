@@ -22,7 +22,6 @@ __all__ = ["command", "comparison_table", "curves_of", "score_inputs", "table"]
 
 def score_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which score files are background and signal, for ``curves_of``."""
-
     for decorate in (
         click.option(
             "--min-background", type=click.IntRange(min=1), default=10, show_default=True,

@@ -26,14 +26,14 @@ def command(path: Path, everything: bool, as_json: bool) -> None:
     jetad status
     jetad status jobs/20250101-score --json
     """
-    from jetad.batch import SCHEDULERS, job_status, open_jobs
+    from jetad.batch import BATCH_SYSTEMS, job_status, open_jobs
     from jetad.batch.job import shell_word
     from jetad.batch.status import summary
     from jetad.registry import load
 
     found = []
     for job in open_jobs(path):
-        system = load(SCHEDULERS, job.record["scheduler"], "scheduler")()
+        system = load(BATCH_SYSTEMS, job.record["scheduler"], "scheduler")()
         found.append((job, job_status(job, system), system))
     if as_json:
         echo(

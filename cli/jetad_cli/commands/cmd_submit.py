@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jetad.batch.systems import BATCH_SYSTEMS
 from jetad.errors import ConfigError
 
 from ..options import json_option, resource_options
@@ -28,7 +29,7 @@ _COMMANDS = ("train", "score")
 
 
 @click.command()
-@click.argument("scheduler", type=click.Choice(["slurm", "htcondor"]))
+@click.argument("scheduler", type=click.Choice(list(BATCH_SYSTEMS)))
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- train|score ...")
 @click.option("--name", help="Of the job.  [default: DATE-train or DATE-score]")
 @click.option(
@@ -83,7 +84,7 @@ def command(
     jetad submit slurm --seeds 5 -- train --background qcd.h5
     jetad submit htcondor --parts 20 --dry-run -- score big.root --run runs/latest -o scores
     """
-    from jetad.batch import SCHEDULERS, Job, load_options, render, submit
+    from jetad.batch import Job, load_options, render, submit
     from jetad.registry import load, resolve
 
     kind, *rest = words
@@ -92,7 +93,7 @@ def command(
         raise ConfigError("--parts and --files-per-task are of 'score'; a training takes --seeds and --scan")
     if kind == "score" and (seeds or scans):
         raise ConfigError("--seeds and --scan are of 'train'; a scoring takes --parts and --files-per-task")
-    system = load(SCHEDULERS, scheduler, "scheduler")()
+    system = load(BATCH_SYSTEMS, scheduler, "scheduler")()
     options, source = load_options(
         system.options, scheduler, profile=profile, file=site,
         settings=resources.pop("settings"), given=resources,

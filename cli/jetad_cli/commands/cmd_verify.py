@@ -37,8 +37,9 @@ def command(
     """
     from jetad.production.verify import verify_scores
     from jetad.run import find_run
+    from jetad.scoring import TrainedDetector
 
-    detector = None if run_dir is None else find_run(run_dir).detector(device)
+    detector = None if run_dir is None else TrainedDetector.from_run(find_run(run_dir), device)
     checks = verify_scores(scores, original, detector=detector, options=inputs.options)
     failed = [check for check in checks if check.passed is False]
     if as_json:

@@ -12,16 +12,11 @@ from .resubmit import Repair, repairs, resubmit
 from .sites import Options, load_options
 from .status import TaskStatus, job_status
 from .submit import render, submit
+from .systems import BATCH_SYSTEMS
 from .tasks import score_tasks, train_tasks
 
-# scheduler -> class
-SCHEDULERS = {
-    "slurm": "jetad.batch.slurm:Slurm",
-    "htcondor": "jetad.batch.htcondor:HTCondor",
-}
-
 __all__ = [
-    "SCHEDULERS",
+    "BATCH_SYSTEMS",
     "Job",
     "Options",
     "Repair",

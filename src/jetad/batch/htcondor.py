@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,12 +18,12 @@ from .base import Event, Queued, Work, ask, body, call
 from .job import Job, require_printable
 from .sites import Options
 
-__all__ = ["FLAVOURS", "HTCondor", "HTCondorOptions"]
+__all__ = ["HTCondor", "HTCondorOptions"]
 
 logger = logging.getLogger("jetad.batch")
 
 # CERN's job flavours and their longest time [min]
-FLAVOURS = {
+_FLAVOURS = {
     "espresso": 20,
     "microcentury": 60,
     "longlunch": 120,
@@ -32,6 +32,10 @@ FLAVOURS = {
     "testmatch": 4320,
     "nextweek": 10080,
 }
+if TYPE_CHECKING:
+    Flavour = str
+else:
+    Flavour = Literal[tuple(_FLAVOURS)]
 _TRANSIENT = re.compile(
     r"failed to connect|can't connect|timed? ?out|failed to (fetch|commit|locate)|unable to locate|"
     r"connection (refused|reset)|temporarily",
@@ -52,15 +56,15 @@ _TRANSFERABLE = re.compile(r"[^\x00-\x20\x7f,;$\"'()\\*?]+")
 class HTCondorOptions(Options):
     """What a submit file takes besides."""
 
-    flavour: (
-        Literal["espresso", "microcentury", "longlunch", "workday", "tomorrow", "testmatch", "nextweek"]
-        | None
-    ) = Field(None, description="CERN's +JobFlavour, where no time is given")
+    flavour: Flavour | None = Field(None, description="CERN's +JobFlavour, where no time is given")
     disk: str | None = Field(None, description="request_disk, such as 4GB")
     requirements: str | None = Field(None, description="expression on the machine")
     transfer_files: bool = Field(
         False, description="bring relative inputs to the node and results back; without a shared file system"
     )
+
+    def usual_time(self) -> int | None:
+        return None if self.flavour is None else _FLAVOURS[self.flavour]
 
 
 class HTCondor:

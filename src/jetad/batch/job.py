@@ -57,6 +57,7 @@ class Submission(NamedTuple):
 
 
 def now() -> str:
+    """The time in UTC, as records hold it."""
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -92,7 +93,7 @@ class Job:
 
         Arguments:
             path: Its folder.
-            scheduler: Name in ``SCHEDULERS``.
+            scheduler: Name in ``BATCH_SYSTEMS``.
             kind: ``train`` or ``score``.
             words: The command as the user gave it.
             tasks: What it became.

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError
 from .base import Scheduler
-from .htcondor import FLAVOURS
 from .job import Job, Submission
 from .sites import Options
 from .status import FAILURES, TaskStatus
@@ -74,7 +73,7 @@ def _more(
         return values
     before = values[what]
     if before is None and what == "time":
-        before = FLAVOURS.get(getattr(options, "flavour", None) or "")
+        before = options.usual_time()
     if before is None:
         raise ConfigError(
             f"task {status.task} {FAILURES[what][0]}, but the job did not ask for any {what}: give --{what}"

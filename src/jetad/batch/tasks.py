@@ -77,7 +77,8 @@ def train_tasks(
         words: ``train ...`` as the user gave it.
         name: Of the job.
         output: The run directory that they name, or the folder of several; ``runs/NAME`` by default.
-        seeds: So many seeds, from ``first_seed``.
+        seeds: So many seeds.
+        first_seed: The first of them.
         scans: From ``parse_scans``.
 
     Raises:

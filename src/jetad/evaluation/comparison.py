@@ -56,7 +56,8 @@ class _Replicas:
         if s[-1] <= 0 or b[-1] <= 0:  # a replica of a handful of jets may lack a class
             return np.full(len(at), np.nan)
         index = np.searchsorted(np.maximum.accumulate(s / s[-1]), at - 1e-12, side="left")
-        return np.clip((b / b[-1])[np.minimum(index, len(b) - 1)], 0.0, 1.0)
+        result: NDArray[np.float64] = np.clip((b / b[-1])[np.minimum(index, len(b) - 1)], 0.0, 1.0)
+        return result
 
 
 def _weights(*samples: Scores) -> Floats:

@@ -324,7 +324,8 @@ def _edges(values: Floats, bins: int | None, *, whole: bool, tail: float = 0.001
     if whole:
         width = max(1, math.ceil((high - low + 1) / bins))
         start = math.floor(low) - 0.5
-        return start + width * np.arange(math.ceil((high + 0.5 - start) / width) + 1)
+        result: NDArray[np.float64] = start + width * np.arange(math.ceil((high + 0.5 - start) / width) + 1)
+        return result
     if not high > low:
         spread = max(abs(low), 1.0) * 0.05
         low, high = low - spread, high + spread

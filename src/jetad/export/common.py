@@ -16,8 +16,8 @@ from .. import __version__
 from ..registry import resolve
 from ..scoring import TrainedDetector
 from .graph import ConstituentGraph, ImageGraph, JetGraph
+from .packed import Graph, Packed
 from .parity import Parity
-from .targets import Graph, Packed
 
 __all__ = ["INPUTS", "Exported", "make_graph", "metadata", "output_names", "quietly", "shapes"]
 

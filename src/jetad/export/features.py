@@ -156,7 +156,8 @@ class Scaling(nn.Module):
         p = (from_right + from_left) / 2
         p = torch.where(x + self._END > knots[-1], torch.ones_like(p), p)
         p = torch.where(x - self._END < knots[0], torch.zeros_like(p), p)
-        return self.normal(torch.clamp(p, self._END, 1 - self._END))
+        result: Tensor = self.normal(torch.clamp(p, self._END, 1 - self._END))
+        return result
 
     def _between(self, x: Tensor, knots: Tensor, n_below: Tensor) -> Tensor:
         right = torch.clamp(n_below, 1, len(knots) - 1)

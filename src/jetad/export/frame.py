@@ -15,10 +15,12 @@ __all__ = ["Frame", "asinh", "buffer", "finite", "four_momentum", "fractions"]
 
 
 def buffer(values: ArrayLike, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Constants as a tensor, float64 by default."""
     return torch.tensor(np.asarray(values), dtype=dtype)
 
 
 def finite(x: Tensor) -> Tensor:
+    """Where numbers are neither infinite nor NaN; of the shape of ``x``."""
     return torch.abs(x) < math.inf  # false for NaN
 
 

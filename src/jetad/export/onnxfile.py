@@ -17,11 +17,14 @@ from .. import __version__
 from ..errors import ConfigError, MissingPackageError
 from ..files import atomic_output, check_output, own_folder, refuse_inputs
 from ..jets import Jets
-from ..registry import resolve
+from ..registry import load
 from ..run import Run
+from ..scoring import TrainedDetector
+from . import TARGETS
 from .common import Exported, make_graph, metadata, output_names, quietly, shapes
+from .packed import Graph
 from .parity import check_jets, compare, graph_inputs
-from .targets import TARGETS, Graph
+from .targets import Target
 
 __all__ = ["export_onnx"]
 
@@ -49,7 +52,7 @@ def export_onnx(
     Arguments:
         run: A trained run.
         output: The file, or for ``triton`` the folder of the model.
-        target: ``generic``, ``cmssw``, ``athena`` or ``triton``.
+        target: A name in ``TARGETS``.
         inputs: ``constituents``, ``jets`` or ``images``.
         tolerance: Largest difference of a score from the engine, relative to 1 + |score|.
         jets: Compared with the engine in addition to toys.
@@ -64,12 +67,11 @@ def export_onnx(
         OutputError: if a file exists or cannot be written.
     """
     onnx, runtime = _packages()
-    resolve(dict.fromkeys(TARGETS, ""), target, "target")
-    chosen = TARGETS[target]
+    chosen: Target = load(TARGETS, target, "target")
     if chosen.packed and inputs != "constituents":
         raise ConfigError(f"target '{target}' takes constituents, not {inputs}")
     model = Path(output) / "1" / "model.onnx" if chosen.folder else Path(output)
-    detector = run.detector("cpu")
+    detector = TrainedDetector.from_run(run, "cpu")
     graph = make_graph(detector, inputs, packed=chosen.packed)
     toys = check_jets(detector=detector)
     example = graph_inputs(graph, detector, toys[6:9])

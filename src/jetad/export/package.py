@@ -18,6 +18,7 @@ from ..errors import ConfigError, MissingPackageError
 from ..files import atomic_output, check_output
 from ..jets import Jets
 from ..run import Run
+from ..scoring import TrainedDetector
 from .common import Exported, make_graph, metadata, output_names, quietly, shapes
 from .parity import check_jets, compare, graph_inputs
 
@@ -60,7 +61,7 @@ def export_package(
             "CXX to another, or export an .onnx file"
         )
     path = check_output(output, force=force)
-    detector = run.detector("cpu")
+    detector = TrainedDetector.from_run(run, "cpu")
     graph = make_graph(detector, inputs)
     toys = check_jets(detector=detector)
     example = graph_inputs(graph, detector, toys[6:9])

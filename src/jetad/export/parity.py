@@ -17,7 +17,7 @@ from ..jets import Jets
 from ..preprocessing.features import COLUMN, JetFeatures
 from ..scoring import TrainedDetector
 from .graph import ConstituentGraph, ImageGraph, JetGraph
-from .targets import Graph, Packed, pack
+from .packed import Graph, Packed, pack
 
 __all__ = ["BATCHES", "Parity", "ParityError", "check_jets", "compare", "graph_inputs", "padded_inputs"]
 

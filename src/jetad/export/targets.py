@@ -7,13 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
-
 from ..preprocessing.features import COLUMN
-from .graph import ConstituentGraph, ImageGraph, JetGraph
 
-__all__ = ["TARGETS", "Graph", "Packed", "Target", "pack"]
+__all__ = ["ATHENA", "CMSSW", "GENERIC", "TRITON", "Target"]
 
 
 class Target(NamedTuple):
@@ -24,41 +20,6 @@ class Target(NamedTuple):
     packed: bool  # constituents as (n, variables, k) instead of one input a variable
     files: Callable[[Path, Mapping[str, Any]], dict[Path, str]]  # beside the model
     folder: bool = False  # the output is a folder that holds the model
-
-
-class Packed(nn.Module):
-    """The graph with constituents as ``pf_features (n, 3 or 4, k)`` and ``pf_mask (n, 1, k)``.
-
-    Columns of the file are ``jet_features (n, n_columns, 1)``.
-    """
-
-    def __init__(self, graph: ConstituentGraph) -> None:
-        super().__init__()
-        self.graph = graph
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the inputs in their order."""
-        return "pf_features", "pf_mask", *(["jet_features"] if self.graph.columns else [])
-
-    def forward(
-        self, pf_features: Tensor, pf_mask: Tensor, jet_features: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        parts = [pf_features[:, i] for i in range(4 if self.graph.needs_mass else 3)]
-        columns = [] if jet_features is None else list(jet_features[:, :, 0].unbind(1))
-        outputs: tuple[Tensor, ...] = self.graph(*parts[:3], pf_mask[:, 0], *parts[3:], *columns)
-        return outputs
-
-
-Graph = ConstituentGraph | ImageGraph | JetGraph | Packed
-
-
-def pack(inputs: Sequence[Tensor]) -> list[Tensor]:
-    """``pt, eta, phi, mask[, mass][, columns]`` to the inputs of ``Packed``."""
-    pt, eta, phi, mask, *more = inputs
-    mass, columns = [x for x in more if x.dim() == 2], [x for x in more if x.dim() == 1]
-    packed = [torch.stack([pt, eta, phi, *mass], 1), mask[:, None]]
-    return [*packed, torch.stack(columns, 1)[:, :, None]] if columns else packed
 
 
 def _no_files(model: Path, facts: Mapping[str, Any]) -> dict[Path, str]:
@@ -133,9 +94,7 @@ def _triton(model: Path, facts: Mapping[str, Any]) -> dict[Path, str]:
     return {model.parents[1] / "config.pbtxt": text}
 
 
-TARGETS = {
-    "generic": Target("ONNX Runtime anywhere", 17, False, _no_files),
-    "cmssw": Target("CMSSW: two packed inputs, preprocess.json", 15, True, _cmssw),
-    "athena": Target("Athena: preprocess.json with names, shapes and units", 15, False, _athena),
-    "triton": Target("Triton server: a folder of its model repository", 17, False, _triton, folder=True),
-}
+GENERIC = Target("ONNX Runtime anywhere", 17, False, _no_files)
+CMSSW = Target("CMSSW: two packed inputs, preprocess.json", 15, True, _cmssw)
+ATHENA = Target("Athena: preprocess.json with names, shapes and units", 15, False, _athena)
+TRITON = Target("Triton server: a folder of its model repository", 17, False, _triton, folder=True)

@@ -6,19 +6,17 @@ import abc
 from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .networks import Architecture
+from ..settings import Strict
+from .networks.base import Architecture
 
 __all__ = ["EnergyModel", "MethodSettings"]
 
 
-class MethodSettings(BaseModel):
+class MethodSettings(Strict):
     """What a method can be told beside its network and training: the section ``model`` of a member."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class EnergyModel(nn.Module, abc.ABC):
@@ -36,7 +34,7 @@ class EnergyModel(nn.Module, abc.ABC):
     #: What the section ``model`` of the configuration may hold.
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
     #: The only settings of the representation that the method has a meaning for, if there is but one.
-    preprocessing: ClassVar[BaseModel | None] = None
+    preprocessing: ClassVar[Strict | None] = None
 
     def __init__(
         self, shape: tuple[int, ...], network: Architecture, settings: MethodSettings | None = None

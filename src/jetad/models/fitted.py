@@ -95,7 +95,8 @@ def whitening(matrix: Tensor) -> Tensor:
     """W ``(d, d)`` with ``|r W|^2 = r C^-1 r`` for a covariance C."""
     values, vectors = torch.linalg.eigh(matrix)
     # a direction without variance would be blown up to noise
-    return vectors / values.clamp_min(1e-12 * values[-1]).sqrt()
+    result: Tensor = vectors / values.clamp_min(1e-12 * values[-1]).sqrt()
+    return result
 
 
 def by_blocks(x: Tensor, n_points: int, function: Callable[[Tensor], Tensor]) -> Tensor:

@@ -12,8 +12,9 @@ from ..batches import normal
 from ..errors import ConfigError
 from .base import MethodSettings
 from .likelihood import LikelihoodModel
-from .networks import Architecture, InputsConfig
+from .networks import Architecture
 from .networks.flow import Flow
+from .networks.inputs import InputsConfig
 
 __all__ = ["Glow", "GlowSettings"]
 
@@ -92,7 +93,8 @@ class Glow(LikelihoodModel):
         return x + self.noise * normal(x.shape, generator, device=x.device, dtype=x.dtype)
 
     def energy(self, x: Tensor) -> Tensor:
-        return self.std.log().sum() - self.flow.log_prob(self._scaled(x))
+        result: Tensor = self.std.log().sum() - self.flow.log_prob(self._scaled(x))
+        return result
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -100,7 +102,8 @@ class Glow(LikelihoodModel):
         z = torch.randn(
             n, len(self.mean), generator=generator, dtype=self.mean.dtype, device=self.mean.device
         )
-        return self.flow.inverse(z).flatten(1) * self.std + self.mean
+        result: Tensor = self.flow.inverse(z).flatten(1) * self.std + self.mean
+        return result
 
     def _scaled(self, x: Tensor) -> Tensor:
         return ((x - self.mean) / self.std).view(-1, *self.flow.shape)

@@ -12,8 +12,9 @@ from torch.nn.functional import logsigmoid, softplus
 from ..errors import ConfigError, InputError
 from .base import MethodSettings
 from .likelihood import LikelihoodModel
-from .networks import Architecture, InputsConfig
+from .networks import Architecture
 from .networks.causal import CausalNetwork
+from .networks.inputs import InputsConfig
 
 __all__ = ["PixelCNN", "PixelCNNSettings", "log_mass"]
 

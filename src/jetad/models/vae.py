@@ -116,4 +116,5 @@ def _divergence(mean: Tensor, log_std: Tensor) -> Tensor:
 def _normal_points(n: int, dim: int) -> Tensor:
     """Points that fill a normal distribution more evenly than random ones, ``(n, dim)``."""
     u = torch.quasirandom.SobolEngine(dim, scramble=True, seed=0).draw(n, dtype=torch.float64)
-    return torch.special.ndtri(u.clamp(1e-6, 1 - 1e-6)).float()
+    result: Tensor = torch.special.ndtri(u.clamp(1e-6, 1 - 1e-6)).float()
+    return result

@@ -6,20 +6,19 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from typing_extensions import Self
 
 from ..errors import InputError
 from ..jets import Jets
+from ..settings import Strict
 from .images import align
 
 __all__ = ["ConstituentConfig", "JetConstituents"]
 
 
-class ConstituentConfig(BaseModel):
+class ConstituentConfig(Strict):
     """Settings of the constituent representation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     representation: Literal["constituents"] = "constituents"
     n_constituents: int = Field(40, ge=1, description="leading ones that are kept")

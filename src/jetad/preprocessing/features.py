@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from typing_extensions import Self
 
 from ..errors import ConfigError, InputError
 from ..jets import Jets
 from ..registry import closest_first, resolve
+from ..settings import Strict
 from .images import align
 from .substructure import CLUSTERED, PAIRWISE, clustered, pairwise
 
@@ -45,10 +46,8 @@ _N_QUANTILES = 1000
 COLUMN = "file:"
 
 
-class FeatureConfig(BaseModel):
+class FeatureConfig(Strict):
     """Settings of the feature representation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     representation: Literal["features"] = "features"
     observables: tuple[str, ...] = Field(
@@ -141,7 +140,8 @@ def _of_the_file(jets: Jets, name: str) -> NDArray[np.float64]:
         )
     pt, eta, _, mass = jets.jet_momenta.astype(np.float64).T
     with np.errstate(all="ignore"):
-        return {"mass": mass, "mass_over_pt": mass / pt, "pt": pt, "eta": eta}[name]
+        result: NDArray[np.float64] = {"mass": mass, "mass_over_pt": mass / pt, "pt": pt, "eta": eta}[name]
+        return result
 
 
 class JetFeatures:

@@ -8,13 +8,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from scipy.ndimage import gaussian_filter1d
 from typing_extensions import Self
 
 from ..errors import InputError
 from ..jets import Jets
 from ..kinematics import delta_phi
+from ..settings import Strict
 
 __all__ = ["ImageConfig", "JetImages", "PixelatedJets", "align"]
 
@@ -32,10 +33,8 @@ Channel = Literal["pt", "charged", "neutral"]
 _REFERENCE_SLOTS, _REFERENCE_POINTS = 200, 180
 
 
-class ImageConfig(BaseModel):
+class ImageConfig(Strict):
     """Settings of the jet image; the defaults are the published ones of 1808.08979 and 2206.14225."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     representation: Literal["image"] = "image"
     channels: tuple[Channel, ...] = Field(
@@ -375,7 +374,8 @@ class JetImages:
     def _shares(self, jets: Jets, found: _Contents) -> NDArray[np.float64]:
         """What constituents add to their pixels, 0 outside the window."""
         scale = np.where(found.valid & (self.config.normalize == "sum"), found.kept, 1.0)
-        return found.pt / np.repeat(scale, jets.n_constituents)
+        result: NDArray[np.float64] = found.pt / np.repeat(scale, jets.n_constituents)
+        return result
 
     def projector(self, basis: NDArray[np.float64]) -> Callable[[Jets], NDArray[np.float64]] | None:
         """A function that gives ``images.reshape(n_jets, -1) @ basis`` without making the images.

@@ -125,7 +125,8 @@ def _graphs(
     zu = z * u
 
     def around(power: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.matmul(power, z[:, :, None])[:, :, 0]
+        result: NDArray[np.float64] = np.matmul(power, z[:, :, None])[:, :, 0]
+        return result
 
     edge = zu.sum(axis=1)
     loop = np.zeros(len(z))

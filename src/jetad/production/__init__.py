@@ -7,8 +7,9 @@ where it was, and its result does not depend on where that was, nor on the numbe
 
 from .ledger import Account, ledger_path, read_ledger
 from .merging import merge_scores
-from .produce import check_files, score_file, score_files
+from .produce import check_files
 from .request import Request
+from .score import score_file, score_files
 from .verify import Check, verify_scores
 
 __all__ = [

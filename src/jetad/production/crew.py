@@ -54,7 +54,7 @@ def load_detectors(runs: list[str], device: str) -> Mapping[str, TrainedDetector
     """The detectors of runs by the names that ``score_files`` gives them."""
     opened = [Run.open(path) for path in runs]
     names = run_names([run.path.resolve().name for run in opened])
-    return {name: run.detector(device) for name, run in zip(names, opened, strict=True)}
+    return {name: TrainedDetector.from_run(run, device) for name, run in zip(names, opened, strict=True)}
 
 
 def score_parts(detectors: Mapping[str, TrainedDetector], job: Job, parts: PartRange) -> list[int]:

@@ -312,7 +312,7 @@ class DaskCluster:
         """Say it plainly when the scheduler is gone: dask cancels all futures then."""
         from concurrent.futures import CancelledError
 
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         try:
             if self._client.status != "running":

@@ -190,7 +190,8 @@ class _Rows:
 
 
 def _pairs(entry: NDArray[Any], jet: NDArray[Any]) -> NDArray[Any]:
-    return entry.astype(np.int64) * (1 << 20) + jet
+    result: NDArray[Any] = entry.astype(np.int64) * (1 << 20) + jet
+    return result
 
 
 def _keys(jets: Jets) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import glob
 import inspect
 import logging
@@ -16,7 +17,7 @@ from typing_extensions import TypedDict, Unpack
 from ..errors import ConfigError, InputError
 from ..files import require_plain
 from ..jets import Jets
-from ..registry import load
+from ..registry import load, with_plugins, working
 from ..selection import Selection
 from .base import (
     CONTAINER_NAMES,
@@ -45,8 +46,9 @@ __all__ = [
     "read",
 ]
 
-# name -> reader class; the modules import h5py and uproot only when they open a file
-READERS = {
+# name -> reader class; the modules import h5py and uproot only when they open a file. Other packages add
+# theirs by entry points "jetad.readers".
+_OURS = {
     "landscape": "jetad.readers.landscape:LandscapeReader",
     "jetclass": "jetad.readers.jetclass:JetClassReader",
     "nanoaod": "jetad.readers.nanoaod:NanoAODReader",
@@ -72,9 +74,7 @@ READERS = {
     "table": "jetad.readers.layouts:TableReader",
     "mapping": "jetad.readers.mapping:MappingReader",
 }
-
-# those that find their files by content
-_DETECTED = [name for name in READERS if name != "mapping"]
+READERS = with_plugins(_OURS, "jetad.readers")
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def detect(path: PathLike, options: Mapping[str, Any] | None = None) -> str:
         InputError: if the file is missing or broken, or no reader knows its content.
     """
     container = container_of(path)
-    candidates = [r for r in map(get_reader, _DETECTED) if container in r.containers]
+    candidates = [r for r in map(get_reader, _detected()) if container in r.containers]
     if common := _common(options):
         candidates = [get_reader(r.name, common) if "external" in r.options else r for r in candidates]
     if options:
@@ -121,6 +121,13 @@ def detect(path: PathLike, options: Mapping[str, Any] | None = None) -> str:
         f"{path}: unknown format; 'jetad inspect --suggest-mapping FILE' writes a first mapping of its "
         f"columns ({reasons})"
     )
+
+
+@functools.cache
+def _detected() -> list[str]:
+    """The readers that find their files by content; a broken one of another package is left out."""
+    theirs = {name: target for name, target in READERS.items() if name not in _OURS}
+    return [*(name for name in _OURS if name != "mapping"), *working(theirs, "reader")]
 
 
 def _common(options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -318,6 +318,15 @@ class _Member:
 
 @contextlib.contextmanager
 def open_parquet(file: Path) -> Iterator[Any]:
+    """A Parquet file that is open inside the ``with`` block.
+
+    Arguments:
+        file: Path of the file.
+
+    Raises:
+        MissingPackageError: if pyarrow is not installed.
+        InputError: if the file is broken.
+    """
     try:
         import pyarrow.parquet
     except ImportError as error:

@@ -22,7 +22,10 @@ def cluster(
     """The jet of each particle, ``event * n_jets + rank``, -1 for one in no leading jet; and which are bad.
 
     Arguments:
-        pt, eta, phi, mass: Of the particles of all events [GeV], each ``(n_total,)``.
+        pt: Of the particles of all events [GeV], ``(n_total,)``.
+        eta: Of the same.
+        phi: Of the same [rad].
+        mass: Of the same [GeV].
         counts: Particles per event.
         radius: Of the anti-kT algorithm.
         n_jets: The hardest ones of each event.

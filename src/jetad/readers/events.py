@@ -289,9 +289,11 @@ def gather_links(
     Arguments:
         jet_of_link: Position of the jet in its event, one list of links per event.
         target_of_link: Position of the particle in its event.
-        jets, targets: The two collections.
-        names: Branches of the four, for messages.
-        path, first_entry: For messages.
+        jets: The jets, one list per event.
+        targets: The particles, one list per event.
+        names: Branches of these four, for messages.
+        path: The file, for messages.
+        first_entry: The first event, for messages.
 
     Returns:
         Flat index of the jet and of the particle of every link, sorted by jet, links of a jet in file order.

@@ -10,13 +10,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from ..errors import ConfigError, InputError
 from ..files.yamlfiles import YAMLError, load_yaml, read_text
 from ..jets import Jets
 from ..kinematics import cylindrical, delta_phi
+from ..settings import Strict
 from .arrays import Source, open_source
 from .base import BaseReader, FileSummary, StoredJet, column_name, container_of, nearest, reading, split_path
 from .particles import charge_of, masses_of
@@ -36,11 +37,7 @@ _COLUMNS = (
 )
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Four(_Strict):
+class Four(Strict):
     """Columns of four-momenta: pt, eta, phi and mass or E (massless without), or px, py, pz and E or mass.
 
     Instead of pt, eta and phi, constituents may have what is relative to their jet (``pt_fraction``,
@@ -97,7 +94,7 @@ class Four(_Strict):
         return bool(self.deta or self.dphi or self.pt_fraction)
 
 
-class LabelMap(_Strict):
+class LabelMap(Strict):
     """Truth from the values of a column; values in neither list are unknown.
 
     ``signal_columns`` and ``background_columns`` are columns of which one is set instead, as in one-hot
@@ -123,7 +120,7 @@ class LabelMap(_Strict):
         return [*([self.column] if self.column else []), *self.signal_columns, *self.background_columns]
 
 
-class ColumnMap(_Strict):
+class ColumnMap(Strict):
     """Which columns of a file are what; the YAML file of ``--mapping`` has these keys.
 
     A column is a branch, a dataset (``group/name``), a field of a compound dataset or struct

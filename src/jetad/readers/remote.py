@@ -172,7 +172,8 @@ def _collected() -> bool:
     """Search the youngest objects; ``False`` where another thread is at it: Python does not search twice."""
     before = gc.get_stats()[0]["collections"]
     gc.collect(0)
-    return gc.get_stats()[0]["collections"] > before
+    result: bool = gc.get_stats()[0]["collections"] > before
+    return result
 
 
 _COLLECTION = _Collection()
@@ -191,10 +192,10 @@ def require_client(path: str | Path) -> None:
             f"{url}: files on an XRootD server need fsspec-xrootd: pip install 'jetad[xrootd]'; "
             "or copy the file here first (xrdcp)"
         )
-    from XRootD import client
+    from XRootD.client.env import EnvPutInt
 
     for name, value in _XROOTD_LIMITS.items():
-        client.EnvPutInt(name, value)  # without effect where the user has set XRD_CONNECTIONWINDOW etc.
+        EnvPutInt(name, value)  # without effect where the user has set XRD_CONNECTIONWINDOW etc.
     # it looks at all objects when Python ends, and so at deprecated ones of torch
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"XRootD\.")
 

@@ -43,6 +43,7 @@ from ..preprocessing.images import ImageConfig, JetImages
 from ..references import Reference, references_of
 from ..run import Run
 from ..scores import Scores
+from ..scoring import TrainedDetector
 from ..studies.robustness import Robustness, robustness
 from ..studies.saved import Study
 from .studies import StudySection, section_of
@@ -138,7 +139,7 @@ def collect_report(
     samples: dict[str, dict[str, _Sample]] = {}
     for i, (run_name, run) in enumerate(runs.items()):
         say(f"scoring with {run_name}")
-        detector = run.detector(device)
+        detector = TrainedDetector.from_run(run, device)
         samples[run_name] = {
             name: _score(detector, files, max_jets, gallery=i == 0) for name, files in paths.items()
         }
@@ -167,7 +168,7 @@ def collect_report(
     )
     run = runs[main]
     if not any(isinstance(study, Robustness) for study in studies):
-        studies = [*_robustness(run.detector(device), first, background_name, say), *studies]
+        studies = [*_robustness(TrainedDetector.from_run(run, device), first, background_name, say), *studies]
     figures = list(_figures(run, first, evaluations, found, device))
     sections = [section_of(study) for study in studies]
     if label is not None:
@@ -357,7 +358,7 @@ def _figures(
                 "What the detector takes for signal in the background, with the keys to find each jet again.",
                 plot_gallery(imager.transform(s.anomalies.jets), captions(s.anomalies)),
             )  # fmt: skip
-    detector = run.detector(device)
+    detector = TrainedDetector.from_run(run, device)
     jets = next(iter(samples.values())).images
     pair = reconstruct(detector, jets[:3])
     if pair is not None:

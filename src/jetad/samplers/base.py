@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from ..batches import mean, uniform
+from ..papers import Reference
+from ..settings import Strict
 from .compiling import begin_chain, compilable
 from .geometry import EUCLIDEAN, Geometry
 from .langevin import Chain, Energy, Limit, langevin
 
 __all__ = [
-    "ChainConfig", "ChainRunner", "Negatives", "NormalizedModel", "Sampler", "SamplerConfig", "independence",
+    "BufferedSettings", "ChainConfig", "ChainRunner", "Negatives", "NormalizedModel", "Sampler",
+    "SamplerSettings", "independence",
 ]  # fmt: skip
 
 
-class ChainConfig(BaseModel):
+class ChainConfig(Strict):
     """A Langevin chain: Metropolis-adjusted with a step size that tunes itself, or unadjusted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     n_steps: int = Field(8, ge=0)
     step_size: float = Field(0.05, gt=0, description="where the tuning starts; fixed if not adjusted")
@@ -40,10 +41,25 @@ class ChainConfig(BaseModel):
     anneal: bool = Field(False, description="unadjusted: noise_std / t from the second step on")
 
 
-class SamplerConfig(BaseModel):
-    """What every sampler takes."""
+class SamplerSettings(Strict):
+    """Settings of a sampler, and what the rest of the package must know of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    #: Attributes of the model that it works with, beside the energy.
+    needs: ClassVar[tuple[str, ...]] = ()
+    #: What a reference list names where it is used, beside Langevin chains.
+    papers: ClassVar[tuple[Reference, ...]] = ()
+
+    if TYPE_CHECKING:
+        kind: Any  # the name in SAMPLERS; a literal, and in its own place, in every sampler
+
+    @property
+    def starts_at_background(self) -> bool:
+        """Whether chains begin at jets of the background."""
+        return False
+
+
+class BufferedSettings(SamplerSettings):
+    """What samplers with a replay buffer take."""
 
     n_restarts: int = Field(8, ge=0, description="uniform proposals a chain gets before its local steps")
     buffer_size: int = Field(10_000, ge=1)
@@ -72,6 +88,10 @@ class NormalizedModel(Protocol):
 
 class Sampler(Protocol):
     """Draws negatives of a model and keeps what it needs for the next time."""
+
+    Settings: ClassVar[type[SamplerSettings]]
+
+    def __init__(self, config: Any) -> None: ...
 
     def negatives(self, model: Any, x: Tensor, generator: torch.Generator) -> Negatives:
         """As many negatives as there are background inputs ``x``, ``(n, d)``.

@@ -5,21 +5,31 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from .base import ChainConfig, ChainRunner, Negatives, NormalizedModel
+from ..papers import Reference
+from .base import ChainConfig, ChainRunner, Negatives, NormalizedModel, SamplerSettings
 
 __all__ = ["ShortChainConfig", "ShortChainSampler"]
 
 
-class ShortChainConfig(BaseModel):
+class ShortChainConfig(SamplerSettings):
     """Settings of contrastive divergence."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    papers = (
+        Reference(
+            "Hinton:2002", ("G. E. Hinton",),
+            "Training products of experts by minimizing contrastive divergence", 2002,
+            "Neural Comput. 14 (2002) 1771", used_for="short chains from the background",
+        ),
+    )  # fmt: skip
 
     kind: Literal["cd"] = "cd"
     visible_chain: ChainConfig = ChainConfig(n_steps=10, step_size=0.05)
+
+    @property
+    def starts_at_background(self) -> bool:
+        return True
 
 
 class ShortChainSampler:
@@ -29,6 +39,8 @@ class ShortChainSampler:
         Hinton, "Training products of experts by minimizing contrastive divergence", Neural Comput. 14
         (2002) 1771
     """
+
+    Settings = ShortChainConfig
 
     def __init__(self, config: ShortChainConfig) -> None:
         self.config = config

@@ -51,14 +51,16 @@ class _Sphere:
         r = v.norm(dim=1, keepdim=True)
         y = torch.cos(r) * x + torch.sinc(r / torch.pi) * v
         # rounding would let the radius drift over thousands of steps
-        return y / y.norm(dim=1, keepdim=True)
+        result: Tensor = y / y.norm(dim=1, keepdim=True)
+        return result
 
     def direction(self, x: Tensor, y: Tensor) -> Tensor:
         side = self.tangent(x, y)
         sine = side.norm(dim=1, keepdim=True)
         # atan2 keeps its precision where arccos of the dot product would lose it
         angle = torch.atan2(sine, (x * y).sum(dim=1, keepdim=True))
-        return side * (angle / sine.clamp_min(1e-12))
+        result: Tensor = side * (angle / sine.clamp_min(1e-12))
+        return result
 
 
 EUCLIDEAN: Geometry = _Euclidean()
@@ -70,7 +72,8 @@ def perturbed(z: Tensor, min_std: float, max_std: float, generator: torch.Genera
 
     Arguments:
         z: Points ``(n, d)``.
-        min_std, max_std: Range of the widths, uniform in between.
+        min_std: Smallest width; the widths are uniform between the two.
+        max_std: Largest width.
         generator: Source of the random numbers.
 
     Returns:

@@ -136,7 +136,8 @@ class _Pull(NamedTuple):
         if self.limit == "row":
             rows = g.unflatten(-1, (-1, self.row_length))
             rows = rows * (longest / rows.norm(dim=-1, keepdim=True).clamp_min(longest))
-            return rows.flatten(-2)
+            result: Tensor = rows.flatten(-2)
+            return result
         return g * (longest / _norm(g).clamp_min(longest))
 
 
@@ -192,7 +193,8 @@ def _square(v: Tensor) -> Tensor:
 
 
 def _norm(v: Tensor) -> Tensor:
-    return v.flatten(1).norm(dim=1).view(-1, *[1] * (v.dim() - 1))
+    result: Tensor = v.flatten(1).norm(dim=1).view(-1, *[1] * (v.dim() - 1))
+    return result
 
 
 _compilable_drift, _compilable_step = compilable(_drift), compilable(_adjusted_step)

@@ -9,15 +9,17 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from typing_extensions import Self
 
-from .base import ChainConfig, ChainRunner, Negatives, SamplerConfig, independence
+from .base import BufferedSettings, ChainConfig, ChainRunner, Negatives, independence
 from .buffer import ReplayBuffer
 from .geometry import perturbed
 
 __all__ = ["OnManifoldConfig", "OnManifoldSampler"]
 
 
-class OnManifoldConfig(SamplerConfig):
+class OnManifoldConfig(BufferedSettings):
     """Settings of on-manifold initialisation."""
+
+    needs = ("codec", "latent_energy")
 
     kind: Literal["omi"] = "omi"
     start: Literal["uniform", "background"] = Field(
@@ -33,6 +35,10 @@ class OnManifoldConfig(SamplerConfig):
         if self.max_std < self.min_std:
             raise ValueError(f"max_std {self.max_std} is smaller than min_std {self.min_std}")
         return self
+
+    @property
+    def starts_at_background(self) -> bool:
+        return self.start == "background"
 
 
 class OnManifoldSampler:
@@ -52,6 +58,8 @@ class OnManifoldSampler:
         Yoon, Noh, Park, 2021, arXiv:2105.05735, section 4; there the chains are unadjusted, with step
         and noise set by hand (``adjusted: false``).
     """
+
+    Settings = OnManifoldConfig
 
     def __init__(self, config: OnManifoldConfig) -> None:
         self.config = config

@@ -7,14 +7,23 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .base import ChainConfig, ChainRunner, Negatives, NormalizedModel, SamplerConfig, independence
+from ..papers import Reference
+from .base import BufferedSettings, ChainConfig, ChainRunner, Negatives, NormalizedModel, independence
 from .buffer import ReplayBuffer
 
 __all__ = ["PersistentConfig", "PersistentSampler"]
 
 
-class PersistentConfig(SamplerConfig):
+class PersistentConfig(BufferedSettings):
     """Settings of persistent contrastive divergence."""
+
+    papers = (
+        Reference(
+            "Tieleman:2008", ("T. Tieleman",),
+            "Training restricted Boltzmann machines using approximations to the likelihood gradient", 2008,
+            "ICML 2008", used_for="persistent chains",
+        ),
+    )  # fmt: skip
 
     kind: Literal["pcd"] = "pcd"
     visible_chain: ChainConfig = ChainConfig(n_steps=10, step_size=0.05)
@@ -31,6 +40,8 @@ class PersistentSampler:
         Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood
         gradient", ICML 2008; Du, Mordatch, 2019, arXiv:1903.08689 (replay buffer)
     """
+
+    Settings = PersistentConfig
 
     def __init__(self, config: PersistentConfig) -> None:
         self.config = config

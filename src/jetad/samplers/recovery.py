@@ -6,21 +6,21 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 from typing_extensions import Self
 
 from ..batches import length, part
-from .base import ChainConfig, ChainRunner, Negatives
+from .base import ChainConfig, ChainRunner, Negatives, SamplerSettings
 from .geometry import EUCLIDEAN, perturbed
 
 __all__ = ["RecoveryConfig", "RecoverySampler", "geodesic_square"]
 
 
-class RecoveryConfig(BaseModel):
+class RecoveryConfig(SamplerSettings):
     """Settings of manifold projection-diffusion recovery."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    needs = ("manifolds",)
 
     kind: Literal["recovery"] = "recovery"
     min_std: float = Field(0.05, gt=0, description="smallest perturbation on the latent sphere")
@@ -36,6 +36,10 @@ class RecoveryConfig(BaseModel):
         if self.max_std < self.min_std:
             raise ValueError(f"max_std {self.max_std} is smaller than min_std {self.min_std}")
         return self
+
+    @property
+    def starts_at_background(self) -> bool:
+        return True
 
 
 class RecoverySampler:
@@ -55,6 +59,8 @@ class RecoverySampler:
     References:
         Yoon, Jin, Noh, Park, 2023, arXiv:2310.18677, section 3
     """
+
+    Settings = RecoveryConfig
 
     def __init__(self, config: RecoveryConfig) -> None:
         self.config = config

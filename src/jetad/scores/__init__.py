@@ -12,8 +12,9 @@ Example:
     ([0, 1, 2], 'nae')
 """
 
+from .columns import COLUMNS, PREFIX
 from .loading import load_scores
-from .table import COLUMNS, PREFIX, Scores
+from .table import Scores
 from .writing import SCORE_SUFFIXES, ScoreWriter
 
 __all__ = ["COLUMNS", "PREFIX", "SCORE_SUFFIXES", "ScoreWriter", "Scores", "load_scores"]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..errors import InputError, JetadError
 from ..files import require_plain
 from ..registry import closest_first
-from .table import COLUMNS, PREFIX, Scores
+from .columns import COLUMNS, PREFIX
+from .table import Scores
 from .writing import _pyarrow
 
 __all__ = ["load_scores"]
@@ -179,7 +180,8 @@ def _plain(value: Any) -> str | int | float:
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, np.generic):
-        return value.item()
+        result: str | int | float = value.item()
+        return result
     return value if isinstance(value, (str, int, float)) else str(value)
 
 

@@ -11,25 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from .columns import COLUMNS
+from .writing import ScoreWriter
 
-__all__ = ["COLUMNS", "PREFIX", "Scores"]
-
-#: Standard columns, their types in every format, and the value of an absent one (None: the row number).
-COLUMNS: dict[str, np.dtype[Any]] = {
-    "entry": np.dtype(np.int64),
-    "jet": np.dtype(np.int32),
-    "score": np.dtype(np.float32),
-    "background_efficiency": np.dtype(np.float32),
-    "label": np.dtype(np.int8),
-    "jet_pt": np.dtype(np.float32),
-    "jet_eta": np.dtype(np.float32),
-    "jet_phi": np.dtype(np.float32),
-    "jet_mass": np.dtype(np.float32),
-}
-
-
-#: In front of the names of branches with one list per event, or in a copy of a tree.
-PREFIX = "jetad_"
+__all__ = ["Scores"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -156,8 +141,6 @@ class Scores:
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write one file (``.h5``, ``.root``, ``.csv`` or ``.parquet`` by suffix) with the metadata in it."""
-        from .writing import ScoreWriter
-
         with ScoreWriter(path, force=force) as writer:
             writer.append(self)
             writer.finish(self.metadata)

@@ -7,14 +7,17 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, InputError, MissingPackageError, OutputError
 from ..files import atomic_output
-from .table import COLUMNS, Scores
+from .columns import COLUMNS
+
+if TYPE_CHECKING:
+    from .table import Scores
 
 __all__ = ["SCORE_SUFFIXES", "ScoreWriter"]
 
@@ -202,7 +205,7 @@ class ScoreWriter:
         self._temporary: Path | None = None
         self._sink: _Sink | None = None
         self._types: dict[str, np.dtype[Any]] = {}
-        self._waiting: list[Scores] = []
+        self._waiting: list[Mapping[str, NDArray[Any]]] = []
         self._n_waiting = 0
         self._metadata: Metadata | None = None
         self.n_written = 0
@@ -220,11 +223,12 @@ class ScoreWriter:
             raise RuntimeError("use 'with ScoreWriter(path) as writer:' around append")
         if self._metadata is not None:
             raise RuntimeError("append after finish")
-        types = {name: value.dtype for name, value in scores.columns().items()}
+        columns = scores.columns()
+        types = {name: value.dtype for name, value in columns.items()}
         if not self._types:
             self._types = types
         _check_same(self.path, self._types, types)
-        self._waiting.append(scores)
+        self._waiting.append(columns)
         self._n_waiting += len(scores)
         if self._n_waiting >= self.step:
             self._flush(everything=False)
@@ -264,18 +268,21 @@ class ScoreWriter:
                 self._sink = self._open(self._temporary, self._types)
             except OSError as error:
                 raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
-        waiting = Scores.concatenate(self._waiting)
-        n = len(waiting)
+        waiting = {
+            name: np.concatenate([np.zeros(0, dtype), *(part[name] for part in self._waiting)])
+            for name, dtype in self._types.items()
+        }
+        n = self._n_waiting
         stop = n if everything else n - n % self.step
         for start in range(0, stop, self.step):
-            chunk = waiting[start : min(start + self.step, stop)]
+            end = min(start + self.step, stop)
             try:
-                self._sink.write({name: chunk.columns()[name] for name in self._types})
+                self._sink.write({name: values[start:end] for name, values in waiting.items()})
             except OSError as error:
                 raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
-            self.n_written += len(chunk)
-        rest = waiting[stop:]
-        self._waiting, self._n_waiting = ([rest] if len(rest) else []), len(rest)
+            self.n_written += end - start
+        self._waiting = [{name: values[stop:] for name, values in waiting.items()}] if stop < n else []
+        self._n_waiting = n - stop
 
     def _abandon(self) -> None:
         if self._sink is not None:

@@ -176,7 +176,7 @@ def _parton_veto(pythia8mc: Any, min_pt: float, around: int | None) -> Any:
     class is made here because its base needs pythia8mc.
     """
 
-    class PartonVeto(pythia8mc.UserHooks):
+    class PartonVeto(pythia8mc.UserHooks):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.min_pt = min_pt

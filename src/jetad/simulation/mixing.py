@@ -259,7 +259,7 @@ def _rates(results: list[list[ChunkResult]]) -> NDArray[np.float64]:
 def _allocate(n: int, rates: NDArray[np.float64]) -> NDArray[np.int64]:
     """``n`` split in proportion to ``rates``, largest remainders first."""
     exact = n * rates / rates.sum()
-    counts = np.floor(exact).astype(np.int64)
+    counts: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     counts[np.argsort(counts - exact, kind="stable")[: n - counts.sum()]] += 1
     return counts
 

@@ -82,7 +82,7 @@ def train_in_study(
         same_files = [i["sha256"] for i in known] == [i["sha256"] for i in given]
         same = same_files and old.config() == options.config and old.provenance.get("study") == study
         if same and old.finished:
-            return old.detector(options.device)
+            return TrainedDetector.from_run(old, options.device)
         if not old.finished and old.provenance.get("study") not in (None, study):
             raise OutputError(
                 f"{folder}: holds an unfinished training on other jets; choose another --output or remove it"

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from ..batches import integers
-from ..config import TrainingConfig
 from ..models.base import EnergyModel
-from .phases import FirstPhase, Metrics
+from .phases import FirstPhase, FirstPhaseConfig, Metrics, PhaseInputs, SignalInputs
 
-__all__ = ["Classification", "SignalInputs"]
+__all__ = ["Classification"]
 
 _VALIDATION_BATCH = 2048
-
-
-class SignalInputs(NamedTuple):
-    """Signal for a supervised training, each ``(n, d)``; the two share no jet."""
-
-    train: Tensor
-    validation: Tensor
 
 
 class Classification(FirstPhase):
@@ -34,10 +25,15 @@ class Classification(FirstPhase):
     name = "classification"
 
     def __init__(
-        self, model: EnergyModel, config: TrainingConfig, n_train: int, signal: SignalInputs
+        self, model: EnergyModel, config: FirstPhaseConfig, n_train: int, signal: SignalInputs
     ) -> None:
         super().__init__(model, config, n_train)
         self.signal = signal
+
+    @classmethod
+    def build(cls, given: PhaseInputs) -> Self:
+        assert given.signal is not None
+        return cls(given.model, given.config, given.n_train, given.signal)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         chosen = integers(len(self.signal.train), x.shape[:1], generator, device=x.device)

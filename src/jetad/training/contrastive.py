@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
+from typing_extensions import Self
 
 from ..batches import mean, share, whole
-from ..config import ContrastiveConfig
 from ..distances import energy_distance
 from ..models.density import DensityModel
 from ..registry import load
 from ..samplers import SAMPLERS
-from ..samplers.base import Sampler
-from .phases import NO_PENALTY, Metrics, SecondPhase, WeightPenalty, frozen
+from ..samplers.base import Sampler, SamplerSettings
+from ..samplers.on_manifold import OnManifoldConfig
+from ..settings import one_of
+from .phases import NO_PENALTY, Metrics, PhaseInputs, SecondPhase, SecondPhaseConfig, WeightPenalty, frozen
 
-__all__ = ["Contrastive", "detached_state"]
+__all__ = ["Contrastive", "ContrastiveConfig", "detached_state"]
+
+
+if TYPE_CHECKING:
+    SomeSampler = SamplerSettings
+else:
+    SomeSampler = one_of((load(SAMPLERS, kind, "sampler").Settings for kind in SAMPLERS), "kind")
+
+
+class ContrastiveConfig(SecondPhaseConfig):
+    """The phase that lowers energies of the background and raises those of negatives."""
+
+    ceiling: float | None = Field(
+        2.0, gt=0, description="negatives are raised until E/T is this many times that of the background"
+    )
+    square_penalty: float = Field(0.0, ge=0, description="weight of <u+^2> + <u-^2>, u = E / T")
+    negative_penalty: float = Field(0.0, ge=0, description="weight of <u-^2> alone")
+    balance: float | None = Field(
+        None, gt=0, description="end the phase when negatives have this part of the background's mean energy"
+    )
+    divergence: float = Field(10.0, gt=1, description="growth of energies that counts as divergence")
+    sampler: SomeSampler = OnManifoldConfig()
 
 
 class Contrastive(SecondPhase):
@@ -36,6 +60,7 @@ class Contrastive(SecondPhase):
         Yoon, Noh, Park, 2021, arXiv:2105.05735, equation 8; Du, Mordatch, 2019, arXiv:1903.08689
     """
 
+    Settings = ContrastiveConfig
     name = "contrastive"
 
     config: ContrastiveConfig
@@ -52,6 +77,12 @@ class Contrastive(SecondPhase):
         self.first_energy = math.nan  # of held-out background over T, at the start
         sampler_class = load(SAMPLERS, config.sampler.kind, "sampler")
         self.sampler: Sampler = sampler_class(config.sampler)
+
+    @classmethod
+    def build(cls, given: PhaseInputs) -> Self:
+        phase = super().build(given)
+        phase.penalty = WeightPenalty(given.config.encoder_penalty, given.config.decoder_penalty)
+        return phase
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
         metrics = self.prepare_density(x_train, x_val)

@@ -290,7 +290,7 @@ class Trainer:
         self.retries += 1
         if self.retries > self.config.retries:
             self._save()
-            where = f"training.{phase.name}" if phase.name in ("contrastive", "transport") else "training"
+            where = "training" if phase.Settings is None else f"training.{phase.name}"
             raise DivergedError(
                 f"training diverged at step {failed_at} of the {phase.name} phase: {reason}; "
                 f"{self.config.retries} returns to the last good state, each at half the learning rate, did "

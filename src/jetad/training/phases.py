@@ -3,36 +3,122 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
+from typing_extensions import Self
 
-from ..config import SecondPhaseConfig, TrainingConfig
 from ..models.base import EnergyModel
 from ..models.density import DensityModel
-
-if TYPE_CHECKING:
-    from .classification import SignalInputs
+from ..settings import Strict
 
 __all__ = [
-    "NO_PENALTY", "FirstPhase", "Metrics", "Phase", "SecondPhase", "WeightPenalty", "frozen", "make_phases",
-    "one_cycle",
+    "NO_PENALTY", "FirstPhase", "FirstPhaseConfig", "Metrics", "Phase", "PhaseInputs", "SecondPhase",
+    "SecondPhaseConfig", "SignalInputs", "WeightPenalty", "frozen", "one_cycle",
 ]  # fmt: skip
 
 Metrics = dict[str, Tensor | float]
-SecondPhaseT = TypeVar("SecondPhaseT", bound=SecondPhaseConfig)
+
+
+def _number_or_none(value: Any) -> Any:
+    if value != "none" and not (isinstance(value, (int, float)) and value > 0):
+        raise ValueError(f"must be a number above 0, or none, found {value!r}")
+    return value
+
+
+MaxGradNorm = Annotated[float | Literal["none"], BeforeValidator(_number_or_none)]
+
+
+class FirstPhaseConfig(Strict):
+    """What the phase before any negatives takes; it stands in ``training`` itself."""
+
+    batch_size: int = Field(128, ge=2)
+    epochs: int = Field(20, ge=1, description="passes over the data in the reconstruction phase")
+    learning_rate: float = Field(2e-3, gt=0, description="peak of the one-cycle schedule")
+    schedule: Literal["one-cycle", "constant"] = Field(
+        "one-cycle", description="of the learning rate in the first phase"
+    )
+    reduction: Literal["sum", "mean"] = Field(
+        "sum", description="over the inputs, of the reconstruction error that the first phase minimises"
+    )
+    encoder_penalty: float = Field(
+        0.0, ge=0, description="times the squared weights of the encoder, added to the loss of every phase"
+    )
+    decoder_penalty: float = Field(0.0, ge=0, description="the same for the decoder")
+    max_grad_norm: MaxGradNorm = Field(
+        10.0, description="longer gradients of the weights are shortened, or none"
+    )
+
+
+class SecondPhaseConfig(Strict):
+    """What every phase with negatives takes."""
+
+    steps: int = Field(500, ge=1, description="optimiser steps")
+    learning_rate: float = Field(1e-4, gt=0)
+    schedule: Literal["linear", "constant"] = Field(
+        "linear", description="of the learning rate: constant, or falling to zero over the second half"
+    )
+    max_grad_norm: MaxGradNorm | None = Field(
+        None, description="of this phase; null for training.max_grad_norm"
+    )
+    average: float | None = Field(
+        None, gt=0, lt=1,
+        description="decay of an exponential average of the weights, which is then what is kept and scored",
+    )  # fmt: skip
+    temperature: float | Literal["auto"] = Field("auto", description="T, or auto for 2 <E> / k")
+    box: tuple[float, float] | None = Field(
+        None, description="bounds of every input for the chains, [0, 1] for pixels; null for box_margin"
+    )
+    box_margin: float = Field(
+        0.2, ge=0, description="of the box of the chains beyond the background's range, relative to it"
+    )
+    select: Literal["last", "distance"] = Field(
+        "last",
+        description="keep the last model, or the one whose negatives are nearest to held-out background",
+    )
+
+    @model_validator(mode="after")
+    def _box_has_width(self) -> Self:
+        if self.box is not None and not self.box[0] < self.box[1]:
+            raise ValueError(f"the box of the chains has no width: {list(self.box)}; give [low, high]")
+        return self
+
+
+class SignalInputs(NamedTuple):
+    """Signal for a supervised training, each ``(n, d)``; the two share no jet."""
+
+    train: Tensor
+    validation: Tensor
+
+
+class PhaseInputs(NamedTuple):
+    """What a phase of a method is made from."""
+
+    name: str  # in OBJECTIVES
+    model: Any
+    config: FirstPhaseConfig  # the section `training`
+    settings: Any  # the section `training.NAME`, if the phase has one
+    n_train: int
+    signal: SignalInputs | None = None  # for a supervised method alone
 
 
 class Phase(Protocol):
     """One objective with its schedule. All of its state is in the model, the optimiser and ``state_dict``."""
 
+    Settings: ClassVar[type[SecondPhaseConfig] | None]  # of the section training.NAME; None if it has none
     name: str
     n_steps: int
     max_grad_norm: float | None  # longer gradients are shortened; None for no limit
     average: float | None  # decay of the exponential average of the weights, which is what is kept
+
+    @classmethod
+    def build(cls, given: PhaseInputs) -> Phase:
+        """The phase of a method."""
+        ...
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
         """Called once before the first step (not when resumed)."""
@@ -100,14 +186,19 @@ NO_PENALTY = WeightPenalty()
 class FirstPhase:
     """What the phases before any negatives share: all parameters, some passes over the data, one cycle."""
 
+    Settings = None
     average: float | None = None
 
-    def __init__(self, model: EnergyModel, config: TrainingConfig, n_train: int) -> None:
+    def __init__(self, model: EnergyModel, config: FirstPhaseConfig, n_train: int) -> None:
         self.model = model
         self.peak = config.learning_rate
         self.constant = config.schedule == "constant"
         self.max_grad_norm = None if config.max_grad_norm == "none" else config.max_grad_norm
         self.n_steps = config.epochs * max(1, n_train // config.batch_size)
+
+    @classmethod
+    def build(cls, given: PhaseInputs) -> Self:
+        return cls(given.model, given.config, given.n_train)
 
     def start(self, x_train: Tensor, x_val: Tensor) -> Metrics:
         self.model.start(x_train)
@@ -135,12 +226,21 @@ class FirstPhase:
 class SecondPhase:
     """What the phases with negatives share: the density, its box and temperature, the schedule."""
 
+    Settings: ClassVar[type[SecondPhaseConfig]]
+
     def __init__(self, model: DensityModel, config: SecondPhaseConfig) -> None:
         self.model = model
         self.config = config
         self.n_steps = config.steps
         self.average = config.average
         self.max_grad_norm = None if config.max_grad_norm == "none" else config.max_grad_norm
+
+    @classmethod
+    def build(cls, given: PhaseInputs) -> Self:
+        settings = given.settings
+        if settings.max_grad_norm is None:
+            settings = settings.model_copy(update={"max_grad_norm": given.config.max_grad_norm})
+        return cls(given.model, settings)
 
     def prepare_density(self, x_train: Tensor, x_val: Tensor) -> Metrics:
         """Set temperature and box from background inputs ``(n, d)``, or as configured."""
@@ -202,43 +302,3 @@ def frozen(model: nn.Module) -> Iterator[None]:
     finally:
         for p, r in zip(parameters, before, strict=True):
             p.requires_grad_(r)
-
-
-def make_phases(
-    model: EnergyModel,
-    config: TrainingConfig,
-    names: Sequence[str],
-    n_train: int,
-    signal: SignalInputs | None = None,
-) -> list[Phase]:
-    """The phases of a method in order; their sections of the configuration are there.
-
-    ``signal`` is for a supervised method alone.
-    """
-    from .classification import Classification
-    from .contrastive import Contrastive
-    from .reconstruction import Reconstruction
-    from .transport import Transport
-
-    phases: list[Phase] = []
-    for name in names:
-        if name in ("reconstruction", "likelihood", "embedding"):
-            phases.append(Reconstruction(model, config, n_train, name))
-        elif name == "classification":
-            assert signal is not None
-            phases.append(Classification(model, config, n_train, signal))
-        elif name == "contrastive":
-            assert config.contrastive is not None
-            penalty = WeightPenalty(config.encoder_penalty, config.decoder_penalty)
-            phases.append(Contrastive(model, _inherited(config.contrastive, config), penalty))  # type: ignore[arg-type]
-        else:
-            assert config.transport is not None
-            phases.append(Transport(model, _inherited(config.transport, config)))  # type: ignore[arg-type]
-    return phases
-
-
-def _inherited(second: SecondPhaseT, config: TrainingConfig) -> SecondPhaseT:
-    """The settings of a second phase with what it takes from the first."""
-    if second.max_grad_norm is not None:
-        return second
-    return second.model_copy(update={"max_grad_norm": config.max_grad_norm})

@@ -6,11 +6,11 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from ..batches import mean, reseeded, share, whole
-from ..config import TrainingConfig
 from ..models.base import EnergyModel
-from .phases import FirstPhase, Metrics, WeightPenalty
+from .phases import FirstPhase, FirstPhaseConfig, Metrics, PhaseInputs, WeightPenalty
 
 __all__ = ["Reconstruction"]
 
@@ -21,12 +21,16 @@ class Reconstruction(FirstPhase):
     """Minimise the model's objective, a mean reconstruction error or -ln p; best by held-out background."""
 
     def __init__(
-        self, model: EnergyModel, config: TrainingConfig, n_train: int, name: str = "reconstruction"
+        self, model: EnergyModel, config: FirstPhaseConfig, n_train: int, name: str = "reconstruction"
     ) -> None:
         super().__init__(model, config, n_train)
         self.name = name
         self.mean = config.reduction == "mean"
         self.penalty = WeightPenalty(config.encoder_penalty, config.decoder_penalty)
+
+    @classmethod
+    def build(cls, given: PhaseInputs) -> Self:
+        return cls(given.model, given.config, given.n_train, given.name)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         loss = self.model.objective(x, generator)

@@ -33,10 +33,10 @@ from ..registry import load
 from ..run import Run, collect_inputs, collect_provenance, unfinished_runs
 from ..samplers.compiling import check_compiler
 from ..scoring import Member, TrainedDetector, select_device
-from .classification import SignalInputs
 from .data import PARTS, BackgroundParts, JetStream, class_column, class_numbers
 from .loop import StopRequest, Trainer
-from .phases import make_phases
+from .objectives import make_phases
+from .phases import SignalInputs
 
 __all__ = [
     "check_inputs",
@@ -288,7 +288,9 @@ def _train(
         run.finish(n_jets={part: parts.size(part) for part in PARTS}, processes=ranks.size)
 
     ranks.first_does(finish)
-    return run.detector(device) if ranks.first else TrainedDetector(members, calibration, where)
+    return (
+        TrainedDetector.from_run(run, device) if ranks.first else TrainedDetector(members, calibration, where)
+    )
 
 
 def _restore(run: Run) -> dict[str, Any] | None:

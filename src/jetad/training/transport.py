@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..batches import mean, normal, share, whole
-from ..config import TransportConfig
 from ..distances import DISTANCES, energy_distance
 from ..models.density import DensityModel
-from ..samplers.persistent import PersistentSampler
+from ..samplers.persistent import PersistentConfig, PersistentSampler
 from .contrastive import detached_state
-from .phases import Metrics, SecondPhase, frozen
+from .phases import Metrics, SecondPhase, SecondPhaseConfig, frozen
 
-__all__ = ["Transport", "langevin_with_graph"]
+__all__ = ["Transport", "TransportConfig", "langevin_with_graph"]
 
 
 def langevin_with_graph(
@@ -53,6 +53,16 @@ def langevin_with_graph(
     return x
 
 
+class TransportConfig(SecondPhaseConfig):
+    """The phase that moves the model's samples onto the background (Wasserstein NAE)."""
+
+    distance: Literal["exact", "sliced", "sinkhorn", "energy"] = "sliced"
+    differentiable_steps: int = Field(3, ge=1, description="last steps of a chain that keep their graph")
+    sampler: PersistentConfig = PersistentConfig()
+    select: Literal["last", "distance"] = "distance"
+    scale_penalty: float = Field(0.0, ge=0, description="times ln^2 of the growth of the background's energy")
+
+
 class Transport(SecondPhase):
     """Minimise the distance between a batch of background and the ends of the model's own chains.
 
@@ -71,6 +81,7 @@ class Transport(SecondPhase):
         CMS Collaboration, 2025, arXiv:2510.02168
     """
 
+    Settings = TransportConfig
     name = "transport"
 
     config: TransportConfig

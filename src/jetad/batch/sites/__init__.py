@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from ...errors import ConfigError
 from ...files.yamlfiles import YAMLError, load_yaml, read_text
 from ...registry import closest_first
+from ...settings import Strict
+from ..systems import BATCH_SYSTEMS
 
 __all__ = ["Options", "clock", "load_again", "load_options", "shipped_profiles", "site_file"]
 
@@ -53,15 +55,17 @@ def clock(minutes: int) -> str:
     return f"{f'{days}-' if days else ''}{rest // 60:02d}:{rest % 60:02d}:00"
 
 
+if TYPE_CHECKING:
+    System = str
+else:
+    System = Literal[tuple(BATCH_SYSTEMS)]
 Lines = Annotated[tuple[str, ...], BeforeValidator(_lines)]
 
 
-class Options(BaseModel):
+class Options(Strict):
     """What a job asks of any scheduler; those of one scheduler stand beside it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    scheduler: Literal["slurm", "htcondor"] | None = None
+    scheduler: System | None = None
     cpus: int | None = Field(None, ge=1, description="CPU cores of a task; by default as its command uses")
     gpus: int = Field(0, ge=0, description="GPUs of a task")
     memory: Annotated[int, BeforeValidator(_memory)] | None = Field(None, description="4G; MB in the record")
@@ -75,6 +79,10 @@ class Options(BaseModel):
     max_running: int | None = Field(None, ge=1, description="tasks of the job that run at a time")
     attempts: int = Field(6, ge=1, description="times that submitting is tried while the scheduler is busy")
     extra: Lines = Field((), description="further lines for the head of the script or the submit file")
+
+    def usual_time(self) -> int | None:
+        """Minutes that a task may take where no time is given, or ``None`` where that is not known."""
+        return None
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)

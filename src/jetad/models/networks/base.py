@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import abc
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
+from ...papers import Reference
+from ...settings import Strict
 from .parts import Codec, InputLayer
 
 __all__ = ["Architecture", "Layers"]
@@ -16,16 +18,20 @@ _MAX_LAYERS = 64
 Layers = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=_MAX_LAYERS)]
 
 
-class Architecture(BaseModel, abc.ABC):
+class Architecture(Strict, abc.ABC):
     """Settings of a network family and the networks they stand for.
 
     The input layer makes flat vectors of rows; encoders, decoders and scalar networks work on those.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     #: Whether a CPU computes scores in float32: only where the sums of a row have one order in all batches.
     float32_scores: ClassVar[bool] = False
+
+    #: What a reference list names where such a network is used.
+    papers: ClassVar[tuple[Reference, ...]] = ()
+
+    if TYPE_CHECKING:
+        kind: Any  # the name in NETWORKS; a literal in every family
 
     latent_dim: int = Field(8, ge=2, description="dimension of the latent space (of the one around a sphere)")
     manifold_dims: Layers = Field(

@@ -39,7 +39,8 @@ class _GatedBlock(nn.Module):
         if self.other is not None and other is not None:
             h = h + self.other(_both_signs(other))
         a, b = self.second(_both_signs(h)).chunk(2, dim=1)
-        return x + a * torch.sigmoid(b)
+        result: Tensor = x + a * torch.sigmoid(b)
+        return result
 
 
 def _both_signs(x: Tensor) -> Tensor:

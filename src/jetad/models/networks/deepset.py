@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...errors import ConfigError
+from ...papers import Reference
 from .base import Architecture, Layers
 from .parts import InputLayer, ScaledInput, mlp
 
@@ -23,6 +24,13 @@ class DeepSetConfig(Architecture):
         Zaheer et al., "Deep sets", 2017, arXiv:1703.06114; Komiske, Metodiev, Thaler, "Energy flow
         networks", 2019, arXiv:1810.05165; attention: Vaswani et al., 2017, arXiv:1706.03762
     """
+
+    papers = (
+        Reference(
+            "Komiske:2018cqr", ("P. T. Komiske", "E. M. Metodiev", "J. Thaler"), "Energy flow networks", 2019,
+            arxiv="1810.05165", used_for="networks on sets of constituents",
+        ),
+    )  # fmt: skip
 
     kind: Literal["deepset"] = "deepset"
     per_constituent: Layers = Field((64, 64), min_length=1, description="units, same for each")

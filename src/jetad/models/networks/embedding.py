@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from ...errors import ConfigError, InputError
+from ...registry import load
+from ...settings import Strict
+from .. import model_class
+from . import NETWORKS
 from .base import Architecture, Layers
 from .parts import InputLayer, PrincipalComponents, mlp
 
@@ -19,29 +23,24 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddingConfig", "EncoderConfig", "EncoderInput"]
 
 
-class EncoderConfig(BaseModel):
+class EncoderConfig(Strict):
     """A trained encoder: how it is built, and where its weights are until they are copied."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str
     network: dict[str, Any]
-    model: dict[str, Any] = {}
+    model: dict[str, Any] = Field({})
     member: str = Field(description="of the run that holds the encoder")
     weights: str = Field(description="model.safetensors of that run; read once, when the training begins")
     model_hash: str = Field(description="of that file")
 
     def build(self, shape: tuple[int, ...]) -> EnergyModel:
         """The encoder without its weights."""
-        from .. import model_class
-        from . import NETWORKS
-
         method = model_class(self.method)
         kind = self.network.get("kind")
         if kind not in NETWORKS:
             raise ConfigError(f"the encoder has an unknown kind of network, {kind!r}")
-        model: EnergyModel = method(shape, NETWORKS[kind](**self.network), method.Settings(**self.model))
-        return model
+        network: Architecture = load(NETWORKS, kind, "network")(**self.network)
+        return method(shape, network, method.Settings(**self.model))
 
 
 class EncoderInput(InputLayer):
@@ -73,7 +72,8 @@ class EncoderInput(InputLayer):
             self.whiten.fit(torch.cat([self._embed(part) for part in rows.split(4096)]))
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.whiten(self._embed(rows))
+        result: Tensor = self.whiten(self._embed(rows))
+        return result
 
     def restore(self, x: Tensor) -> Tensor:
         raise ConfigError("an embedding cannot be turned back into a jet")
@@ -85,12 +85,12 @@ class EncoderInput(InputLayer):
         import hashlib
 
         from safetensors import SafetensorError
-        from safetensors.torch import load
+        from safetensors.torch import load as tensors_of
 
         path = Path(self.config.weights)
         try:
             content = path.read_bytes()
-            tensors = load(content)
+            tensors = tensors_of(content)
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path}: the encoder cannot be read ({error})") from error
         if hashlib.sha256(content).hexdigest()[:16] != self.config.model_hash:

@@ -222,7 +222,8 @@ class Flow(nn.Module):
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density of ``(n, c, h, w)``, ``(n,)``."""
         z, log_det = self(x)
-        return log_det - 0.5 * (z.square() + math.log(2 * math.pi)).sum(dim=1)
+        result: Tensor = log_det - 0.5 * (z.square() + math.log(2 * math.pi)).sum(dim=1)
+        return result
 
     def _halved(self, x: Tensor) -> Tensor:
         return nn.functional.pixel_unshuffle(x, 2) if self.halves else x

@@ -27,7 +27,8 @@ __all__ = [
 
 def by_channels(module: nn.Module) -> nn.Module:
     """Weights of convolutions with the channels innermost in memory: up to 2.5 times as fast on a CPU."""
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
 
 
 class InputLayer(nn.Module, abc.ABC):
@@ -202,7 +203,8 @@ class Codec(nn.Module):
 
     def error(self, x: Tensor) -> Tensor:
         """Squared reconstruction error, ``(n, d) -> (n,)``."""
-        return (x - self(x)).square().sum(dim=1)
+        result: Tensor = (x - self(x)).square().sum(dim=1)
+        return result
 
     def random_latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Uniform points on the sphere, ``(n, latent_dim)``."""
