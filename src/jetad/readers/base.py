@@ -16,6 +16,7 @@ from ..errors import ConfigError, InputError, JetadError
 from ..files import require_plain
 from ..jets import Jets
 from ..registry import closest_first
+from .delimiters import csv_delimiter
 from .remote import UnansweredError, first_line, may_pass, remote_reason, remote_url, tree_of_remote
 
 __all__ = [
@@ -311,8 +312,6 @@ def container_of(path: str | Path) -> str:
 
 def _text_kind(file: Path) -> str | None:
     """``"csv"``, ``"hepmc"`` or ``"lhe"`` from the first lines of a text file, ``None`` for anything else."""
-    from .csvfile import csv_delimiter
-
     with reading(file), open(file, "rb") as stream:
         start = stream.read(_TEXT_BYTES)
     if b"\0" in start:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,42 +12,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .base import nearest, reading, split_path
+from .delimiters import cells_of, csv_delimiter, is_number_text
 
-__all__ = ["CsvSource", "csv_delimiter"]
+__all__ = ["CsvSource"]
 
-_DELIMITERS = (",", ";", "\t", " ")
 _MAX_LINE = 1 << 20  # characters; a longer line is no table
-
-
-def csv_delimiter(text: str) -> str | None:
-    """What stands between the columns of a table that begins so; ``None`` if it is no table.
-
-    Arguments:
-        text: The first lines, the last of them perhaps cut.
-    """
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) < 2:
-        return None
-    for delimiter in _DELIMITERS:
-        names, values = _cells(lines[0].lstrip("#").strip(), delimiter), _cells(lines[1].strip(), delimiter)
-        if len(names) < 2 or len(values) > len(names) or (len(lines) > 2 and len(values) != len(names)):
-            continue
-        if not any(_is_number(name) for name in names) and any(_is_number(value) for value in values):
-            return delimiter
-    return None
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
-    return [cell.strip() for cell in cells]
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 class CsvSource:
@@ -88,7 +56,7 @@ class CsvSource:
             lines = (line for line in stream if line.strip())
             header = next(lines).lstrip("#")
             for line in itertools.chain([header], lines):
-                yield _cells(line.strip(), self._delimiter)
+                yield cells_of(line.strip(), self._delimiter)
 
     def columns(self) -> dict[str, str]:
         return {name: "float64" if name in self._numbers else "text" for name in self.names}
@@ -139,4 +107,4 @@ def _value(cell: str) -> float:
 
 
 def _is_cell(cell: str) -> bool:
-    return cell.lower() in _WORDS or _is_number(cell)
+    return cell.lower() in _WORDS or is_number_text(cell)
