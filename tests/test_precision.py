@@ -8,7 +8,7 @@ import torch
 from test_engine import quick, run_of
 
 from jetad.models.autoencoder import Autoencoder
-from jetad.precision import computing_in
+from jetad.precision import computing_in, has_bfloat16
 from jetad.training.contrastive import Contrastive
 from jetad.training.train import train
 
@@ -22,13 +22,30 @@ def allowed() -> tuple[bool, bool]:
 @pytest.mark.parametrize(
     ("precision", "tf32", "bits"), [("float32", False, 23), ("tf32", True, 23), ("bf16", True, 7)]
 )
-def test_precision_is_set_inside_and_restored(precision, tf32, bits):
+def test_precision_is_set_inside_and_restored(precision, tf32, bits, monkeypatch):
+    monkeypatch.setattr("jetad.precision.has_bfloat16", lambda device: True)
     before, x = allowed(), torch.full((1, 1), 1 + 2.0**-12)
     with pytest.raises(KeyError), computing_in(precision, CPU):
         assert allowed() == (tf32, tf32)
         assert bool(x @ torch.ones(1, 1) == 1.0) == (bits < 12)
         raise KeyError
     assert allowed() == before
+
+
+def test_a_device_without_bfloat16_computes_in_float32(monkeypatch):
+    monkeypatch.setattr("jetad.precision.has_bfloat16", lambda device: False)
+    with computing_in("bf16", CPU):
+        x = torch.full((1, 1), 1 + 2.0**-12)
+        assert not torch.is_autocast_enabled("cpu")
+        assert float(x @ torch.ones(1, 1)) == 1 + 2.0**-12
+
+
+@pytest.mark.parametrize("instructions", [(), ("_is_avx512_bf16_supported",), ("_is_amx_tile_supported",)])
+def test_bfloat16_is_asked_of_the_processor(monkeypatch, instructions):
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda name=name: name in instructions, raising=False)
+    assert has_bfloat16(CPU) == bool(instructions)
+    assert not has_bfloat16(torch.device("meta"))
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
@@ -42,6 +59,7 @@ def test_training_has_its_precision_and_scores_have_float32(tmp_path, make_jets,
 
         return call
 
+    monkeypatch.setattr("jetad.precision.has_bfloat16", lambda device: True)
     monkeypatch.setattr(Contrastive, "loss", watched(Contrastive.loss, "loss"))
     monkeypatch.setattr(Autoencoder, "score", watched(Autoencoder.score, "score"))
     run = run_of(tmp_path, quick("nae", "features", f"training.precision={precision}"))

@@ -87,7 +87,7 @@ class _LoopConfig(Strict):
     checkpoint_minutes: float = Field(
         0.5, ge=0, description="time between checkpoints; 0 for every validation"
     )
-    precision: Precision = Field("tf32", description="of layers in training, where a GPU offers it")
+    precision: Precision = Field("tf32", description="of layers in training, where the device offers it")
     compile: bool = Field(False, description="compile the steps of the chains (torch.compile)")
 
 

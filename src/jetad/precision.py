@@ -1,4 +1,4 @@
-"""How precisely a GPU multiplies matrices."""
+"""How precisely matrices are multiplied in training."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import Literal
 
 import torch
 
-__all__ = ["Precision", "computing_in"]
+__all__ = ["Precision", "computing_in", "has_bfloat16"]
 
 Precision = Literal["float32", "tf32", "bf16"]
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16; without them it would take many times as long."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # torch asks the processor; the names are private, and a version without them says no
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in asked)
 
 
 @contextmanager
@@ -20,8 +29,8 @@ def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
     Arguments:
         precision: ``float32`` keeps 23 bits of a factor, on every device. ``tf32`` keeps 10, with sums in
             float32, on GPUs that have it; elsewhere it is ``float32``. ``bf16`` computes layers in bfloat16,
-            of 7 bits, on any device (torch.autocast); a CPU without instructions for it takes many
-            times as long.
+            of 7 bits (torch.autocast), on GPUs and CPUs with instructions for it; elsewhere it is
+            ``float32``, too.
         device: Where it is computed.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
@@ -30,7 +39,7 @@ def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
         precision != "float32"
     )  # torch allows it for convolutions by default
     try:
-        if precision == "bf16":
+        if precision == "bf16" and has_bfloat16(device):
             with torch.autocast(device.type, torch.bfloat16):
                 yield
         else:
