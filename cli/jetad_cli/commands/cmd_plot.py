@@ -124,7 +124,7 @@ def history(run: str) -> Figure:
     "--max-jets", type=click.IntRange(min=1), default=5000, show_default=True, help="Jets per file."
 )
 @click.option(
-    "--sigma", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+    "--sigma", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
 @click.option(
     "--difference/--no-difference", default=True, show_default=True, help="Show each class minus the first."
@@ -312,7 +312,7 @@ def efficiency(files: tuple[str, ...], eff_b: float, bins: int, jet_files: tuple
     "--count", type=click.IntRange(min=1, max=100), default=12, show_default=True, help="Jets drawn."
 )
 @click.option(
-    "--sigma", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+    "--sigma", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
 def anomalous(file: str, score_file: str | None, run_dir: str | None, count: int, sigma: float) -> Any:
     """Gallery of the most anomalous jets of a file with pT, mass, multiplicity and event keys."""

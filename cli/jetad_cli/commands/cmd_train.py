@@ -12,6 +12,7 @@ import click
 from jetad.errors import ConfigError
 
 from ..options import (
+    MAX_SEED,
     Inputs,
     ManyValues,
     check_option,
@@ -76,7 +77,7 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="Run directory.  [default: runs/DATE-METHOD]"
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Random seed.  [default: 1]")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Random seed.  [default: 1]")
 @click.option(
     "--monitor",
     multiple=True,

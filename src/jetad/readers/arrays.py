@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, MissingPackageError
 from .base import nearest, reading, split_path
-from .hdf5file import check_dataset, open_hdf5
+from .hdf5file import check_dataset, open_hdf5, tell_if_huge
 from .rootfile import NUMBERS, Tree, choose_tree, element_type, find_trees, flatten, n_entries, open_root
 
 __all__ = ["Source", "open_arrays", "open_source"]
@@ -209,6 +209,7 @@ class _Member:
         promised = self.row_bytes * int(self.shape[0] if self.shape else 1)
         stored = archive.getinfo(name).file_size - self._header
         stream.close()
+        tell_if_huge(str(archive.filename), archive.getinfo(name).compress_size, stored)
         if promised != stored:
             raise InputError(
                 f"'{name}' promises {promised} bytes, but {stored} are stored; the file is broken"
