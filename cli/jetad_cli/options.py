@@ -104,10 +104,8 @@ def config_text(path: str | None) -> str | None:
     """
     if path is None:
         return None
-    from jetad.files import require_plain
     from jetad.files.yamlfiles import read_text
 
-    require_plain(path)
     try:
         return read_text(path)
     except (OSError, UnicodeDecodeError) as error:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jetad.registry import parted
+
 from .options import MAX_SEED, config_text, device_option, force_option, json_option, label_options
 from .overwriting import keep_inputs
 from .terminal import echo
@@ -175,7 +177,7 @@ def _one_class(values: tuple[str, ...], option: str) -> Class:
 
     name, files = "", []
     for value in values:
-        before, equals, rest = value.partition("=")
+        before, equals, rest = parted(value)
         named = bool(equals and before and not Path(value).exists())
         if named and name and name != before:
             raise click.UsageError(f"{option}: one class is needed, found '{name}' and '{before}'")

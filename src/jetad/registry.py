@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import ConfigError
 
-__all__ = ["closest_first", "load", "resolve"]
+__all__ = ["closest_first", "load", "parted", "resolve"]
 
 
 def closest_first(name: str, valid: Iterable[str]) -> list[str]:
@@ -32,3 +32,14 @@ def load(table: Mapping[str, str], name: str, kind: str) -> Any:
     """Import and return the object that ``table[name]`` names."""
     module, attribute = resolve(table, name, kind).split(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def parted(text: str) -> tuple[str, str, str]:
+    """``NAME=FILE`` as name, ``=`` and file, as :meth:`str.partition`; no ``=`` of a URL parts it.
+
+    Example:
+        >>> parted("top=a=b.h5"), parted("http://host/a.h5?n=1")
+        (('top', '=', 'a=b.h5'), ('http://host/a.h5?n=1', '', ''))
+    """
+    name, equals, rest = text.partition("=")
+    return (text, "", "") if ":/" in name else (name, equals, rest)

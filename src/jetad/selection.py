@@ -199,7 +199,7 @@ class Selection:
             n_arguments = 2 if name in ("min", "max") else 1
             if name not in _FUNCTIONS or node.keywords or len(node.args) != n_arguments:
                 raise ConfigError(
-                    f"--select '{self.text}': '{ast.unparse(node)}' is not known; functions are "
+                    f"--select '{_cut(self.text)}': '{_cut(ast.unparse(node))}' is not known; functions are "
                     f"{', '.join(_FUNCTIONS)}"
                 )
             for argument in node.args:
@@ -211,8 +211,8 @@ class Selection:
             fine = isinstance(node, (ast.Name, ast.BoolOp))
         if not fine:
             raise ConfigError(
-                f"--select '{self.text}': '{ast.unparse(node)}' is not allowed; use numbers, columns, "
-                "+ - * / **, comparisons, & | ! and functions"
+                f"--select '{_cut(self.text)}': '{_cut(ast.unparse(node))}' is not allowed; use numbers, "
+                "columns, + - * / **, comparisons, & | ! and functions"
             )
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
@@ -233,8 +233,8 @@ def _refuse_bits(body: ast.expr, text: str) -> None:
     bits += [c for n in numbers for c in ast.iter_child_nodes(n) if isinstance(c, ast.BoolOp)]
     if bits:
         raise ConfigError(
-            f"--select '{text}': & and | join cuts and cannot test bits; write 'jetId % 4 >= 2' for the "
-            "bit 2 of jetId, and comparisons on both sides of & and |"
+            f"--select '{_cut(text)}': & and | join cuts and cannot test bits; write 'jetId % 4 >= 2' for "
+            "the bit 2 of jetId, and comparisons on both sides of & and |"
         )
 
 

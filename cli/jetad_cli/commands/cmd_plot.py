@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jetad.registry import parted
 from jetad_cli.commands.cmd_roc import curves_of, score_inputs
 from jetad_cli.options import ManyValues, figure_label, force_option, label_options
 from jetad_cli.overwriting import keep_inputs
@@ -145,7 +146,7 @@ def images(files: tuple[str, ...], max_jets: int, sigma: float, difference: bool
     imager = JetImages(ImageConfig(sigma=sigma, channels=(channel,)))
     named = {}
     for file in files:
-        name, equals, path = file.partition("=")
+        name, equals, path = parted(file)
         jets = read([path if equals else file], max_jets=max_jets)
         with of_file(path if equals else file):
             named[name if equals else Path(file).stem] = imager.transform(jets)
@@ -235,7 +236,7 @@ def _with_multiplicity(
 
     found = {}
     for (name, scores), file in zip(classes.items(), jet_files, strict=True):
-        path = file.partition("=")[2] or file
+        path = parted(file)[2] or file
         chunks = paired_with_scores(iterate(path), scores, names=(path, f"'{name}'"))
         found[name] = variables_of(scores, np.concatenate([jets.n_constituents for jets, _ in chunks]))
     return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jetad.errors import ConfigError
+from jetad.registry import parted
 
 from ..options import (
     MAX_SEED,
@@ -34,7 +35,7 @@ __all__ = ["command"]
 def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     monitors = {}
     for value in values:
-        name, equals, path = value.partition("=")
+        name, equals, path = parted(value)
         if not equals:
             name, path = Path(value).stem, value
         if name in monitors:

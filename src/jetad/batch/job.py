@@ -185,7 +185,7 @@ class Job:
             if word != without_secrets(word):
                 raise ConfigError(
                     f"{word}: holds a password or key, which everybody who can read the folder of the "
-                    "job would see; let the tasks find it otherwise (a file with a token, a proxy certificate)"
+                    "job would see; let the tasks find it otherwise (a token file, a proxy certificate)"
                 )
         if os.path.lexists(path):
             raise OutputError(f"{path}: exists already; choose another --name")

@@ -252,9 +252,10 @@ def _open_parquet(file: Path) -> Iterator[Any]:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingPackageError(f"{file}: Parquet needs pyarrow: pip install 'jetad[parquet]'") from error
-    with reading(file):
-        handle = pyarrow.parquet.ParquetFile(file, pre_buffer=False)
-    with handle:
+    with contextlib.ExitStack() as stack:
+        with reading(file):  # pyarrow opens no file whose name is no UTF-8
+            stream = stack.enter_context(file.open("rb"))
+            handle = stack.enter_context(pyarrow.parquet.ParquetFile(stream, pre_buffer=False))
         yield handle
 
 

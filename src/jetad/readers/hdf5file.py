@@ -341,7 +341,7 @@ def tell_if_huge(path: str | Path, stored: int, unpacked: int) -> None:
     if unpacked > _HUGE_BYTES and unpacked > _HUGE_RATIO * max(stored, 1) and str(path) not in _told:
         _told.add(str(path))
         logger.warning(
-            "%s: %.3g MB in the file unpack to %.3g GB, which takes long; --max-jets reads the first jets only",
+            "%s: %.3g MB in the file unpack to %.3g GB, which takes long; --max-jets reads the first only",
             path, stored / 1e6, unpacked / 1e9,
         )  # fmt: skip
 

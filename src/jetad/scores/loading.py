@@ -167,7 +167,8 @@ def _numbers(values: NDArray[Any]) -> NDArray[Any]:
 
 def _read_parquet(path: Path) -> Loaded:
     _, parquet = _pyarrow()
-    with parquet.ParquetFile(path) as file:
+    # pyarrow opens no file whose name is no UTF-8
+    with path.open("rb") as stream, parquet.ParquetFile(stream) as file:
         table = file.read()
         # not table.schema.metadata: what is added when a file is closed is not repeated there
         text = (file.metadata.metadata or {}).get(b"jetad_provenance", b"{}")

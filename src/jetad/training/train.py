@@ -426,7 +426,7 @@ def _require_variety(rows: torch.Tensor, name: str) -> None:
     if width <= 1e-6 * float(flat.abs().max()):
         raise InputError(
             f"all {len(rows)} background jets look the same to the detector '{name}': there is nothing to "
-            "learn from copies of one jet, or from jets of one constituent; look at the file with 'jetad inspect'"
+            "learn from copies of one jet or from jets of one constituent; 'jetad inspect' shows the file"
         )
 
 
