@@ -7,7 +7,7 @@ Every command must end in time with 0, or with 1 or 2 and one plain sentence; 85
 Anything else is counted by kind, and any such count but zero ends the program with 1:
 
 - ``unexpected``: an error that nobody foresaw ("unexpected ..."), or a traceback;
-- ``hang``: not done after 30 s;
+- ``hang``: not done after 30 s of processor time, or four times as long on the clock;
 - ``silent``: failed, and said nothing;
 - ``code``: another exit code;
 - ``warning``: a warning of a library, with the path of its source, on the terminal;
@@ -681,6 +681,21 @@ def replaced_streams(captured: dict[str, io.BytesIO], streams: dict[str, Any]) -
                         stream.detach()
 
 
+@contextlib.contextmanager
+def limited(alarm: Callable[..., None]) -> Iterator[None]:
+    """Inside, ``alarm`` is called when the time is over: of the processor, so that a busy machine is no hang."""
+    timers = ((signal.ITIMER_PROF, signal.SIGPROF, 1), (signal.ITIMER_REAL, signal.SIGALRM, 4))
+    before = [signal.signal(number, alarm) for _, number, _ in timers]
+    for timer, _, factor in timers:
+        signal.setitimer(timer, factor * LIMIT_S)
+    try:
+        yield
+    finally:
+        for (timer, number, _), old in zip(timers, before, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, old)
+
+
 def guarded_main(words: Words, traces: list[str]) -> Any:
     """The exit code, or the name of what escaped."""
     from jetad_cli import main as module
@@ -697,10 +712,9 @@ def guarded_main(words: Words, traces: list[str]) -> Any:
         raise Hang
 
     module.echo = echo
-    previous = signal.signal(signal.SIGALRM, alarm)
-    signal.alarm(LIMIT_S)
     try:
-        module.main(list(words))
+        with limited(alarm):
+            module.main(list(words))
     except SystemExit as request:
         return 0 if request.code is None else request.code
     except Hang:
@@ -709,8 +723,6 @@ def guarded_main(words: Words, traces: list[str]) -> Any:
         traces.append(traceback.format_exc())
         return type(error).__name__
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
         module.echo = plain
         sys.excepthook = sys.__excepthook__
     return 0
@@ -854,10 +866,8 @@ def damaged_case(runner: Runner, seed: int) -> tuple[str, str]:
     def alarm(signum: int, frame: Any) -> None:
         raise Hang
 
-    previous = signal.signal(signal.SIGALRM, alarm)
-    signal.alarm(LIMIT_S)
     try:
-        with warnings.catch_warnings():
+        with limited(alarm), warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             warnings.simplefilter("error", UserWarning)
             read_anything(path, runner.originals)
@@ -872,8 +882,6 @@ def damaged_case(runner: Runner, seed: int) -> tuple[str, str]:
     except BaseException:
         return "unexpected", f"{file} ({how})\n{traceback.format_exc()}"
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
         os.chdir(runner.scratch)
     return "read", ""
 

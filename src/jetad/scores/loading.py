@@ -45,7 +45,7 @@ def load_scores(path: str | Path) -> Scores:
     except Exception as error:  # a broken file raises about anything, in three libraries
         raise InputError(f"{path}: cannot be read, {_first_line(error)}") from error
     if "score" not in columns:
-        known = closest_first("score", columns)[:6]
+        known = [name[:60] for name in closest_first("score", columns)[:6]]
         raise InputError(f"{path}: no column 'score' (found: {', '.join(known) or 'nothing'}); {_HINT}")
     lengths = {name: len(values) for name, values in columns.items()}
     n = lengths["score"]
