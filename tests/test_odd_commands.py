@@ -250,6 +250,12 @@ def test_a_name_that_is_no_utf8_is_scored_and_written_escaped(folder, capsys, su
     assert jetad("verify", output, name) == 0
 
 
+@pytest.mark.parametrize("suffix", ["h5", "root", "parquet"])
+def test_what_is_no_character_is_written_escaped(tmp_path, suffix):
+    Scores(score=[1.0], metadata={"input": "a\udce9"}).save(tmp_path / f"a.{suffix}")
+    assert load_scores(tmp_path / f"a.{suffix}").metadata["input"] == r"a\xe9"
+
+
 def test_encodable():
     assert encodable("é\udce9") == "é\\xe9"
     assert encodable("日本") == "日本"
