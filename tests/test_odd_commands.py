@@ -589,6 +589,7 @@ def test_a_job_that_was_killed_while_its_folder_was_made_is_in_nobodys_way(tmp_p
     ("name", "value"),
     [
         ("created", 3),
+        ("created", ""),
         ("tasks", {}),
         ("tasks", [{"number": 1}]),
         ("prefix", [1]),

@@ -160,8 +160,9 @@ class Job:
                 raise TypeError(f"task {task.number!r:.60} is not what was written")
             if not isinstance(task.settings, dict):
                 raise TypeError(f"the settings of task {task.number} are {task.settings!r:.60}")
+        for time in (record["created"], *(made.submitted for made in submissions)):
+            datetime.datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
         for made in submissions:
-            datetime.datetime.fromisoformat(made.submitted.replace("Z", "+00:00")).timestamp()
             if not (
                 isinstance(made.job_id, str) and isinstance(made.script, str) and isinstance(made.tasks, list)
             ):
