@@ -745,8 +745,7 @@ def judge(case: Case, folder: Path, seen: set[str], shown: list[Any], streams: d
         problems.append(
             "unexpected" if verbose and isinstance(case.code, str) and "Error" not in case.code else "code"
         )
-    if verbose and case.code in ("InputError", "OutputError", "ConfigError", "JetadError", "MissingPackageError",
-                                 "DivergedError"):  # fmt: skip
+    if verbose and str(case.code).endswith("Error") and is_told(str(case.code)):
         problems = [p for p in problems if p != "code"]  # its traceback was asked for
     if (
         case.code in (1, 2)
@@ -774,6 +773,16 @@ def judge(case: Case, folder: Path, seen: set[str], shown: list[Any], streams: d
     if Path(folder, "folder/precious").exists() is False:
         problems.append("lost")
     return list(dict.fromkeys(problems))
+
+
+def is_told(name: str) -> bool:
+    """Whether an error of this name is one plain sentence where no traceback was asked for."""
+    import builtins
+
+    from jetad import errors
+
+    kind = getattr(errors, name, None) or getattr(builtins, name, Exception)
+    return issubclass(kind, (errors.JetadError, OSError))
 
 
 def wrote_secret(folder: Path) -> bool:
