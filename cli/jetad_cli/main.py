@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import logging
+import os
 import sys
 from types import TracebackType
 from typing import Any
@@ -12,10 +13,10 @@ from typing import Any
 import click
 
 from jetad import __version__
-from jetad.errors import JetadError
+from jetad.errors import JetadError, memory_message, without_secrets
 
 from . import completion  # noqa: F401 (click finds it by the name of the shell)
-from .terminal import echo, one_line, printable
+from .terminal import echo, one_line, open_streams, printable, quiet_libraries, shortened, silence
 
 __all__ = ["cli", "main"]
 
@@ -80,6 +81,7 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, verbose: int, quiet: bool) -> None:
     """Tag anomalous jets: train a detector on background alone, score unseen jets, draw ROC curves."""
     ctx.obj = {"verbose": verbose}
+    quiet_libraries(verbose > 0)
     level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     logger = logging.getLogger("jetad")
     logger.setLevel(level)
@@ -90,11 +92,12 @@ def cli(ctx: click.Context, verbose: int, quiet: bool) -> None:
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(without_secrets(super().format(record)))
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 usage, 85 stopped after a checkpoint."""
+    open_streams()
     argv = _verbosity_first(sys.argv[1:] if args is None else args)
     show_traceback = sum({"-vv": 2, "-v": 1, "--verbose": 1}.get(word, 0) for word in argv) >= 2
     if show_traceback:
@@ -109,30 +112,41 @@ def main(args: list[str] | None = None) -> None:
     except click.ClickException as error:
         message = io.StringIO()
         error.show(message)
-        echo(message.getvalue(), err=True, nl=False)
+        echo("\n".join(map(shortened, message.getvalue().split("\n"))), err=True, nl=False)
         sys.exit(error.exit_code)
     except JetadError as error:
         if show_traceback:
             raise
-        echo(f"jetad: error: {one_line(str(error))}", err=True)
+        echo(f"jetad: error: {shortened(one_line(str(error)))}", err=True)
         sys.exit(error.exit_code)
-    except PermissionError as error:
+    except BrokenPipeError:
+        silence()
+        sys.exit(1)
+    except OSError as error:  # of names that are too long, circles of links, folders that are files, ...
         if show_traceback:
             raise
-        echo(f"jetad: error: {error.filename or error}: no permission for this file", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        sys.stderr.close()
+        echo(f"jetad: error: {shortened(one_line(_of_system(error)))}", err=True)
         sys.exit(1)
     except Exception as error:
         if show_traceback:
             raise
+        if (told := memory_message(error)) is not None:
+            echo(f"jetad: error: {told}; take fewer or smaller things at once, or a larger machine", err=True)
+            sys.exit(1)
         what = str(error).splitlines()[0] if str(error) else "no message"
         echo(
             f"jetad: unexpected {type(error).__name__}: {what} (this is a bug; 'jetad -vv ...' shows where)",
             err=True,
         )
         sys.exit(1)
+
+
+def _of_system(error: OSError) -> str:
+    """What the system refuses, of which file, in one sentence."""
+    reason = "no permission for this file" if isinstance(error, PermissionError) else error.strerror
+    if error.filename is None or not reason:
+        return memory_message(error) or str(error)
+    return f"{os.fsdecode(error.filename)}: {reason}"
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

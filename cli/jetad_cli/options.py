@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Inputs",
+    "MAX_SEED",
     "ManyValues",
     "check_option",
     "config_text",
@@ -35,6 +36,9 @@ __all__ = [
     "show_check",
 ]
 
+# jetad.config has the same; it would import torch
+MAX_SEED = (1 << 32) - 1
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -48,7 +52,7 @@ check_option: Decorator = click.option(
     "--check", is_flag=True, help="Check the command and its files, say what it would write, and stop."
 )
 seed_option: Decorator = click.option(
-    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Random seed."
+    "--seed", type=click.IntRange(0, MAX_SEED), default=1, show_default=True, help="Random seed."
 )
 device_option: Decorator = click.option(
     "--device",
@@ -106,7 +110,8 @@ def config_text(path: str | None) -> str | None:
     try:
         return read_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path}: cannot be read ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"--config {path}: cannot be read ({reason})") from error
 
 
 class Inputs(NamedTuple):

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import config_text, device_option, force_option, json_option, label_options
+from jetad.registry import parted
+
+from .options import MAX_SEED, config_text, device_option, force_option, json_option, label_options
 from .overwriting import keep_inputs
 from .terminal import echo
 
@@ -121,7 +123,9 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
         ),
-        click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Random seed."),
+        click.option(
+            "--seed", type=click.IntRange(0, MAX_SEED), default=1, show_default=True, help="Random seed."
+        ),
         click.option(
             "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one setting; repeatable."
         ),
@@ -173,7 +177,7 @@ def _one_class(values: tuple[str, ...], option: str) -> Class:
 
     name, files = "", []
     for value in values:
-        before, equals, rest = value.partition("=")
+        before, equals, rest = parted(value)
         named = bool(equals and before and not Path(value).exists())
         if named and name and name != before:
             raise click.UsageError(f"{option}: one class is needed, found '{name}' and '{before}'")

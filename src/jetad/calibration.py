@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
 from .evaluation.intervals import binomial_interval
+from .files.fields import Fields
 
 __all__ = ["BackgroundEfficiency", "Surprise", "WorkingPoint", "flag_name"]
 
@@ -156,13 +157,25 @@ class BackgroundEfficiency:
         return state
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> BackgroundEfficiency:
-        new = cls(state["scores"])
-        new.n = int(state["n"])
-        new.n_eff = float(state.get("n_eff", new.n))
-        new.weighted = bool(state.get("weighted", False))
-        if "fractions" in state:
-            new.fractions = np.append(np.asarray(state["fractions"], dtype=np.float64), 0.0)
+    def from_dict(cls, state: Mapping[str, Any]) -> BackgroundEfficiency:
+        """The inverse of ``to_dict``.
+
+        Raises:
+            InputError: naming the value that is missing or makes no sense.
+        """
+        fields = Fields(state)
+        scores = fields.numbers("scores", at_least=2, rising=True)
+        new = cls(scores)
+        new.n = int(fields.number("n", low=len(scores), whole=True))
+        new.n_eff = (
+            float(fields.number("n_eff", low=1e-9, high=new.n * (1 + 1e-9))) if "n_eff" in fields else new.n
+        )
+        new.weighted = fields.values.get("weighted", False) is True
+        if "fractions" in fields:
+            fractions = fields.numbers("fractions", length=len(scores), low=0, high=1, rising=False)
+            new.fractions = np.append(fractions, 0.0)
+        elif new.n != len(scores):
+            raise InputError(f"'n' is {new.n}, and must be the number of scores, {len(scores)}")
         return new
 
 
@@ -212,8 +225,15 @@ class Surprise:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Surprise:
-        new = cls.__new__(cls)
-        new.threshold, new.scale = float(state["threshold"]), float(state["scale"])
-        new.knots, new.surprises = np.asarray(state["knots"]), np.asarray(state["surprises"])
+    def from_dict(cls, state: Mapping[str, Any]) -> Surprise:
+        """The inverse of ``to_dict``.
+
+        Raises:
+            InputError: naming the value that is missing or makes no sense.
+        """
+        fields, new = Fields(state), cls.__new__(cls)
+        new.threshold = float(fields.number("threshold"))
+        new.scale = float(fields.number("scale", low=1e-300))
+        new.knots = fields.numbers("knots", at_least=1, rising=True)
+        new.surprises = fields.numbers("surprises", length=len(new.knots), low=0, rising=True)
         return new

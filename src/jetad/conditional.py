@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,14 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from .calibration import BackgroundEfficiency, Surprise
 from .errors import ConfigError, InputError
+from .files.fields import Fields
 
 __all__ = [
+    "QUANTITIES",
     "BinnedEfficiency",
     "Calibration",
     "DecorrelatedEfficiency",
     "calibration_from_dict",
     "quantile_edges",
 ]
+
+#: What calibrations can depend on.
+QUANTITIES = ("jet_pt", "jet_eta", "jet_mass")
 
 _MIN_PER_BIN = 20
 _MIN_PER_NODE = 200
@@ -157,8 +162,13 @@ class BinnedEfficiency:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> BinnedEfficiency:
-        return cls(state["edges"], [BackgroundEfficiency.from_dict(cell) for cell in state["cells"]])
+    def from_dict(cls, state: Mapping[str, Any]) -> BinnedEfficiency:
+        """The inverse of ``to_dict``; an InputError names what is missing or makes no sense."""
+        fields = Fields(state)
+        found = fields.part("edges")
+        edges = {name: found.numbers(name, rising=True).tolist() for name in found.values}
+        _require_quantities(edges)
+        return cls(edges, [BackgroundEfficiency.from_dict(cell.values) for cell in fields.parts("cells")])
 
 
 class DecorrelatedEfficiency:
@@ -272,15 +282,33 @@ class DecorrelatedEfficiency:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> DecorrelatedEfficiency:
-        scales = [Surprise.from_dict(scale) for scale in state["scales"]]
-        return cls(
-            state["column"], state["nodes"], scales, BackgroundEfficiency.from_dict(state["efficiency"])
-        )
+    def from_dict(cls, state: Mapping[str, Any]) -> DecorrelatedEfficiency:
+        """The inverse of ``to_dict``; an InputError names what is missing or makes no sense."""
+        fields = Fields(state)
+        column = fields.text("column")
+        _require_quantities([column])
+        scales = [Surprise.from_dict(scale.values) for scale in fields.parts("scales")]
+        nodes = fields.numbers("nodes", length=len(scales), at_least=2)
+        if np.any(np.diff(nodes) <= 0):
+            raise InputError("the numbers of 'nodes' do not rise")
+        return cls(column, nodes, scales, BackgroundEfficiency.from_dict(fields.part("efficiency").values))
 
 
-def calibration_from_dict(state: dict[str, Any]) -> Calibration:
-    """The calibration that ``to_dict`` wrote (``calibration.json`` of a run)."""
+def _require_quantities(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in QUANTITIES:
+            raise InputError(
+                f"{name!r} is no quantity of a jet to calibrate in; there are {', '.join(QUANTITIES)}"
+            )
+
+
+def calibration_from_dict(state: Any) -> Calibration:
+    """The calibration that ``to_dict`` wrote (``calibration.json`` of a run).
+
+    Raises:
+        InputError: naming what is missing or makes no sense.
+    """
+    state = Fields(state, "background").values
     kind = state.get("kind", "plain")
     if kind == "bins":
         return BinnedEfficiency.from_dict(state)
@@ -288,4 +316,4 @@ def calibration_from_dict(state: dict[str, Any]) -> Calibration:
         return DecorrelatedEfficiency.from_dict(state)
     if kind == "plain":
         return BackgroundEfficiency.from_dict(state)
-    raise InputError(f"calibration of an unknown kind '{kind}'; made by a newer jetad?")
+    raise InputError(f"the calibration is of an unknown kind {kind!r}; was it made by a newer jetad?")

@@ -47,6 +47,12 @@ _SAMPLERS: dict[str, type[SamplerSettings]] = {
     name: load(SAMPLERS, name, "sampler").Settings for name in SAMPLERS
 }
 _SECTIONS = sections()
+
+#: Seeds that every generator of random numbers takes.
+MAX_SEED = (1 << 32) - 1
+
+_MAX_VALUE = 1e30  # what float32 can still compute with
+
 _MAX_PARAMETERS = 1 << 28  # with gradients and the state of the optimiser 4 GB
 
 
@@ -114,13 +120,14 @@ class RunConfig(Strict):
     """One training. Several members are trained one after the other and scored together."""
 
     method: str
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, le=MAX_SEED)
     data: DataConfig = DataConfig()
     members: dict[str, MemberConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         resolve(METHODS, self.method, "method")
+        _refuse_extremes(self.model_dump(mode="python"), "")
         if self.data.classes is not None and METHODS[self.method].classes == "none":
             raise ValueError(f"method '{self.method}' makes no use of classes; remove data.classes")
         for name, member in self.members.items():
@@ -183,6 +190,19 @@ class RunConfig(Strict):
 
 def _has(model: Any, parts: Iterable[str]) -> bool:
     return all(hasattr(model, part) for part in parts)
+
+
+def _refuse_extremes(value: Any, where: str) -> None:
+    """Refuse numbers that no network can compute with, wherever they stand."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _refuse_extremes(part, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _refuse_extremes(part, where)
+    elif isinstance(value, (int, float)) and not abs(value) <= _MAX_VALUE:
+        found = float(max(min(value, 1e300), -1e300))
+        raise ValueError(f"{where} is {found:g}, and must be a number up to {_MAX_VALUE:g}")
 
 
 def _check_size(method: str, member: MemberConfig, shape: tuple[int, ...]) -> None:

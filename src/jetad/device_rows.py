@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .jets import Jets
 from .preprocessing import Preprocessor
-from .preprocessing.images import _ON_AXIS, JetImages
+from .preprocessing.images import _ON_AXIS, MAX_ETA, MAX_PHI, JetImages
 
 __all__ = ["device_images", "device_rows"]
 
@@ -64,6 +64,7 @@ def _chunk(imager: JetImages, jets: Jets, device: torch.device) -> Tensor:
         return torch.segment_reduce(values.double(), "sum", offsets=offsets, initial=0.0)
 
     good = torch.isfinite(pt + eta + phi + mass) & (pt >= 0)
+    good &= (pt == 0) | ((eta.abs() <= MAX_ETA) & (phi.abs() <= MAX_PHI))
     charge = None
     if c.needs_charge and jets.charge is not None:
         charge = torch.from_numpy(jets.charge).to(device)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from .errors import OutputError
+from .errors import OutputError, encodable
 from .evaluation import Band, Evaluation, SignalSpread, Spread
 from .files import atomic_output, refuse_inputs
 
@@ -89,7 +89,7 @@ def write_hepdata(
     refuse_inputs(written, inputs)
     for path, text in tables:
         with atomic_output(path, force=force) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(encodable(text), encoding="utf-8")
     return [written[-1], *written[:-1]]
 
 

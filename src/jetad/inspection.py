@@ -16,6 +16,7 @@ from typing_extensions import Unpack
 from .errors import InputError, OutputError
 from .files import atomic_output
 from .jets import Jets
+from .preprocessing.images import MAX_ETA, MAX_PHI, directions_make_sense
 from .readers import FileSummary, ReadOptions, describe, iterate
 from .readers.base import StoredJet
 from .selection import Selection
@@ -157,6 +158,7 @@ class _Totals:
     has_constituents: bool = True
     n_jets: int = 0
     n_not_finite: int = 0
+    n_astray: int = 0  # jets with a constituent whose direction is none
     n_empty: int = 0
     n_unsorted: int = 0
     n_uncharged: int = 0  # jets with a constituent of unknown charge
@@ -179,6 +181,8 @@ class _Totals:
         if jets.has_constituents:
             self.n_empty += int((jets.n_constituents == 0).sum())
         self.n_not_finite += int(_not_finite(jets).sum())
+        if not directions_make_sense(jets.eta, jets.phi):
+            self.n_astray += int((jets.sum_over_constituents(_astray(jets)) > 0).sum())
         self.n_unsorted += _count_unsorted(jets)
         self.n_filled += int(jets.n_constituents.sum())
         if n_slots is not None:
@@ -304,6 +308,11 @@ def _warnings(found: Inspection, totals: _Totals) -> Iterable[str]:
     if found.n_not_finite:
         what = "constituents" if found.has_constituents else "momenta or pixels"
         yield f"{jets(found.n_not_finite)} with NaN or infinite {what}: their score will be NaN"
+    if totals.n_astray:
+        yield (
+            f"{jets(totals.n_astray)} with constituents of |eta| > {MAX_ETA:g} or |phi| > {MAX_PHI:g}, which "
+            "are no directions: their score will be NaN"
+        )
     if found.n_empty:
         yield f"{jets(found.n_empty)} without constituents: their score will be NaN"
     if totals.n_uncharged:
@@ -420,6 +429,11 @@ def _not_finite(jets: Jets) -> NDArray[np.bool_]:
         if values is not None:
             bad |= ~np.isfinite(values.reshape(len(jets), -1)).all(axis=1)
     return bad
+
+
+def _astray(jets: Jets) -> NDArray[np.bool_]:
+    """Constituents with finite angles that are no directions, ``(n_total,)``."""
+    return _finite(jets) & (jets.pt > 0) & ((np.abs(jets.eta) > MAX_ETA) | (np.abs(jets.phi) > MAX_PHI))
 
 
 def _finite(jets: Jets) -> NDArray[np.bool_]:

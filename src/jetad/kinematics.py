@@ -29,13 +29,14 @@ def cylindrical(
     A space-like vector (E < |p|, from rounding) has mass 0; a vector with pt = 0 has eta 0.
     """
     energy_gev, px, py, pz = (np.asarray(v, dtype=np.float64) for v in (energy_gev, px, py, pz))
-    pt2 = px * px + py * py
-    pt = np.sqrt(pt2)
-    eta = np.arcsinh(np.divide(pz, pt, out=np.zeros_like(pt), where=pt > 0))
-    # a NaN component must not hide behind the pt > 0 test
-    eta = np.where(np.isnan(pt) | np.isnan(pz), np.nan, eta)
-    mass2 = energy_gev * energy_gev - pt2 - pz * pz
-    return pt, eta, np.arctan2(py, px), np.sqrt(np.maximum(mass2, 0.0))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported where it is used
+        pt2 = px * px + py * py
+        pt = np.sqrt(pt2)
+        eta = np.arcsinh(np.divide(pz, pt, out=np.zeros_like(pt), where=pt > 0))
+        # a NaN component must not hide behind the pt > 0 test
+        eta = np.where(np.isnan(pt) | np.isnan(pz), np.nan, eta)
+        mass2 = energy_gev * energy_gev - pt2 - pz * pz
+        return pt, eta, np.arctan2(py, px), np.sqrt(np.maximum(mass2, 0.0))
 
 
 def cartesian(
@@ -43,5 +44,6 @@ def cartesian(
 ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
     """(pt, eta, phi, mass) to (E, px, py, pz), computed in float64; shapes are kept."""
     pt, eta, phi, mass = (np.asarray(v, dtype=np.float64) for v in (pt, eta, phi, mass))
-    pz = pt * np.sinh(eta)
-    return np.sqrt(pt * pt + pz * pz + mass * mass), pt * np.cos(phi), pt * np.sin(phi), pz
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported where it is used
+        pz = pt * np.sinh(eta)
+        return np.sqrt(pt * pt + pz * pz + mass * mass), pt * np.cos(phi), pt * np.sin(phi), pz

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from .errors import ConfigError
 
-__all__ = ["closest_first", "imported", "lazy", "load", "resolve", "with_plugins", "working"]
+__all__ = ["closest_first", "imported", "lazy", "load", "parted", "resolve", "with_plugins", "working"]
 
 logger = logging.getLogger("jetad")
 
@@ -109,3 +109,14 @@ def lazy(package: str, /, **names: Iterable[str]) -> tuple[Callable[[str], Any],
         return sorted({*vars(importlib.import_module(package)), *module_of})
 
     return getattr_, dir_
+
+
+def parted(text: str) -> tuple[str, str, str]:
+    """``NAME=FILE`` as name, ``=`` and file, as :meth:`str.partition`; no ``=`` of a URL parts it.
+
+    Example:
+        >>> parted("top=a=b.h5"), parted("http://host/a.h5?n=1")
+        (('top', '=', 'a=b.h5'), ('http://host/a.h5?n=1', '', ''))
+    """
+    name, equals, rest = text.partition("=")
+    return (text, "", "") if ":/" in name else (name, equals, rest)

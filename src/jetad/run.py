@@ -9,19 +9,17 @@ import json
 import logging
 import os
 import platform
-import secrets
 import shutil
 import subprocess
 import sys
-import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import ConfigError, InputError, OutputError
-from .files import atomic_output, require_readable
+from .errors import ConfigError, InputError, OutputError, without_secrets
+from .files import atomic_output, own_token, remove_leftovers, require_plain, require_readable
 from .files.jsonfiles import append_line, read_lines, read_object
 from .files.locks import locked
 
@@ -37,6 +35,12 @@ _FILES = (
     "config.yaml", "model.safetensors", "preprocessing.json", "calibration.json", "history.jsonl",
     "checkpoint.pt", "checkpoint.previous.pt", "provenance.json",
 )  # fmt: skip
+
+
+# what a calibration was measured with
+_TIED = ("config.yaml", "model.safetensors", "preprocessing.json")
+
+_untied: set[Path] = set()  # runs without hashes of which the user knows
 
 
 class Run:
@@ -60,7 +64,8 @@ class Run:
 
         It gets its name when it is complete: a killed process leaves nothing in the way of the next one.
         """
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        _remove_leftovers(path)
+        temporary = path.with_name(f".{path.name}.{own_token()}.tmp")
         run = cls(temporary)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +88,8 @@ class Run:
         Raises:
             OutputError: if a process is training in it, or it cannot be removed.
         """
-        away = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.old")
+        _remove_leftovers(self.path)
+        away = self.path.with_name(f".{self.path.name}.{own_token()}.old")
         with self.locked():
             try:
                 os.rename(self.path, away)
@@ -121,7 +127,8 @@ class Run:
         (self.path / "checkpoint.previous.pt").unlink(missing_ok=True)
         latest = self.path.parent / "latest"
         # tasks of one job finish beside each other, in containers even with the same process id
-        temporary = latest.with_name(f".latest.{uuid.uuid4().hex}")
+        remove_leftovers(latest.parent, ".latest.", ".tmp")
+        temporary = latest.with_name(f".latest.{own_token()}.tmp")
         if latest.exists() and not latest.is_symlink():
             return  # somebody's own file or folder
         temporary.symlink_to(self.path.name, target_is_directory=True)
@@ -178,6 +185,44 @@ class Run:
         except FileNotFoundError as error:
             raise InputError(f"{path}: cannot be read ({error})") from error
 
+    def write_calibration(self, values: Mapping[str, Any]) -> None:
+        """Write ``calibration.json``, with the hashes of the files that it belongs to and of itself."""
+        sealed = {
+            **{key: value for key, value in values.items() if key not in ("files", "digest")},
+            "files": {name: file_hash(self.path / name) for name in _TIED},
+        }
+        self.write_json("calibration.json", {**sealed, "digest": _digest(sealed)})
+
+    def read_calibration(self) -> dict[str, Any]:
+        """What ``calibration.json`` holds, if it and the files that it was measured with are as they were.
+
+        Runs of earlier versions have no hashes; they are read as they are.
+
+        Raises:
+            InputError: naming the file that is missing, damaged or was changed.
+        """
+        path = self.path / "calibration.json"
+        values = self.read_json("calibration.json")
+        if "digest" not in values and "files" not in values:
+            if self.path not in _untied:
+                _untied.add(self.path)
+                logger.info(
+                    "%s: made by an earlier version, without hashes of its files: changes go unnoticed",
+                    self.path,
+                )
+            return values
+        advice = "take it from a copy of the run, or train again"
+        content = {key: value for key, value in values.items() if key != "digest"}
+        if values.get("digest") != _digest(content):
+            raise InputError(f"{path}: was changed after it was written (its digest is another); {advice}")
+        for name, known in values["files"].items():
+            if file_hash(self.path / name) != known:
+                raise InputError(
+                    f"{self.path / name}: was changed after the training (its hash is not the one in "
+                    f"calibration.json); {advice}"
+                )
+        return values
+
     def save_weights(self, state: Mapping[str, Any]) -> None:
         """Write ``model.safetensors`` from a flat name -> tensor mapping."""
         from safetensors.torch import save_file
@@ -221,19 +266,27 @@ class Run:
             path = self.path / name
             if not path.exists():
                 continue
+            require_plain(path)
             require_readable(path)
             try:
-                return torch.load(path, weights_only=True, map_location="cpu"), problems
+                state = torch.load(path, weights_only=True, map_location="cpu")
             except (
                 OSError,
                 RuntimeError,
                 EOFError,
                 ValueError,
                 KeyError,
+                TypeError,
+                AttributeError,
+                IndexError,
+                OverflowError,
                 pickle.UnpicklingError,
                 zipfile.BadZipFile,
             ):
-                problems.append(f"{path}: damaged, going back to the one before")
+                state = None
+            if _is_checkpoint(state):
+                return state, problems
+            problems.append(f"{path}: damaged, going back to the one before")
         return None, problems
 
     def append_history(self, record: Mapping[str, Any]) -> None:
@@ -298,7 +351,7 @@ def collect_provenance(command: list[str], inputs: list[Path], seed: int, device
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "packages": {name: importlib.metadata.version(name) for name in packages},
-        "command": command,
+        "command": [without_secrets(word) for word in command],
         "inputs": collect_inputs(inputs),
         "seed": seed,
         "device": device,
@@ -318,7 +371,7 @@ def _input(path: Path) -> dict[str, Any]:
     from .readers.remote import remote_url
 
     if remote_url(path) is not None:
-        return {"path": str(path), "size": None, "sha256": None}
+        return {"path": without_secrets(str(path)), "size": None, "sha256": None}
     file, _ = split_path(path)  # without the tree
     return {"path": str(path), "size": file.stat().st_size, "sha256": file_hash(file)}
 
@@ -330,6 +383,26 @@ def file_hash(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _remove_leftovers(path: Path) -> None:
+    for end in (".tmp", ".old"):
+        remove_leftovers(path.parent, f".{path.name}.", end)
+
+
+def _is_checkpoint(state: Any) -> bool:
+    """Whether the outermost of what a training wrote is there; its parts are checked where they are used."""
+    try:
+        fine = isinstance(state["finished"], dict) and isinstance(state["member"], str)
+        trainer = state["trainer"]
+        whole = [state["offset"], *([] if trainer is None else [trainer["total_step"]])]
+    except (TypeError, KeyError, IndexError):
+        return False
+    return fine and all(type(n) is int and 0 <= n < 1 << 62 for n in whole)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _git_state() -> dict[str, Any] | None:

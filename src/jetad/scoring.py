@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from .adapters import as_jets
 from .calibration import BackgroundEfficiency, Surprise
 from .conditional import (
+    QUANTITIES,
     BinnedEfficiency,
     Calibration,
     DecorrelatedEfficiency,
@@ -24,7 +26,8 @@ from .conditional import (
     quantile_edges,
 )
 from .device_rows import device_rows
-from .errors import ConfigError, InputError, JetadError, of_file
+from .errors import ConfigError, InputError, JetadError, of_file, without_secrets
+from .files.fields import Fields
 from .jets import Jets
 from .models import model_class
 from .models.base import EnergyModel
@@ -48,9 +51,6 @@ _BATCH = {"cpu": 512, "cuda": 16384}
 _MIN_BATCH = 32
 # rows at once where a CPU computes in float32: always as many, so that every sum has the same order
 _BLOCK = 128
-
-# what calibrations can depend on
-_QUANTITIES = ("jet_pt", "jet_eta", "jet_mass")
 
 # what tells whether tensors are the same later on, without keeping them alive
 _State = list[tuple["weakref.ref[Tensor]", int, torch.dtype]]
@@ -207,6 +207,18 @@ def _unchanged(state: _State, tensors: Sequence[Tensor]) -> bool:
     )
 
 
+@contextlib.contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    """Say of which file of a run a value makes no sense, and what to do about it."""
+    try:
+        yield
+    except JetadError as error:
+        raise InputError(
+            f"{path}: {error}; the file is damaged or was changed: take it from a copy of the run, or train "
+            "again"
+        ) from error
+
+
 class TrainedDetector:
     """What a run has learned: ``score`` ranks jets, higher is more anomalous.
 
@@ -241,40 +253,49 @@ class TrainedDetector:
         """Load a run; nothing is unpickled.
 
         Raises:
-            InputError: if it holds no trained model yet, or its files do not fit together.
+            InputError: if it holds no trained model yet, a file of it is missing or damaged, or was changed
+                after the training.
         """
         if not (run.path / "model.safetensors").is_file():
             raise InputError(
                 f"{run.path}: holds no trained model yet; run the same 'jetad train' command again"
             )
         config = run.config()
-        weights = run.load_weights()
-        preprocessing, calibration = run.read_json("preprocessing.json"), run.read_json("calibration.json")
+        weights, preprocessing = run.load_weights(), run.read_json("preprocessing.json")
+        calibration = run.read_calibration()
         where = select_device(device)
         members = []
         for name, member in config.members.items():
+            with _damaged(run.path / "preprocessing.json"):
+                preprocessor = preprocessor_from_dict(Fields(preprocessing).part(name).values)
+                if preprocessor.config != member.preprocessing:
+                    raise InputError(f"the settings of member '{name}' are others than those of config.yaml")
+            model: EnergyModel = model_class(config.method)(preprocessor.shape, member.network, member.model)
+            prefix = f"{name}."
+            own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             try:
-                preprocessor = preprocessor_from_dict(preprocessing[name])
-                model: EnergyModel = model_class(config.method)(
-                    preprocessor.shape, member.network, member.model
-                )
-                prefix = f"{name}."
-                model.load_state_dict(
-                    {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-                )
-                surprise = Surprise.from_dict(calibration["members"][name])
-            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                model.load_state_dict(own)
+            except (RuntimeError, TypeError, ValueError) as error:
+                what = " ".join(str(error).split())[:300]
                 raise InputError(
-                    f"{run.path}: its files do not fit together (member '{name}': {error})"
+                    f"{run.path}: its files do not fit together (member '{name}': {what})"
                 ) from error
+            if any(v.is_floating_point() and bool(v.isnan().any()) for v in own.values()):
+                raise InputError(
+                    f"{run.path / 'model.safetensors'}: member '{name}' has weights that are no numbers"
+                )
+            with _damaged(run.path / "calibration.json"):
+                surprise = Surprise.from_dict(Fields(calibration).part("members").part(name).values)
             members.append(Member(name, preprocessor, model.to(where).eval().requires_grad_(False), surprise))
+        with _damaged(run.path / "calibration.json"):
+            background = calibration_from_dict(Fields(calibration).any("background"))
         metadata = {
             "run": run.path.resolve().name,
             "model_hash": run.model_hash(),
             "method": config.method,
             "calibration_hash": file_hash(run.path / "calibration.json")[:16],
         }
-        return cls(members, calibration_from_dict(calibration["background"]), where, metadata)
+        return cls(members, background, where, metadata)
 
     def energies(self, jets: Jets) -> dict[str, NDArray[np.float64]]:
         """Energies by member, each ``(n_jets,)``."""
@@ -382,7 +403,7 @@ def calibrate(
 
     quantities = [*(in_bins_of or {}), *([decorrelate] if decorrelate else [])]
     for name in quantities:
-        resolve(dict.fromkeys(_QUANTITIES, ""), name, "jet quantity")
+        resolve(dict.fromkeys(QUANTITIES, ""), name, "jet quantity")
     if decorrelate and (in_bins_of or weight):
         raise ConfigError("decorrelation cannot be combined with bins or event weights")
     trained = {entry["sha256"]: entry["path"] for entry in run.provenance.get("inputs", [])}
@@ -423,13 +444,12 @@ def calibrate(
         calibration = DecorrelatedEfficiency.fit(values["score"], values, decorrelate)
     else:
         calibration = BackgroundEfficiency(values["score"], values.get("weight"))
-    run.write_json(
-        "calibration.json",
+    run.write_calibration(
         {
-            **run.read_json("calibration.json"),
+            **run.read_calibration(),
             "background": calibration.to_dict(),
-            "source": [str(path) for path in paths],
-        },
+            "source": [without_secrets(str(path)) for path in paths],
+        }
     )
     return calibration
 

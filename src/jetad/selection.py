@@ -128,13 +128,17 @@ class Selection:
                 raise ConfigError(f"--select: the expression is longer than {_MAX_LENGTH} characters")
             body = ast.parse(words.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            if "integer string conversion" in str(error):
+                raise ConfigError(
+                    "--select: a number has thousands of digits; write 1e30 for large ones"
+                ) from error
             where = (
                 f" near '{words[max((error.offset or 1) - 1, 0) :][:20]}'"
                 if isinstance(error, SyntaxError)
                 else ""
             )
             raise ConfigError(
-                f"--select '{text}': is no selection{where}; "
+                f"--select '{_cut(text)}': is no selection{where}; "
                 "write for example 'jet_pt > 500 & abs(jet_eta) < 2'"
             ) from error
         if sum(1 for _ in ast.walk(body)) > _MAX_NODES:
@@ -179,6 +183,11 @@ class Selection:
     def _check(self, node: ast.AST) -> None:
         """Raise ConfigError for whatever is not arithmetic on columns."""
         fine: bool
+        if isinstance(node, ast.Name) and node.id in _FUNCTIONS:
+            raise ConfigError(
+                f"--select '{_cut(self.text)}': '{node.id}' is a function and takes a value, such as "
+                f"{node.id}(jet_eta)"
+            )
         if isinstance(node, ast.BinOp):
             fine = type(node.op) in _BINARY
         elif isinstance(node, ast.Compare):
@@ -190,7 +199,7 @@ class Selection:
             n_arguments = 2 if name in ("min", "max") else 1
             if name not in _FUNCTIONS or node.keywords or len(node.args) != n_arguments:
                 raise ConfigError(
-                    f"--select '{self.text}': '{ast.unparse(node)}' is not known; functions are "
+                    f"--select '{_cut(self.text)}': '{_cut(ast.unparse(node))}' is not known; functions are "
                     f"{', '.join(_FUNCTIONS)}"
                 )
             for argument in node.args:
@@ -202,12 +211,16 @@ class Selection:
             fine = isinstance(node, (ast.Name, ast.BoolOp))
         if not fine:
             raise ConfigError(
-                f"--select '{self.text}': '{ast.unparse(node)}' is not allowed; use numbers, columns, "
-                "+ - * / **, comparisons, & | ! and functions"
+                f"--select '{_cut(self.text)}': '{_cut(ast.unparse(node))}' is not allowed; use numbers, "
+                "columns, + - * / **, comparisons, & | ! and functions"
             )
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
                 self._check(child)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _refuse_bits(body: ast.expr, text: str) -> None:
@@ -220,8 +233,8 @@ def _refuse_bits(body: ast.expr, text: str) -> None:
     bits += [c for n in numbers for c in ast.iter_child_nodes(n) if isinstance(c, ast.BoolOp)]
     if bits:
         raise ConfigError(
-            f"--select '{text}': & and | join cuts and cannot test bits; write 'jetId % 4 >= 2' for the "
-            "bit 2 of jetId, and comparisons on both sides of & and |"
+            f"--select '{_cut(text)}': & and | join cuts and cannot test bits; write 'jetId % 4 >= 2' for "
+            "the bit 2 of jetId, and comparisons on both sides of & and |"
         )
 
 
@@ -255,14 +268,14 @@ def _value(node: ast.AST, columns: dict[str, NDArray[Any]]) -> Any:
     if isinstance(node, ast.Constant):
         return np.float64(node.value)  # type: ignore[arg-type]
     if isinstance(node, ast.BinOp):
-        return _BINARY[type(node.op)](_value(node.left, columns), _value(node.right, columns))
+        return _BINARY[type(node.op)](_number(node.left, columns), _number(node.right, columns))
     if isinstance(node, ast.UnaryOp):
-        value = _value(node.operand, columns)
         if isinstance(node.op, ast.Not):
-            return ~np.asarray(value, dtype=bool)
+            return ~np.asarray(_value(node.operand, columns), dtype=bool)
+        value = _number(node.operand, columns)
         return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.Call):
-        return _FUNCTIONS[node.func.id](*(_value(a, columns) for a in node.args))  # type: ignore[attr-defined]
+        return _FUNCTIONS[node.func.id](*(_number(a, columns) for a in node.args))  # type: ignore[attr-defined]
     if isinstance(node, ast.BoolOp):
         parts = [np.asarray(_value(v, columns), dtype=bool) for v in node.values]
         joined = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
@@ -277,3 +290,9 @@ def _value(node: ast.AST, columns: dict[str, NDArray[Any]]) -> Any:
         passed = passed & _COMPARE[type(op)](left, right)
         left = right
     return passed
+
+
+def _number(node: ast.AST, columns: dict[str, NDArray[Any]]) -> Any:
+    """A value to compute with: a cut that is met counts as 1, as in ROOT."""
+    value = np.asarray(_value(node, columns))
+    return value.astype(np.float64) if value.dtype.kind == "b" else value

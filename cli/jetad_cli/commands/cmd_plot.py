@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from jetad.registry import parted
 from jetad_cli.commands.cmd_roc import curves_of, score_inputs
 from jetad_cli.options import ManyValues, figure_label, force_option, label_options
 from jetad_cli.overwriting import keep_inputs
@@ -140,7 +141,7 @@ def history(run: str) -> Figure:
     "--max-jets", type=click.IntRange(min=1), default=5000, show_default=True, help="Jets per file."
 )
 @click.option(
-    "--sigma", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+    "--sigma", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
 @click.option(
     "--difference/--no-difference", default=True, show_default=True, help="Show each class minus the first."
@@ -161,7 +162,7 @@ def images(files: tuple[str, ...], max_jets: int, sigma: float, difference: bool
     imager = JetImages(ImageConfig(sigma=sigma, channels=(channel,)))
     named = {}
     for file in files:
-        name, equals, path = file.partition("=")
+        name, equals, path = parted(file)
         jets = read([path if equals else file], max_jets=max_jets)
         with of_file(path if equals else file):
             named[name if equals else Path(file).stem] = imager.transform(jets)
@@ -252,7 +253,7 @@ def _with_multiplicity(
 
     found = {}
     for (name, scores), file in zip(classes.items(), jet_files, strict=True):
-        path = file.partition("=")[2] or file
+        path = parted(file)[2] or file
         chunks = paired_with_scores(iterate(path), scores, names=(path, f"'{name}'"))
         found[name] = variables_of(scores, np.concatenate([jets.n_constituents for jets, _ in chunks]))
     return found
@@ -329,7 +330,7 @@ def efficiency(files: tuple[str, ...], eff_b: float, bins: int, jet_files: tuple
     "--count", type=click.IntRange(min=1, max=100), default=12, show_default=True, help="Jets drawn."
 )
 @click.option(
-    "--sigma", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+    "--sigma", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
 def anomalous(file: str, score_file: str | None, run_dir: str | None, count: int, sigma: float) -> Any:
     """Gallery of the most anomalous jets of a file with pT, mass, multiplicity and event keys."""

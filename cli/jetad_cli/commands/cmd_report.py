@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from jetad.registry import parted
+
 from ..options import ManyValues, device_option, figure_label, force_option, label_options
 from ..overwriting import keep_inputs
 from ..terminal import echo
@@ -20,7 +22,7 @@ def named_inputs(values: tuple[str, ...]) -> dict[str, list[Path]]:
 
     found: dict[str, list[Path]] = {}
     for value in values:
-        name, equals, rest = value.partition("=")
+        name, equals, rest = parted(value)
         named = bool(equals and name and not Path(value).exists())
         for path in expand([rest if named else value]):
             found.setdefault(name if named else path.stem, []).append(path)
@@ -90,7 +92,7 @@ def command(
             check_output(path, force=force)
     runs = {}
     for value in run_dirs:
-        name, equals, rest = value.partition("=")
+        name, equals, rest = parted(value)
         named = bool(equals and name and not Path(value).exists())
         run = Run.open(rest if named else value)
         key = name if named else run.path.resolve().name

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from jetad.errors import ConfigError
+from jetad.registry import parted
 
 from ..options import (
+    MAX_SEED,
     Inputs,
     ManyValues,
     check_option,
@@ -33,7 +35,7 @@ __all__ = ["command"]
 def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     monitors = {}
     for value in values:
-        name, equals, path = value.partition("=")
+        name, equals, path = parted(value)
         if not equals:
             name, path = Path(value).stem, value
         if name in monitors:
@@ -99,7 +101,7 @@ def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="Run directory.  [default: runs/DATE-METHOD]"
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Random seed.  [default: 1]")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Random seed.  [default: 1]")
 @click.option(
     "--monitor",
     multiple=True,

@@ -13,14 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError, InputError, OutputError
-from ..files import atomic_output, own_folder, refuse_link
+from ..errors import ConfigError, InputError, OutputError, without_secrets
+from ..files import atomic_output, own_folder, own_token, refuse_link, remove_leftovers
 from ..files.jsonfiles import read_object
 from .sites import Options
 
 __all__ = ["Job", "Submission", "Task", "now", "open_jobs", "require_printable", "shell_word"]
 
 _FORMAT = 1
+_KINDS: dict[str, type] = {
+    "folder": str, "kind": str, "created": str, "scheduler": str, "command": str, "site": str, "prefix": list,
+    "options": dict, "tasks": list, "merges": dict, "submissions": list,
+}  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -134,10 +138,43 @@ class Job:
             )
         try:
             job = cls(path, read_object(file))
-            _ = job.tasks, job.submissions, job.folder, job.record["options"], job.record["prefix"]
+            job._check()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{file}: cannot be read ({error})") from error
+            raise InputError(
+                f"{file}: is damaged ({type(error).__name__}: {error}); take it from a copy, or submit again"
+            ) from error
         return job
+
+    def _check(self) -> None:
+        """Look at what was read: a value of another kind would be an error later, far from its cause."""
+        record = self.record
+        for name, kind in _KINDS.items():
+            if not isinstance(record[name], kind):
+                raise TypeError(f"'{name}' is {record[name]!r:.60}")
+        if not all(isinstance(word, str) for word in record["prefix"]):
+            raise TypeError("'prefix' is not what was written")
+        tasks, submissions = self.tasks, self.submissions
+        for task in tasks:
+            lists = (task.inputs, task.outputs, task.words)
+            fine = all(isinstance(x, list) and all(isinstance(word, str) for word in x) for x in lists)
+            if not (fine and type(task.number) is int and isinstance(task.folder, str)):
+                raise TypeError(f"task {task.number!r:.60} is not what was written")
+            if not isinstance(task.settings, dict):
+                raise TypeError(f"the settings of task {task.number} are {task.settings!r:.60}")
+        for time in (record["created"], *(made.submitted for made in submissions)):
+            datetime.datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
+        for made in submissions:
+            if not (
+                isinstance(made.job_id, str) and isinstance(made.script, str) and isinstance(made.tasks, list)
+            ):
+                raise TypeError(f"submission {made.job_id!r:.60} is not what was written")
+            if not all(x is None or type(x) is int for x in (*made.tasks, made.memory, made.time)):
+                raise TypeError(f"the limits of submission {made.job_id} are no numbers")
+        for whole, parts in record["merges"].items():
+            if not (
+                isinstance(whole, str) and isinstance(parts, list) and all(isinstance(p, str) for p in parts)
+            ):
+                raise TypeError("'merges' is not what was written")
 
     def create(self) -> None:
         """Make the folder.
@@ -145,16 +182,29 @@ class Job:
         Raises:
             OutputError: if it exists.
         """
+        path = self.path
+        for word in (word for task in self.tasks for word in task.words):
+            if word != without_secrets(word):
+                raise ConfigError(
+                    f"{word}: holds a password or key, which everybody who can read the folder of the "
+                    "job would see; let the tasks find it otherwise (a token file, a proxy certificate)"
+                )
+        if os.path.lexists(path):
+            raise OutputError(f"{path}: exists already; choose another --name")
+        remove_leftovers(path.parent, f".{path.name}.", ".tmp")
+        temporary = path.with_name(f".{path.name}.{own_token()}.tmp")
+        whole = Job(temporary, self.record)
         try:
-            self.path.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             for folder in ("logs", "state", "tasks"):
-                (self.path / folder).mkdir()
-        except FileExistsError:
-            raise OutputError(f"{self.path}: exists already; choose another --name") from None
+                (temporary / folder).mkdir(parents=True)
+            whole.write("commands.txt", self.commands())
+            whole.save()
+            os.rename(temporary, path)  # killed before, it is in nobody's way
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be created ({error.strerror})") from error
-        self.write("commands.txt", self.commands())
-        self.save()
+            raise OutputError(f"{path}: cannot be created ({error.strerror})") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
     # --- parts -----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
+from ..registry import parted
 from ..scores import Scores, load_scores
 
 __all__ = ["Samples", "classes_of", "gather", "gather_runs", "named_files", "split_by_label"]
@@ -201,7 +202,7 @@ def named_files(given: Iterable[str]) -> dict[str, list[Path]]:
 
 def _split_name(text: str) -> tuple[str, str]:
     """NAME and FILE of ``NAME=FILE``; no name for ``FILE``, even with an equals sign in it."""
-    name, equals, rest = text.partition("=")
+    name, equals, rest = parted(text)
     return (name, rest) if equals and name and not Path(text).exists() else ("", text)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
+import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,10 +21,12 @@ __all__ = [
     "check_output",
     "open_own",
     "own_folder",
+    "own_token",
     "publish",
     "refuse_inputs",
     "refuse_inputs_inside",
     "refuse_link",
+    "remove_leftovers",
     "require_plain",
     "require_readable",
     "same_file",
@@ -56,8 +62,8 @@ def atomic_output(path: str | Path, *, force: bool = False) -> Iterator[Path]:
             the write.
     """
     path = check_output(path, force=force)
-    # process ids are not enough: other machines may write here, too
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    remove_leftovers(path.parent, f".{path.stem}.", f".tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{own_token()}.tmp{path.suffix}")
     try:
         mode = _mode_of_new(temporary)
         yield temporary
@@ -69,6 +75,62 @@ def atomic_output(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+# --- temporary names -------------------------------------------------------------------------------
+
+
+@functools.cache
+def _machine() -> str:
+    """Eight digits for this start of this machine and what counts its processes (a container does)."""
+    parts = [os.uname().nodename]
+    for place in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with contextlib.suppress(OSError):
+            parts.append(os.readlink(place) if place.startswith("/proc/self") else Path(place).read_text())
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def own_token() -> str:
+    """A part of a temporary name that no other process of any machine makes, and that tells whose it was."""
+    return f"{_machine()}_{os.getpid()}_{secrets.token_hex(3)}"
+
+
+def remove_leftovers(folder: Path, start: str, end: str) -> None:
+    """Remove what a killed process of this machine has left half made under temporary names.
+
+    Only files and folders of this user whose process has ended; nothing behind a link.
+
+    Arguments:
+        folder: Where.
+        start: Of the name, before the token.
+        end: Of the name, after the token.
+    """
+    pattern = re.compile(rf"{re.escape(start)}{_machine()}_(\d+)_[0-9a-f]{{6}}{re.escape(end)}")
+    try:
+        names = [name for name in os.listdir(folder) if pattern.fullmatch(name)]
+    except OSError:
+        return
+    for name in names:
+        match = pattern.fullmatch(name)
+        assert match is not None
+        path = folder / name
+        with contextlib.suppress(OSError):
+            if _alive(int(match[1])) or path.lstat().st_uid != os.geteuid():
+                continue
+            if stat.S_ISDIR(path.lstat().st_mode):
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # of somebody else
+    return True
 
 
 def _mode_of_new(path: Path) -> int:

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from . import require_plain
+
 __all__ = ["YAMLError", "load_yaml", "read_text"]
 
 YAMLError = yaml.YAMLError
@@ -94,7 +96,9 @@ def read_text(path: str | Path) -> str:
     """The text of a file for ``load_yaml``, no more than that takes.
 
     Raises:
+        InputError: for a pipe or device, which may never end.
         OSError, UnicodeDecodeError: as when any file is read.
     """
+    require_plain(path)
     with open(path, encoding="utf-8") as file:
         return file.read(_MAX_CHARACTERS + 1)

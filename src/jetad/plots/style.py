@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -13,11 +14,14 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ..errors import ConfigError
+from ..errors import ConfigError, encodable
 from ..files import atomic_output, check_output
 
 __all__ = [
@@ -27,6 +31,7 @@ __all__ = [
     "lay_out",
     "make_room",
     "plain_ticks",
+    "drawable",
     "save",
     "style",
     "styled",
@@ -39,6 +44,9 @@ COLORS = (
 )  # fmt: skip
 
 LINE_STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (8, 2, 1, 2, 1, 2)))
+
+_LONGEST = 90  # characters in a line
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 P = ParamSpec("P")
 
@@ -98,10 +106,51 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
 def lay_out(figure: Figure) -> None:
     """Place the panels once, not again for every file the figure is saved to; cheaper than drawing it."""
+    write_out(figure)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
     figure.set_layout_engine("none")
+
+
+def write_out(figure: Figure) -> None:
+    """Make every text of a figure one that can be drawn; names of files and classes may hold anything.
+
+    A dollar sign stays where the formula that it begins can be set; control characters and bytes that are no
+    characters are written out, and a long name is cut in the middle.
+    """
+    for text in figure.findobj(Text):
+        shown = drawable(text.get_text())
+        if shown != text.get_text():
+            text.set_text(shown)
+
+
+def drawable(text: str) -> str:
+    r"""A text that matplotlib can draw.
+
+    Example:
+        >>> print(drawable("$x^2$"), drawable("cost $x^$"), drawable("5$"))
+        $x^2$ cost \$x^\$ 5$
+    """
+    text = encodable(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    if is_math_text(text) is True and not _can_be_set(text):
+        text = re.sub(r"(?<!\\)\$", r"\$", text)
+    lines = [
+        x if len(x) <= _LONGEST else f"{x[: _LONGEST // 2]} ... {x[-_LONGEST // 2 :]}"
+        for x in text.split("\n")
+    ]
+    return "\n".join(lines)
+
+
+@functools.cache
+def _can_be_set(text: str) -> bool:
+    if len(text) > _LONGEST:
+        return False  # what is cut in the middle is no formula any more
+    try:
+        MathTextParser("path").parse(text)
+    except (ValueError, RuntimeError, RecursionError):
+        return False
+    return True
 
 
 def figure_paths(path: str | Path) -> tuple[Path, Path]:
@@ -143,6 +192,7 @@ def make_room(axes: Axes, legend: Legend) -> None:
     """Raise the upper end of the y axis so that no curve, band or bar runs through a legend at its top."""
     figure = axes.figure
     assert isinstance(figure, Figure)
+    write_out(figure)
     figure.draw_without_rendering()
     box = legend.get_window_extent().transformed(axes.transAxes.inverted())
     highest = 0.0

@@ -19,6 +19,8 @@ class Preprocessor(Protocol):
     A jet that cannot be represented (no constituents, non-finite values) gets a row of NaN.
     """
 
+    config: Any  # the settings, of pydantic
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the representation of one jet."""

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from typing_extensions import Self
 
 from ..errors import ConfigError, InputError
+from ..files.fields import Fields
 from ..jets import Jets
 from ..registry import closest_first, resolve
 from ..settings import Strict
@@ -226,9 +227,20 @@ class JetFeatures:
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
-        constants = {k: state[k] for k in ("mean", "std", "quantiles") if k in state}
-        settings = {k: v for k, v in state.items() if k not in constants}
-        return cls(FeatureConfig(**settings), **constants)
+        names = ("mean", "std", "quantiles")
+        config = FeatureConfig(**{k: v for k, v in state.items() if k not in names})
+        fields, n = Fields(state), len(config.observables)
+        if config.scaling == "quantile-normal":
+            rows = Fields({str(i): row for i, row in enumerate(_rows(fields))}, "quantiles")
+            return cls(config, quantiles=[rows.numbers(name, length=n) for name in rows.values])
+        return cls(config, fields.numbers("mean", length=n), fields.numbers("std", length=n, low=1e-300))
+
+
+def _rows(fields: Fields) -> list[Any]:
+    rows = fields.any("quantiles")
+    if not isinstance(rows, list) or len(rows) < 2:
+        raise InputError("'quantiles' must be a list of two rows of numbers or more")
+    return rows
 
 
 def _to_normal(n_quantiles: int) -> Any:

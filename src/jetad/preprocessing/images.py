@@ -33,6 +33,11 @@ Channel = Literal["pt", "charged", "neutral"]
 _REFERENCE_SLOTS, _REFERENCE_POINTS = 200, 180
 
 
+#: Beyond these a direction is none: a particle of 7 TeV with a pT of 1 eV has eta = 30, and float32 knows
+#: no angle of phi = 1e6. Files may count phi over several turns.
+MAX_ETA, MAX_PHI = 50.0, 100.0
+
+
 class ImageConfig(Strict):
     """Settings of the jet image; the defaults are the published ones of 1808.08979 and 2206.14225."""
 
@@ -111,6 +116,12 @@ class _Contents(NamedTuple):
         return self.charged if channel == "charged" else ~self.charged
 
 
+def directions_make_sense(eta: NDArray[np.floating], phi: NDArray[np.floating]) -> bool:
+    """Whether all constituents, ``(n_total,)``, have directions that a particle of a collider can have."""
+    ends = (eta, -MAX_ETA, MAX_ETA), (phi, -MAX_PHI, MAX_PHI)
+    return not len(eta) or all(bool(low <= x.min()) and bool(x.max() <= high) for x, low, high in ends)
+
+
 def align(
     jets: Jets, *, rotate: bool = True, flip: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
@@ -121,7 +132,8 @@ def align(
 
     Returns:
         ``(eta', phi', valid)``: the first two flat ``(n_total,)``, the last ``(n_jets,)``, false for jets
-        without constituents, with non-finite or negative values, or without pT. Positions of
+        without constituents, with non-finite or negative values, with directions that are none (|eta| above
+        50, |phi| above 100), or without pT. Positions of
         constituents in such jets are 0.
 
     References:
@@ -134,6 +146,8 @@ def align(
 
     # one NaN or infinity in any of the four makes their sum so
     good = np.isfinite(jets.pt + jets.eta + jets.phi + jets.mass) & (jets.pt >= 0)
+    if not directions_make_sense(jets.eta, jets.phi):
+        good &= (jets.pt == 0) | ((np.abs(jets.eta) <= MAX_ETA) & (np.abs(jets.phi) <= MAX_PHI))
     pt = jets.pt.astype(np.float64) if good.all() else np.where(good, jets.pt, 0).astype(np.float64)
     total = per_jet(pt)
     valid = total > 0

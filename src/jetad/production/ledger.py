@@ -11,13 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..files import atomic_output
+from ..files.fields import Fields
 from ..files.jsonfiles import read_object
 from ..scores import Scores
 
 __all__ = ["Account", "Digest", "ledger_path", "read_ledger", "write_ledger"]
 
 _FORMAT = 1
+_COUNTS = ("n_read", "n_scored", "n_selected_out", "n_failed")
 
 
 class Account(NamedTuple):
@@ -39,8 +42,7 @@ class Account(NamedTuple):
 
 def ledger_path(output: str | Path) -> Path:
     """``x.scores.root`` has its account in ``x.scores.root.ledger.json``."""
-    output = Path(output)
-    return output.with_name(f"{output.name}.ledger.json")
+    return Path(f"{output}.ledger.json")
 
 
 def write_ledger(output: Path, values: dict[str, Any]) -> None:
@@ -55,10 +57,18 @@ def read_ledger(output: str | Path) -> dict[str, Any] | None:
     Raises:
         InputError: for one that cannot be read.
     """
+    path, advice = ledger_path(output), "remove it to score the file again"
     try:
-        return read_object(ledger_path(output), "remove it to score the file again")
+        values = read_object(path, advice)
     except FileNotFoundError:
         return None
+    if values.get("status") == "complete":
+        try:
+            for name in _COUNTS:
+                Fields(values).number(name, low=0, whole=True)
+        except InputError as error:
+            raise InputError(f"{path}: {error}; {advice}") from error
+    return values
 
 
 class Digest:

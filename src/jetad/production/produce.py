@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from .. import __version__
-from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError
+from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError, encodable, without_secrets
 from ..files import check_output, publish, refuse_inputs
 from ..readers import count, describe, hint_of_no_jets, iterate
 from ..readers.base import split_path
@@ -105,7 +105,7 @@ def prepare(
     facts: dict[str, str | int] = {
         **first.metadata,
         "jetad": __version__,
-        "input": remote_url(source) or str(source),
+        "input": encodable(without_secrets(remote_url(source) or str(source))),
         "input_size": stamp.size,
         **content_of(source, stamp, ledger),
         "n_rows_in_file": n_wanted,
@@ -352,7 +352,7 @@ def failure(source: Path, output: Path, error: JetadError, job: Any = None, *, a
     if alone:
         raise error
     if not output.exists():
-        write_ledger(output, {"status": "failed", "input": str(source), "error": str(error)})
+        write_ledger(output, {"status": "failed", "input": without_secrets(str(source)), "error": str(error)})
     logger.error("jetad: error: %s", error)
     return Account(str(source), str(output), "failed", error=str(error))
 

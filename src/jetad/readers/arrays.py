@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, MissingPackageError
 from .base import nearest, reading, split_path
-from .hdf5file import Frame, check_dataset, check_frame, find_frames, open_hdf5
+from .hdf5file import Frame, check_dataset, check_frame, find_frames, open_hdf5, tell_if_huge
 from .rootfile import NUMBERS, Tree, choose_tree, element_type, find_trees, flatten, n_entries, open_root
 
 __all__ = ["Source", "open_arrays", "open_source", "tree_names"]
@@ -280,6 +280,7 @@ class _Member:
         promised = self.row_bytes * int(self.shape[0] if self.shape else 1)
         stored = archive.getinfo(name).file_size - self._header
         stream.close()
+        tell_if_huge(str(archive.filename), archive.getinfo(name).compress_size, stored)
         if promised != stored:
             raise InputError(
                 f"'{name}' promises {promised} bytes, but {stored} are stored; the file is broken"
@@ -331,9 +332,10 @@ def open_parquet(file: Path) -> Iterator[Any]:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingPackageError(f"{file}: Parquet needs pyarrow: pip install 'jetad[parquet]'") from error
-    with reading(file):
-        handle = pyarrow.parquet.ParquetFile(file, pre_buffer=False)
-    with handle:
+    with contextlib.ExitStack() as stack:
+        with reading(file):  # pyarrow opens no file whose name is no UTF-8
+            stream = stack.enter_context(file.open("rb"))
+            handle = stack.enter_context(pyarrow.parquet.ParquetFile(stream, pre_buffer=False))
         yield handle
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .. import __version__
-from ..errors import MissingPackageError, OutputError
+from ..errors import MissingPackageError, OutputError, encodable, without_secrets
 from ..evaluation import Evaluation, Interval, either_way
 from ..files import atomic_output
 from ..plots.style import style
@@ -107,7 +107,7 @@ def write_page(report: Report, path: str | Path, *, force: bool = False) -> Path
         OutputError: if the file exists and not ``force``.
     """
     with atomic_output(path, force=force) as temporary:
-        temporary.write_text(render_page(report), encoding="utf-8")
+        temporary.write_text(encodable(without_secrets(render_page(report))), encoding="utf-8")
     return Path(path)
 
 

@@ -46,7 +46,7 @@ def load_scores(path: str | Path) -> Scores:
     except Exception as error:  # a broken file raises about anything, in three libraries
         raise InputError(f"{path}: cannot be read, {_first_line(error)}") from error
     if "score" not in columns:
-        known = closest_first("score", columns)[:6]
+        known = [name[:60] for name in closest_first("score", columns)[:6]]
         raise InputError(f"{path}: no column 'score' (found: {', '.join(known) or 'nothing'}); {_HINT}")
     lengths = {name: len(values) for name, values in columns.items()}
     n = lengths["score"]
@@ -168,7 +168,8 @@ def _numbers(values: NDArray[Any]) -> NDArray[Any]:
 
 def _read_parquet(path: Path) -> Loaded:
     _, parquet = _pyarrow()
-    with parquet.ParquetFile(path) as file:
+    # pyarrow opens no file whose name is no UTF-8
+    with path.open("rb") as stream, parquet.ParquetFile(stream) as file:
         table = file.read()
         # not table.schema.metadata: what is added when a file is closed is not repeated there
         text = (file.metadata.metadata or {}).get(b"jetad_provenance", b"{}")

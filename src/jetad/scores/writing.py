@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, InputError, MissingPackageError, OutputError
+from ..errors import ConfigError, InputError, MissingPackageError, OutputError, encodable
 from ..files import atomic_output
 from .columns import COLUMNS
 
@@ -124,7 +124,8 @@ class _Parquet:
     def __init__(self, path: Path, types: dict[str, np.dtype[Any]]) -> None:
         self.pa, parquet = _pyarrow()
         self.schema = self.pa.schema([(name, self.pa.from_numpy_dtype(t)) for name, t in types.items()])
-        self.file = parquet.ParquetWriter(path, self.schema)
+        self.stream = path.open("wb")  # pyarrow opens no file whose name is no UTF-8
+        self.file = parquet.ParquetWriter(self.stream, self.schema)
 
     def write(self, columns: Columns) -> None:
         self.file.write_table(self.pa.table(columns, schema=self.schema))
@@ -133,9 +134,11 @@ class _Parquet:
         if hasattr(self.file, "add_key_value_metadata"):  # since pyarrow 16
             self.file.add_key_value_metadata({"jetad_provenance": json.dumps(dict(metadata), sort_keys=True)})
         self.file.close()
+        self.stream.close()
 
     def abort(self) -> None:
-        self.file.close()
+        with self.stream:
+            self.file.close()
 
 
 def _pyarrow() -> tuple[Any, Any]:
@@ -238,7 +241,8 @@ class ScoreWriter:
         for key, value in metadata.items():
             if not isinstance(value, (str, int, float, np.integer, np.floating)):
                 raise TypeError(f"metadata '{key}' must be a text or a number, found {type(value).__name__}")
-        self._metadata = {k: v.item() if isinstance(v, np.generic) else v for k, v in metadata.items()}
+        plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in metadata.items()}
+        self._metadata = {k: encodable(v) if isinstance(v, str) else v for k, v in plain.items()}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

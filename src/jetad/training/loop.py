@@ -155,8 +155,13 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        counts = [state[name] for name in ("phase", "step", "total_step", "retries")]
+        if not all(type(n) is int and n >= 0 for n in counts) or counts[0] > len(self.phases):
+            raise ValueError(f"its phase and steps are {counts}")
+        if not 0 < state["rate_factor"] <= 1:
+            raise ValueError(f"its factor of the learning rate is {state['rate_factor']}")
         self.model.load_state_dict(state["model"])
-        self.phase_index, self.step, self.total_step = state["phase"], state["step"], state["total_step"]
+        self.phase_index, self.step, self.total_step = counts[:3]
         self.generator.set_state(state["generator"])
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
         self.average = self._on_device(state["average"])
@@ -365,9 +370,8 @@ class Trainer:
         key = (self.phase_index, epoch)
         if getattr(self, "_order_key", None) != key:
             # CPU, so that a run on a GPU sees the same batches
-            order = torch.Generator().manual_seed(
-                (self.seed * 1_000_003 + self.phase_index) * 1_000_003 + epoch
-            )
+            number = (self.seed * 1_000_003 + self.phase_index) * 1_000_003 + epoch
+            order = torch.Generator().manual_seed(number % (1 << 63))
             self._order = torch.randperm(n, generator=order).to(self.x_train.device)
             self._order_key = key
         return self.x_train[self._order[position * b : (position + 1) * b]]

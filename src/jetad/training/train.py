@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..calibration import BackgroundEfficiency, Surprise
 from ..config import MemberConfig, RunConfig
 from ..device_rows import device_rows
-from ..errors import ConfigError, InputError, JetadError, OutputError
+from ..errors import ConfigError, InputError, JetadError, OutputError, memory_message
 from ..files import refuse_inputs_inside, refuse_link
 from ..jets import Jets
 from ..models import METHODS, model_class
@@ -205,6 +205,14 @@ def train(
             "with --set, use --device cpu, or a GPU that nobody else uses; the same command goes on from the "
             "last checkpoint"
         ) from error
+    except (MemoryError, RuntimeError) as error:
+        told = memory_message(error)
+        if told is None:
+            raise
+        raise JetadError(
+            f"{told} for this training; lower training.batch_size, data.max_in_memory, data.max_jets or the "
+            "sizes of the network, with --set; the same command goes on from the last checkpoint"
+        ) from error
 
 
 def _train(
@@ -247,7 +255,8 @@ def _train(
     for name, member_config in config.members.items():
         member, inputs = _build_member(name, config, member_config, parts, signal_parts, where, ranks)
         if name in finished:
-            member.model.load_state_dict(finished[name]["model"])
+            with _checkpoint_of(run):
+                member.model.load_state_dict(finished[name]["model"])
         else:
             resume = checkpoint["trainer"] if checkpoint and checkpoint["member"] == name else None
             steps = _fit_member(
@@ -277,13 +286,12 @@ def _train(
     def finish() -> None:
         run.save_weights({f"{m.name}.{k}": v for m in members for k, v in m.model.state_dict().items()})
         run.write_json("preprocessing.json", {m.name: m.preprocessor.to_dict() for m in members})
-        run.write_json(
-            "calibration.json",
+        run.write_calibration(
             {
                 "background": calibration.to_dict(),
                 "members": {m.name: m.surprise.to_dict() for m in members if m.surprise is not None},
                 "source": "held-out part of the training files",
-            },
+            }
         )
         run.finish(n_jets={part: parts.size(part) for part in PARTS}, processes=ranks.size)
 
@@ -305,6 +313,27 @@ def _restore(run: Run) -> dict[str, Any] | None:
     elif (run.path / "history.jsonl").exists():
         run.truncate_history(-1)
     return checkpoint
+
+
+@contextlib.contextmanager
+def _checkpoint_of(run: Run) -> Iterator[None]:
+    """Say of a checkpoint that can be read, but does not fit this training, what to do about it."""
+    try:
+        yield
+    except (
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+    ) as error:
+        what = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{run.path / 'checkpoint.pt'}: does not fit this training ({what}); "
+            "remove the checkpoints there to begin again, or pass --force"
+        ) from error
 
 
 def _n_labelled(jets: Jets, label: int) -> int:
@@ -338,6 +367,7 @@ def _build_member(
     torch.manual_seed(config.seed)  # the weights' start
     model = model_class(config.method)(preprocessor.shape, member_config.network, member_config.model)
     rows = torch.from_numpy(preprocessor.transform(some))
+    _require_variety(rows[_usable(rows)], name)
     model.fit_input(rows[_usable(rows)])
     ranks.align(model)
     model.to(where)
@@ -383,6 +413,23 @@ def _inputs(
     if len(x) < n:
         logger.warning("%d of %d %s jets have no %s and are left out", n - len(x), n, parts.kind, member.name)
     return x, np.concatenate(values)
+
+
+def _require_variety(rows: torch.Tensor, name: str) -> None:
+    """Refuse background whose jets all look the same: every detector of it would call all others alike.
+
+    Raises:
+        InputError: saying what they may be.
+    """
+    if len(rows) < 2:
+        return  # told later
+    flat = rows.flatten(1)
+    width = float((flat.amax(0) - flat.amin(0)).max())
+    if width <= 1e-6 * float(flat.abs().max()):
+        raise InputError(
+            f"all {len(rows)} background jets look the same to the detector '{name}': there is nothing to "
+            "learn from copies of one jet or from jets of one constituent; 'jetad inspect' shows the file"
+        )
 
 
 def _usable(rows: torch.Tensor) -> torch.Tensor:
@@ -470,7 +517,8 @@ def _fit_member(
         ranks=ranks,
     )
     if resume is not None:
-        trainer.load_state_dict(resume)
+        with _checkpoint_of(run):
+            trainer.load_state_dict(resume)
     with _flushed_denormals():
         trainer.fit(stop)
         member.model.settle(inputs.train)

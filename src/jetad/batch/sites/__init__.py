@@ -124,9 +124,9 @@ def load_options(
         ConfigError: for an unknown profile or setting, with the nearest valid name, or a wrong value.
     """
     path = file or site_file()
-    if file is not None and not path.is_file():
+    if file is not None and not path.exists():
         raise ConfigError(f"--site {file}: no such file")
-    profiles = _parse(read_text(path), str(path)) if path.is_file() else {}
+    profiles = _parse(read_text(path), str(path)) if path.exists() else {}
     if not all(isinstance(value, dict) for value in profiles.values()):
         raise ConfigError(f"{path}: expected profiles 'name: {{setting: value}}'; see docs/batch.md")
     shipped = {name: _parse(text, name) for name, text in shipped_profiles().items()}
