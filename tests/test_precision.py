@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_engine import quick, run_of
+from test_engine import SECOND, quick, run_of
 
 from jetad.models.autoencoder import Autoencoder
 from jetad.precision import computing_in, has_bfloat16
@@ -67,3 +67,19 @@ def test_training_has_its_precision_and_scores_have_float32(tmp_path, make_jets,
     assert np.isfinite(detector.score(make_jets(20, seed=2))).all()
     tf32 = precision != "float32"
     assert seen == {"loss": {(tf32, tf32, precision == "bf16")}, "score": {(False, False, False)}}
+
+
+@pytest.mark.parametrize("method", [*SECOND, "ae", "dae", "vae", "wae", "dagmm", "glow", "pixelcnn"])
+def test_every_method_trains_in_bfloat16_and_adds_in_float32(tmp_path, make_jets, monkeypatch, method):
+    monkeypatch.setattr("jetad.precision.has_bfloat16", lambda device: True)
+    seen = set()
+    config = quick(method, "image", "training.precision=bf16", "training.validate_every=2")
+    detector = train(run_of(tmp_path, config), make_jets(160, seed=1))
+    model = detector.members[0].model
+    with computing_in("bf16", CPU):
+        x = torch.randn(4, model.input.n_features)
+        seen.add(model.energy(x).dtype if hasattr(model, "energy") else torch.float32)
+        if hasattr(model, "codec"):
+            seen |= {model.codec.encode(x).dtype, model.codec.decode(model.codec.encode(x)).dtype}
+    assert seen == {torch.float32}
+    assert np.isfinite(detector.score(make_jets(20, seed=2))).all()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .base import EnergyModel, MethodSettings
 from .networks import Architecture
+from .networks.parts import full
 
 __all__ = ["FlatAutoencoder"]
 
@@ -35,13 +36,11 @@ class FlatAutoencoder(EnergyModel):
 
     def encode(self, x: Tensor) -> Tensor:
         """Inputs ``(n, d)`` to latent points ``(n, latent_dim)``."""
-        z: Tensor = self.encoder(x)
-        return z
+        return full(self.encoder(x), x)
 
     def decode(self, z: Tensor) -> Tensor:
         """Latent points ``(n, latent_dim)`` to inputs ``(n, d)``."""
-        x: Tensor = self.decoder(z)
-        return x
+        return full(self.decoder(z), z)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """``f_d(f_e(x))``, same shape."""

@@ -15,6 +15,7 @@ from .likelihood import LikelihoodModel
 from .networks import Architecture
 from .networks.causal import CausalNetwork
 from .networks.inputs import InputsConfig
+from .networks.parts import full
 
 __all__ = ["PixelCNN", "PixelCNNSettings", "log_mass"]
 
@@ -92,7 +93,7 @@ class PixelCNN(LikelihoodModel):
     def mixture(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, means and log-scales of levels scaled to -1 ... 1, each ``(n, k, h w)``."""
         image = (2 * x / (self.settings.levels - 1) - 1).view(-1, 1, *self.size)
-        weights, means, widths = self.network(image).flatten(2).chunk(3, dim=1)
+        weights, means, widths = full(self.network(image), image).flatten(2).chunk(3, dim=1)
         low = math.log(2 / (self.settings.levels - 1)) - 2  # 256 levels: the published -7
         log_scales = low + softplus(widths - low) - softplus(widths - _LARGEST_LOG_SCALE)
         return torch.log_softmax(weights, dim=1), means, log_scales

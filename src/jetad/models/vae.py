@@ -13,6 +13,7 @@ from ..batches import normal
 from .base import MethodSettings
 from .flat import FlatAutoencoder
 from .networks import Architecture
+from .networks.parts import full
 
 __all__ = ["VariationalAutoencoder", "VariationalSettings"]
 
@@ -67,7 +68,7 @@ class VariationalAutoencoder(FlatAutoencoder):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the width of ``q(z|x)``, each ``(n, latent_dim)``."""
-        mean, log_std = self.encoder(x).chunk(2, dim=1)
+        mean, log_std = full(self.encoder(x), x).chunk(2, dim=1)
         return mean, log_std.clamp(*_LOG_STD)
 
     def encode(self, x: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from .parts import full
+
 __all__ = ["ActNorm", "Coupling", "Flow", "FlowLayer", "InvertibleConvolution"]
 
 # ln of the largest factor of a coupling
@@ -84,10 +86,12 @@ class InvertibleConvolution(FlowLayer):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         log_det = self.log_diagonal.sum() * (x.shape[2] * x.shape[3])
-        return nn.functional.conv2d(x, self.weight()[:, :, None, None]), log_det
+        with torch.autocast(x.device.type, enabled=False):  # what is inverted must not be rounded
+            return nn.functional.conv2d(x, self.weight()[:, :, None, None]), log_det
 
     def inverse(self, z: Tensor) -> Tensor:
-        return nn.functional.conv2d(z, torch.linalg.inv(self.weight())[:, :, None, None])
+        with torch.autocast(z.device.type, enabled=False):
+            return nn.functional.conv2d(z, torch.linalg.inv(self.weight())[:, :, None, None])
 
 
 class Coupling(FlowLayer):
@@ -107,7 +111,7 @@ class Coupling(FlowLayer):
         self.network = _Network((self.kept, *shape[1:]), hidden, 2 * (shape[0] - self.kept))
 
     def _scale_and_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        raw, shift = self.network(kept).chunk(2, dim=1)
+        raw, shift = full(self.network(kept), kept).chunk(2, dim=1)
         return _MAX_LOG_SCALE * torch.tanh(raw / _MAX_LOG_SCALE), shift
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
