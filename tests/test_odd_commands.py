@@ -354,12 +354,14 @@ def test_a_locale_without_the_characters(folder):
 
 def test_lists_and_settings_that_never_end(folder, capsys):
     os.mkfifo("pipe")
+    Scores(score=[1.0], metadata={"input_sha256": "0"}).save("scores.h5")
     assert jetad("inspect", "@/dev/zero") == 1
     assert "is a device" in said(capsys)
     for words in (
         ["train", "-b", "qcd.h5", "--config", "pipe"],
         ["inspect", "qcd.h5", "--mapping", "pipe"],
         ["inspect", "@pipe"],
+        ["verify", "scores.h5", "pipe"],
         ["submit", "slurm", "--site", "pipe", "--", "train", "-b", "qcd.h5"],
     ):
         assert jetad(*words) in (1, 2)

@@ -238,6 +238,14 @@ def test_checkpoints_of_other_content_are_damaged(folder, content):
     assert "damaged, going back" in problems[0]
 
 
+@pytest.mark.parametrize("step", [{}, "x", None, 1.5, True])
+def test_steps_of_a_history_that_are_none(folder, step):
+    with open("run/history.jsonl", "a") as file:
+        file.write(json.dumps({"step": step}) + "\n")
+    with pytest.raises(InputError, match=r"history\.jsonl: record \d+ has"):
+        Run("run").truncate_history(3)
+
+
 def test_a_ledger_of_wrong_values_is_told(folder, capsys):
     assert jetad("score", "qcd.h5", "--run", "run", "-o", "out/") == 0
     ledger = Path("out/qcd.scores.h5.ledger.json")

@@ -294,7 +294,15 @@ class Run:
 
     def history(self) -> list[dict[str, Any]]:
         """The records, without one that was cut short by a full disk or a crash."""
-        return read_lines(self.path / "history.jsonl", "step")
+        path = self.path / "history.jsonl"
+        records = read_lines(path, "step")
+        for number, record in enumerate(records, 1):
+            if type(record["step"]) is not int:
+                raise InputError(
+                    f"{path}: record {number} has {str(record['step'])[:60]!r} as its step; remove this line, or "
+                    "the file"
+                )
+        return records
 
     def truncate_history(self, step: int) -> None:
         """Drop records after ``step`` (written, but lost with the checkpoint that should have followed)."""
@@ -377,7 +385,8 @@ def _input(path: Path) -> dict[str, Any]:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
+    """SHA-256 of a file; an InputError for a pipe or device, which may never end."""
+    require_plain(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
