@@ -247,7 +247,7 @@ def test_published_presets_resolve_and_train(make_jets):
             torch.manual_seed(0)
             shape = load(PREPROCESSORS, "image", "representation")(member.preprocessing).shape
             model = model_class(config.method)(shape, member.network)
-            x = torch.rand(3, math.prod(shape), generator=rng()) / 800
+            x = torch.rand(3, model.input.n_features, generator=rng()) / 800
             phase = make_phases(model, member.training, METHODS[config.method].phases, 100)[-1]
             phase.start(x, x)
             loss, _ = phase.loss(x, rng())
@@ -351,6 +351,13 @@ def test_published_network_for_digits_trains_with_its_preset(tmp_path):
         encoder, decoder
     ]  # fmt: skip
     assert config.scalar(layer)(torch.rand(3, 784)).shape == (3, 1)
+    small = Mnist28Config(channels=(2, 3, 4, 5), units=6, latent_dim=7).codec(layer)
+    encoder = 9 * (2 + 2 * 3 + 3 * 4 + 4 * 5) + 16 * 5 * 6 + 6 * 7 + 2 + 3 + 4 + 5 + 6 + 7
+    decoder = 16 * 7 * 5 + 9 * (5 * 4 + 4 * 3 + 3 * 2 + 2) + 5 + 4 + 3 + 2 + 1
+    assert [sum(p.numel() for p in part.parameters()) for part in (small.encoder, small.decoder)] == [
+        encoder, decoder
+    ]  # fmt: skip
+    assert small(torch.rand(3, 784)).shape == (3, 784)
     with pytest.raises(ConfigError, match="takes images of 1 x 28 x 28"):
         config.input_layer((1, 40, 40))
     images = torch.rand(100, 1, 28, 28, generator=rng()).numpy()

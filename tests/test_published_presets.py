@@ -56,6 +56,8 @@ RECOVERY = {
     "training.contrastive.sampler.visible_chain.max_gradient": None,
     "training.contrastive.sampler.visible_chain.anneal": False,
     "network.kind": "mnist28",
+    "network.channels": (32, 64, 64, 128),
+    "network.units": 1024,
     "network.latent_dim": 32,
 }
 JET_NAE = {
@@ -132,6 +134,8 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
             "training.contrastive.sampler.visible_chain.limit": "component",
             "training.contrastive.sampler.visible_chain.anneal": True,
             "network.kind": "mnist28",
+            "network.channels": (32, 64, 64, 128),
+            "network.units": 1024,
             "network.latent_dim": 32,
         },
     ),
