@@ -14,7 +14,7 @@ from jetad.models.mpdr import ManifoldReconstruction
 from jetad.models.nae import NormalizedAutoencoder
 from jetad.models.networks.dense import DenseConfig
 from jetad.models.wnae import WassersteinNormalizedAutoencoder
-from jetad.samplers.base import ChainConfig, ChainRunner
+from jetad.samplers.base import ChainConfig, ChainRunner, Negatives
 from jetad.samplers.langevin import langevin
 from jetad.samplers.persistent import PersistentConfig
 from jetad.training.contrastive import Contrastive
@@ -275,9 +275,25 @@ def test_averaged_training_resumes_bit_for_bit(tmp_path, make_jets, method, sele
 def test_phase_ends_when_negatives_have_the_energy_of_the_background():
     model, _ = nae()
     phase = Contrastive(model, ContrastiveConfig(balance=0.9))
-    assert not phase.enough({"val_energy": 10.0, "val_energy_neg": 8.9})
-    assert phase.enough({"val_energy": 10.0, "val_energy_neg": 9.1})
-    assert not Contrastive(model, ContrastiveConfig()).enough({"val_energy": 10.0, "val_energy_neg": 1e9})
+    assert not phase.enough({"val_balance": 0.89})
+    assert phase.enough({"val_balance": 0.91})
+    assert not Contrastive(model, ContrastiveConfig()).enough({"val_balance": 1e9})
+
+
+def test_balance_is_one_of_medians_and_a_few_chains_that_run_away_do_not_move_it(monkeypatch):
+    model, x = nae()
+    phase = Contrastive(model, ContrastiveConfig(balance=0.9))
+    phase.start(x, x)
+    ends = x[:20].clone()
+    monkeypatch.setattr(phase.sampler, "negatives", lambda *args: Negatives(ends, ends, {}))
+    _, before = phase.validate(x, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model.energy(ends).median() / model.energy(x[:1000]).median()
+    assert before["val_balance"] == pytest.approx(float(expected))
+    ends[:2] += 1000.0
+    _, after = phase.validate(x, torch.Generator().manual_seed(1))
+    assert after["val_energy_neg"] > 100 * before["val_energy_neg"]
+    assert after["val_balance"] < 1.5 * before["val_balance"]
 
 
 @pytest.mark.parametrize("average", [None, 0.9])

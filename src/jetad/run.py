@@ -299,8 +299,8 @@ class Run:
         for number, record in enumerate(records, 1):
             if type(record["step"]) is not int:
                 raise InputError(
-                    f"{path}: record {number} has {str(record['step'])[:60]!r} as its step; remove this line, or "
-                    "the file"
+                    f"{path}: record {number} has {str(record['step'])[:60]!r} as its step; "
+                    "remove this line, or the file"
                 )
         return records
 

@@ -38,7 +38,9 @@ class ContrastiveConfig(SecondPhaseConfig):
     square_penalty: float = Field(0.0, ge=0, description="weight of <u+^2> + <u-^2>, u = E / T")
     negative_penalty: float = Field(0.0, ge=0, description="weight of <u-^2> alone")
     balance: float | None = Field(
-        None, gt=0, description="end the phase when negatives have this part of the background's mean energy"
+        None,
+        gt=0,
+        description="end the phase when negatives have this part of the background's median energy",
     )
     divergence: float = Field(10.0, gt=1, description="growth of energies that counts as divergence")
     sampler: SomeSampler = OnManifoldConfig()
@@ -129,10 +131,16 @@ class Contrastive(SecondPhase):
         with torch.no_grad():
             ends = whole(negatives.x, generator)
             energy = float(mean(model.energy(share(x_val, generator)).mean(), generator))
-            energy_neg = float(model.energy(ends).mean())
+            energies_neg = model.energy(ends)
+            energy_neg = float(energies_neg.mean())
+            # of medians: a few chains that run away have a hundred times the energy of the others
+            balance = float(energies_neg.median() / model.energy(x).median())
             distance = float(energy_distance(x, ends))
         criterion = distance if self.config.select == "distance" else math.nan
-        metrics: Metrics = {"val_energy": energy, "val_energy_neg": energy_neg, "val_distance": distance}
+        metrics: Metrics = {
+            "val_energy": energy, "val_energy_neg": energy_neg, "val_balance": balance,
+            "val_distance": distance,
+        }  # fmt: skip
         if "visible_acceptance" in negatives.metrics:
             metrics["val_acceptance"] = float(negatives.metrics["visible_acceptance"])
             self.stuck = self.stuck + 1 if metrics["val_acceptance"] < 0.005 else 0
@@ -158,7 +166,7 @@ class Contrastive(SecondPhase):
     def enough(self, metrics: Metrics) -> bool:
         """Where both kinds have one energy the likelihood gains no more; both energies only grow together."""
         part = self.config.balance
-        return part is not None and float(metrics["val_energy_neg"]) >= part * float(metrics["val_energy"])
+        return part is not None and float(metrics["val_balance"]) >= part
 
     def state_dict(self) -> dict[str, Any]:
         return {
