@@ -190,6 +190,13 @@ def test_seeds_that_no_generator_takes(folder, capsys, seed):
     assert "seed" in said(capsys)
 
 
+@pytest.mark.parametrize("option", ["--threads", "--jobs"])
+def test_more_processes_than_any_machine_has(folder, capsys, option):
+    for number in (2**64, "9" * 4000):
+        assert jetad("score", "qcd.h5", "--run", "run", option, number) == 2
+        assert option in said(capsys)
+
+
 def test_the_largest_seed_trains(folder):
     assert MAX_SEED_OF_OPTIONS == MAX_SEED
     words = ["--method", "ae", "--representation", "features", "--set", "network.hidden=[8]", *QUICK[:2]]

@@ -181,7 +181,7 @@ def put(name, value):
         (drop("representation"), "'representation' is missing"),
         (put("representation", 1e308), "'representation' is 1e+308, and must be a text"),
         (put("representation", "x"), "must be one of image, features, constituents"),
-        (put("mean", [0.0, NAN, 0.0]), "'mean' is a list, and must be a list of finite numbers"),
+        (put("mean", [0.0, NAN, 0.0]), "NaN is no finite number"),
         (put("mean", [0.0]), "'mean' has 1 numbers, and must have 3"),
         (put("std", [1.0, 0.0, 1.0]), "'std' has numbers from 0 to 1"),
         (put("std", [1.0, -1.0, 1.0]), "'std' has numbers from -1 to 1"),
@@ -236,6 +236,30 @@ def test_checkpoints_of_other_content_are_damaged(folder, content):
     found, problems = run.load_checkpoint()
     assert found == good
     assert "damaged, going back" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("inputs", [3.0]),
+        ("inputs", "x"),
+        ("inputs", [{"path": "a", "sha256": 3}]),
+        ("command", [1]),
+        ("command", 3),
+    ],
+)
+def test_provenance_that_makes_no_sense(folder, capsys, name, value):
+    edit("provenance.json", lambda values: {**values, name: value})
+    write_jets(toy_jets(120, 9, labels=0), "fresh.h5")
+    assert jetad("calibrate", "--run", "run", "-b", "fresh.h5") == 1
+    assert "run/provenance.json: is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_json_without_finite_numbers_is_damaged(folder, number):
+    Path("run/provenance.json").write_text(f'{{"seed": {number}}}')
+    with pytest.raises(InputError, match="is no finite number"):
+        _ = Run("run").provenance
 
 
 @pytest.mark.parametrize("step", [{}, "x", None, 1.5, True])

@@ -121,7 +121,7 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in (
         device_option,
         click.option(
-            "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
+            "--threads", type=click.IntRange(1, 4096), default=1, show_default=True, help="CPU threads."
         ),
         click.option(
             "--seed", type=click.IntRange(0, MAX_SEED), default=1, show_default=True, help="Random seed."

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .errors import ConfigError, InputError, OutputError, without_secrets
 from .files import atomic_output, own_token, remove_leftovers, require_plain, require_readable
+from .files.fields import Fields
 from .files.jsonfiles import append_line, read_lines, read_object
 from .files.locks import locked
 
@@ -119,7 +120,24 @@ class Run:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return self.read_json("provenance.json")
+        """What repeats the training.
+
+        Raises:
+            InputError: if the file is missing or damaged.
+        """
+        values = self.read_json("provenance.json")
+        try:
+            fields = Fields(values)
+            for name in ("inputs", "signal_inputs"):
+                for file in fields.parts(name) if name in fields else ():
+                    file.text("path")
+                    if file.any("sha256") is not None:
+                        file.text("sha256")
+            if not all(isinstance(word, str) for word in values.get("command", [])):
+                raise InputError("'command' is no list of words")
+        except (InputError, TypeError) as error:
+            raise InputError(f"{self.path / 'provenance.json'}: is damaged: {error}") from error
+        return values
 
     def finish(self, **more: Any) -> None:
         """Mark the run as complete and point ``latest`` beside it at it."""

@@ -48,7 +48,7 @@ __all__ = ["command"]
     help="Folder for the runs, bench.md and bench.json.",
 )  # fmt: skip
 @click.option("--representation", help="Train on one representation only: image or features.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
+@click.option("--threads", type=click.IntRange(1, 4096), default=1, show_default=True, help="CPU threads.")
 @seed_option
 @device_option
 @json_option()

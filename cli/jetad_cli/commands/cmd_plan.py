@@ -42,9 +42,13 @@ def _duration(seconds: float) -> str:
     type=click.Path(path_type=Path),
     help="Run directory; repeatable.  [default: $JETAD_RUN, runs/latest]",
 )
-@click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("--jobs", "-j", type=click.IntRange(1, 4096), default=1, show_default=True, help="Processes.")
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads of each process."
+    "--threads",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="CPU threads of each process.",
 )
 @click.option(
     "--target-hours",

@@ -95,7 +95,7 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     metavar="EPS",
     help="Flag jets that pass this background efficiency: 0.001 makes the column pass_0p001. Repeatable.",
 )
-@click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("--jobs", "-j", type=click.IntRange(1, 4096), default=1, show_default=True, help="Processes.")
 @click.option(
     "--dask",
     "cluster",
@@ -103,7 +103,11 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     help="Let the workers of a dask.distributed cluster do it: tcp://host:port, or its scheduler file.",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads of each process."
+    "--threads",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="CPU threads of each process.",
 )
 @click.option(
     "--part",

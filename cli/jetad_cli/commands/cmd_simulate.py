@@ -40,7 +40,7 @@ _HELP = "\b\nPROCESS is one of\n" + "\n".join(f"  {p.name:<11} {p.description}" 
 @seed_option
 @click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 4096),
     default=1,
     show_default=True,
     help="Processes to work with; the jets do not depend on it.",

@@ -110,7 +110,7 @@ def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
 )
 @click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 4096),
     default=1,
     show_default=True,
     help="CPU threads; the default networks are small and fastest on one.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -110,7 +111,7 @@ def read_json(path: str | Path, advice: str = "") -> Any:
         text = Path(path).read_text(encoding="utf-8")
         if not text.strip("\0 \t\r\n"):
             raise ValueError("it is empty: what was written is lost")
-        return json.loads(text)
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -123,6 +124,14 @@ def read_object(path: str | Path, advice: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds {type(value).__name__} instead of named values{_end(advice)}")
     return value
+
+
+def _finite(text: str) -> float:
+    """A number of JSON; NaN and what overflows is none, and nothing could be written back."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return number
 
 
 def _end(advice: str) -> str:
