@@ -13,7 +13,7 @@ from test_cli import jetad
 
 from jetad.errors import OutputError
 from jetad.files import atomic_output
-from jetad.production import pool, produce
+from jetad.production import pool, produce, score
 from jetad.writers import write_jets
 
 
@@ -77,7 +77,7 @@ def test_scores_that_appear_while_scoring_stay(quick_runs, tmp_path, monkeypatch
         return ready(job)
 
     with monkeypatch.context() as patch:
-        patch.setattr(produce, "finish", late)
+        patch.setattr(score, "finish", late)
         patch.setattr(pool, "finish", late)
         assert jetad(*words) == 1
     assert "o.h5: " in capsys.readouterr().err

@@ -129,7 +129,8 @@ def test_a_broken_package_is_named_and_stops_nothing_else(tmp_path):
     methods = jetad(sys.executable, tmp_path, path, "methods")
     assert "jetad.methods: 'nae' of broken_toy:METHOD is left out" in methods.stderr
     assert "normalized autoencoder" in methods.stdout
-    asked = jetad(sys.executable, tmp_path, path, "train", "--background", "x.h5", "--method", "broken")
+    sample = str(ROOT / "data_samples" / "top.h5")
+    asked = jetad(sys.executable, tmp_path, path, "train", "--background", sample, "--method", "broken")
     assert asked.returncode == 2
     assert "repair or remove that package" in asked.stderr
     assert "Traceback" not in asked.stderr

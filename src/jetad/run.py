@@ -229,15 +229,17 @@ class Run:
                     self.path,
                 )
             return values
-        advice = "take it from a copy of the run, or train again"
         content = {key: value for key, value in values.items() if key != "digest"}
         if values.get("digest") != _digest(content):
-            raise InputError(f"{path}: was changed after it was written (its digest is another); {advice}")
+            raise InputError(
+                f"{path}: was changed after it was written (its digest is another); "
+                "take it from a copy of the run, or train again"
+            )
         for name, known in values["files"].items():
             if file_hash(self.path / name) != known:
                 raise InputError(
                     f"{self.path / name}: was changed after the training (its hash is not the one in "
-                    f"calibration.json); {advice}"
+                    "calibration.json); take it from a copy of the run, or train again"
                 )
         return values
 

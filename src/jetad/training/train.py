@@ -331,7 +331,7 @@ def _checkpoint_of(run: Run) -> Iterator[None]:
     ) as error:
         what = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{run.path / 'checkpoint.pt'}: does not fit this training ({what}); "
+            f"{run.path}/checkpoint.pt: does not fit this training ({what}); "
             "remove the checkpoints there to begin again, or pass --force"
         ) from error
 

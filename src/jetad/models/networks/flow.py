@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from .parts import full
+from .parts import full, rounding_nothing
 
 __all__ = ["ActNorm", "Coupling", "Flow", "FlowLayer", "InvertibleConvolution"]
 
@@ -86,11 +86,11 @@ class InvertibleConvolution(FlowLayer):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         log_det = self.log_diagonal.sum() * (x.shape[2] * x.shape[3])
-        with torch.autocast(x.device.type, enabled=False):  # what is inverted must not be rounded
+        with rounding_nothing(x):  # what is inverted must not be rounded
             return nn.functional.conv2d(x, self.weight()[:, :, None, None]), log_det
 
     def inverse(self, z: Tensor) -> Tensor:
-        with torch.autocast(z.device.type, enabled=False):
+        with rounding_nothing(z):
             return nn.functional.conv2d(z, torch.linalg.inv(self.weight())[:, :, None, None])
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import abc
 import math
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ __all__ = [
     "by_channels",
     "full",
     "mlp",
+    "rounding_nothing",
 ]
 
 
@@ -35,6 +38,12 @@ def by_channels(module: nn.Module) -> nn.Module:
 def full(result: Tensor, x: Tensor) -> Tensor:
     """What layers made of ``x`` in its own precision: bfloat16 is for products, not for sums and steps."""
     return result if result.dtype == x.dtype else result.to(x.dtype)
+
+
+def rounding_nothing(x: Tensor) -> AbstractContextManager[Any]:
+    """Inside, products are computed in the precision of ``x``, whatever that of the other layers is."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 class InputLayer(nn.Module, abc.ABC):
