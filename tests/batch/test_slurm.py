@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 # a few seconds; a checkpoint at every validation
 LONG = [
     "train", "--background", "qcd.h5", "--method", "ae", "--representation", "image",
-    "--set", "training.epochs=80", "--set", "network.hidden=[16]", "--set", "network.components=6",
+    "--set", "training.epochs=240", "--set", "network.hidden=[16]", "--set", "network.components=6",
     "--set", "training.batch_size=32", "--set", "training.checkpoint_minutes=0",
     "--set", "training.log_every=10", "--set", "training.validate_every=10",
 ]  # fmt: skip
