@@ -41,3 +41,17 @@ def test_a_type_checker_knows_the_public_names(tmp_path):
     types = [line for line in found.stdout.splitlines() if "Revealed type is" in line]
     assert len(types) == len(names), found.stdout
     assert not any('"Any"' in line for line in types), found.stdout
+
+
+def test_commands_are_known_with_click_alone():
+    """The manual pages of a wheel are made where nothing but click is installed."""
+    script = (
+        "import importlib, sys\n"
+        "for name in ('numpy', 'pydantic', 'torch', 'yaml', 'h5py', 'awkward', 'uproot', 'scipy', 'sklearn'):\n"
+        "    sys.modules[name] = None\n"
+        "from jetad_cli.main import COMMANDS\n"
+        "for module in COMMANDS.values():\n"
+        "    importlib.import_module(f'jetad_cli.commands.{module}')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

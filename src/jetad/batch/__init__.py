@@ -6,14 +6,26 @@ submitted, ``logs`` and ``state`` (what each task noted when it started, was sto
 what runs on a node is the command that a user would type there.
 """
 
-from .base import Scheduler
-from .job import Job, Submission, Task, open_jobs
-from .resubmit import Repair, repairs, resubmit
-from .sites import Options, load_options
-from .status import TaskStatus, job_status
-from .submit import render, submit
+from typing import TYPE_CHECKING
+
+from ..registry import lazy
 from .systems import BATCH_SYSTEMS
-from .tasks import score_tasks, train_tasks
+
+if TYPE_CHECKING:
+    from .base import Scheduler
+    from .job import Job, Submission, Task, open_jobs
+    from .resubmitting import Repair, repairs, resubmit
+    from .sites import Options, load_options
+    from .status import TaskStatus, job_status
+    from .submitting import render, submit
+    from .tasks import score_tasks, train_tasks
+else:  # the commands name the batch systems before anything else is installed
+    __getattr__, __dir__ = lazy(
+        __name__, base=["Scheduler"], job=["Job", "Submission", "Task", "open_jobs"],
+        resubmitting=["Repair", "repairs", "resubmit"], sites=["Options", "load_options"],
+        status=["TaskStatus", "job_status"], submitting=["render", "submit"],
+        tasks=["score_tasks", "train_tasks"],
+    )  # fmt: skip
 
 __all__ = [
     "BATCH_SYSTEMS",

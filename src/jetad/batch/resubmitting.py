@@ -10,7 +10,7 @@ from .base import Scheduler
 from .job import Job, Submission
 from .sites import Options
 from .status import FAILURES, TaskStatus
-from .submit import submit
+from .submitting import submit
 
 __all__ = ["Repair", "repairs", "resubmit"]
 
