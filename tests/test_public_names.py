@@ -47,7 +47,7 @@ def test_commands_are_known_with_click_alone():
     """The manual pages of a wheel are made where nothing but click is installed."""
     script = (
         "import importlib, sys\n"
-        "for name in ('numpy', 'pydantic', 'torch', 'yaml', 'h5py', 'awkward', 'uproot', 'scipy', 'sklearn'):\n"
+        "for name in ('numpy', 'pydantic', 'torch', 'yaml', 'h5py', 'awkward', 'uproot', 'scipy'):\n"
         "    sys.modules[name] = None\n"
         "from jetad_cli.main import COMMANDS\n"
         "for module in COMMANDS.values():\n"

@@ -117,7 +117,10 @@ def test_sdist_and_wheel_hold_all_files(built):
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     folders, more = ["src", "cli", "data_samples"], ["tests", "docs", "conda"]
-    single = {"README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "pyproject.toml", "mkdocs.yml"}
+    single = {
+        "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "CITATION.cff", "pyproject.toml",
+        "mkdocs.yml",
+    }  # fmt: skip
     assert files_below(*folders, *more) | single | {"hatch_build.py"} <= packed
     known = {*folders, *more, *single, "hatch_build.py", ".gitignore", "PKG-INFO"}
     assert {name.split("/")[0] for name in packed} <= known
