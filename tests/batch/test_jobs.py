@@ -19,7 +19,7 @@ from jetad.batch.htcondor import HTCondorOptions
 from jetad.batch.sites import load_options, shipped_profiles
 from jetad.batch.slurm import Slurm, SlurmOptions
 from jetad.batch.tasks import Footprint, parse_scans, score_tasks, train_tasks
-from jetad.errors import ConfigError
+from jetad.errors import ConfigError, memory_message
 from jetad.writers import write_jets
 
 NOW = "2026-11-22T10:00:00Z"
@@ -394,6 +394,7 @@ class _Asked(Slurm):
         # without accounting, and forgotten by squeue
         ("", ["start n1", "end 137"], "", "failed", "memory"),
         ("", ["start n1", "end 1"], "jetad: unexpected MemoryError: 8 GiB", "failed", "memory"),
+        ("", ["start n1", "end 1"], f"jetad: error: {memory_message(MemoryError())}; t", "failed", "memory"),
         ("", ["start n1", "end 1"], "jetad: error: x.h5: broken", "failed", "failed"),
         ("", ["start n1", "end 2"], "Error: no such option", "failed", "usage"),
         ("", ["start n1", "end 127"], "jetad: command not found", "failed", "setup"),

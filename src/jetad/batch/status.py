@@ -43,9 +43,9 @@ _OF_SCHEDULER = {
     "CANCELLED": "cancelled",
 }
 _OUT_OF_MEMORY = re.compile(
-    r"out of memory|MemoryError|cannot allocate memory|can't allocate memory|unable to allocate|bad_alloc|"
-    r"oom.?kill|memory allocation (still )?failed|failed to map segment|memory (limit|exceeded)|"
-    r"memory usage exceeded|exceeded.{0,40}memory",
+    r"out of memory|not enough memory|MemoryError|cannot allocate memory|can't allocate memory|"
+    r"unable to allocate|bad_alloc|oom.?kill|memory allocation (still )?failed|failed to map segment|"
+    r"memory (limit|exceeded)|memory usage exceeded|exceeded.{0,40}memory",
     re.IGNORECASE,
 )
 _OUT_OF_TIME = re.compile(r"time limit|wall.?clock|MaxRuntime|JobFlavour|run ?time", re.IGNORECASE)
