@@ -36,6 +36,18 @@ def make_jets():
     return toy_jets
 
 
+@pytest.fixture
+def folder(quick_runs, tmp_path, monkeypatch):
+    """A working folder with jets and a run."""
+    import shutil
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JETAD_RUN", raising=False)
+    shutil.copy(quick_runs / "qcd.h5", "qcd.h5")
+    shutil.copytree(quick_runs / "run", "run")
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def quick_runs(tmp_path_factory):
     """A folder with runs: ``run``, and ``images`` that sees images alone; copy them to change them."""

@@ -24,17 +24,13 @@ AE = ["--method", "ae", "--representation", "image", *QUICK[:2], *QUICK[4:]]
 
 
 @pytest.fixture
-def folder(quick_runs, tmp_path, monkeypatch):
-    """A working folder with a run and jets, and ``precious``, which belongs to somebody else."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("JETAD_RUN", raising=False)
-    shutil.copy(quick_runs / "qcd.h5", "qcd.h5")
-    shutil.copytree(quick_runs / "run", "run")
+def folder(folder):
+    """That of all tests, with more jets and ``precious``, which belongs to somebody else."""
     write_jets(toy_jets(60, 2, labels=1), "top.h5")
     Path("precious").mkdir()
     for name in ("thesis.tex", ".hidden", "merged.h5", "part-00000001.npz", "plan", "lock"):
         Path("precious", name).write_text(f"the only copy of {name}")
-    return tmp_path
+    return folder
 
 
 def kept() -> dict[str, str]:

@@ -39,16 +39,6 @@ from jetad_cli.options import MAX_SEED as MAX_SEED_OF_OPTIONS
 SECRET = "sesame-4711"
 
 
-@pytest.fixture
-def folder(quick_runs, tmp_path, monkeypatch):
-    """A working folder with jets and a run."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("JETAD_RUN", raising=False)
-    shutil.copy(quick_runs / "qcd.h5", "qcd.h5")
-    shutil.copytree(quick_runs / "run", "run")
-    return tmp_path
-
-
 def said(capsys) -> str:
     """The last line on standard error, which must be no apology for a bug."""
     text = capsys.readouterr().err.strip().splitlines()[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +18,6 @@ from jetad.errors import InputError, OutputError
 from jetad.run import Run
 from jetad.scoring import TrainedDetector
 from jetad.writers import write_jets
-
-
-@pytest.fixture
-def folder(quick_runs, tmp_path, monkeypatch):
-    """A working folder with jets and a run."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("JETAD_RUN", raising=False)
-    shutil.copy(quick_runs / "qcd.h5", "qcd.h5")
-    shutil.copytree(quick_runs / "run", "run")
-    return tmp_path
 
 
 def untie(run: str = "run") -> None:

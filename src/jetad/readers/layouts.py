@@ -368,8 +368,8 @@ class OlympicsFeaturesReader(LayoutReader):
 class GuessingReader(LayoutReader):
     """Base of readers of files without names that say enough: the first plausible guess is taken."""
 
-    def guess(self, source: Source, path: str | Path) -> Guess | None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def guess(self, source: Source, path: str | Path) -> Guess | None: ...
 
     def find(self, source: Source, path: str | Path) -> ColumnMap | None:
         try:
