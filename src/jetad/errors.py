@@ -64,7 +64,8 @@ def encodable(text: str) -> str:
 
 
 _MEMORY = re.compile(
-    r"(?i)can't allocate memory|cannot allocate memory|not enough memory|bad_alloc|out of memory"
+    r"(?i)can't allocate memory|cannot allocate memory|not enough memory|bad_alloc|out of memory|"
+    r"failed to map segment"  # of a library that is loaded
 )
 _BYTES = re.compile(r"allocate (\d+ bytes|[\d.]+ [KMGTPE]i?B)")
 
@@ -73,7 +74,7 @@ def memory_message(error: BaseException) -> str | None:
     """What to tell of an error that says that there is too little memory; ``None`` for any other."""
     text = str(error)
     if not isinstance(error, MemoryError) and not (
-        isinstance(error, (RuntimeError, OSError)) and _MEMORY.search(text)
+        isinstance(error, (RuntimeError, OSError, ImportError)) and _MEMORY.search(text)
     ):
         return None
     asked = _BYTES.search(text)

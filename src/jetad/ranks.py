@@ -218,6 +218,7 @@ def join(device: torch.device) -> Iterator[Ranks]:
     try:
         yield ranks
     except (Interrupted, DivergedError) as error:  # all ranks agree on these
+        dist.destroy_process_group()  # or its threads may abort the process while Python ends
         if not ranks.first:
             raise SystemExit(error.exit_code) from None
         raise
