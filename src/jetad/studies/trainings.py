@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config import RunConfig
+from ..detector import TrainedDetector
 from ..errors import InputError, OutputError
 from ..files import refuse_link
 from ..jets import Jets
-from ..run import Run, collect_inputs
-from ..scoring import TrainedDetector
+from ..runs import Run
+from ..runs.directory import collect_inputs
 from ..training.loop import StopRequest
 from ..training.train import prepare_run, train
 

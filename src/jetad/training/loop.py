@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batches import SharedGenerator, means, share
 from ..config import TrainingConfig
+from ..device import computing_in
+from ..distributed.process_group import Ranks
+from ..distributed.shared_batch import SharedGenerator, means, share
 from ..errors import ConfigError, DivergedError, Interrupted
-from ..precision import computing_in
-from ..ranks import Ranks
+from ..objectives.base import Phase
+from ..objectives.contrastive import detached_state
 from ..samplers.compiling import compiled_chains
-from .contrastive import detached_state
-from .phases import Phase
 
 __all__ = ["StopRequest", "Trainer", "stop_signals"]
 
