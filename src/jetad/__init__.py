@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import moved  # noqa: F401 (old names of modules are found)
 from .registry import lazy
 
 if TYPE_CHECKING:
