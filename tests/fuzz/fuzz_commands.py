@@ -163,9 +163,9 @@ _known: list[str] = []
 
 def _settings() -> list[str]:
     if not _known:
-        from jetad.config.schema import _setting_paths
+        from jetad.config.messages import setting_paths
 
-        paths = _setting_paths()
+        paths = setting_paths()
         _known.extend(paths)
         _known.extend(f"members.image.{p}" for p in paths if p.startswith(("training", "network", "preproc")))
         _known.extend(

@@ -1,5 +1,6 @@
 """The configuration of one training: what it holds, how it is put together, what is said about mistakes."""
 
+from .resolve import read_config, resolve_config
 from .schema import (
     ContrastiveConfig,
     DataConfig,
@@ -8,7 +9,6 @@ from .schema import (
     SecondPhaseConfig,
     TrainingConfig,
     TransportConfig,
-    resolve_config,
 )
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "SecondPhaseConfig",
     "TrainingConfig",
     "TransportConfig",
+    "read_config",
     "resolve_config",
 ]

@@ -1,22 +1,17 @@
-"""The configuration of one training: defaults, presets, a YAML file and single values, checked once."""
+"""What a configuration holds, and the checks of it as a whole."""
 
 from __future__ import annotations
 
-import copy
-import difflib
-import types
-import typing
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
-from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, create_model, model_validator
+from pydantic import BaseModel, Field, SerializeAsAny, create_model, model_validator
 
 from ..device import Precision
 from ..errors import ConfigError
-from ..files.yamlfiles import YAMLError, load_yaml
 from ..models import METHODS, model_class
 from ..models.base import MethodSettings
 from ..models.networks import NETWORKS, Architecture
@@ -25,28 +20,26 @@ from ..objectives.base import FirstPhaseConfig, SecondPhaseConfig
 from ..objectives.contrastive import ContrastiveConfig
 from ..objectives.transport import TransportConfig
 from ..preprocessing import PREPROCESSORS, REPRESENTATIONS
-from ..presets import merge
-from ..presets import preset as load_preset
-from ..registry import closest_first, load, resolve
+from ..registry import load, resolve
 from ..samplers import SAMPLERS
 from ..samplers.base import SamplerSettings
 from ..settings import Strict, one_of
 
 __all__ = [
     "ContrastiveConfig", "DataConfig", "MemberConfig", "RunConfig", "SecondPhaseConfig", "TrainingConfig",
-    "TransportConfig", "resolve_config",
+    "TransportConfig",
 ]  # fmt: skip
 
 
 # the settings of everything that tables name
-_REPRESENTATIONS: dict[str, type[BaseModel]] = {
+PREPROCESSING_KINDS: dict[str, type[BaseModel]] = {
     name: load(REPRESENTATIONS, name, "representation") for name in REPRESENTATIONS
 }
-_NETWORKS: dict[str, type[Architecture]] = {name: load(NETWORKS, name, "network") for name in NETWORKS}
-_SAMPLERS: dict[str, type[SamplerSettings]] = {
+NETWORK_KINDS: dict[str, type[Architecture]] = {name: load(NETWORKS, name, "network") for name in NETWORKS}
+SAMPLER_KINDS: dict[str, type[SamplerSettings]] = {
     name: load(SAMPLERS, name, "sampler").Settings for name in SAMPLERS
 }
-_SECTIONS = sections()
+PHASE_SECTIONS = sections()
 
 #: Seeds that every generator of random numbers takes.
 MAX_SEED = (1 << 32) - 1
@@ -79,10 +72,10 @@ if TYPE_CHECKING:
     class _Sections(Strict):
         def __getattr__(self, name: str) -> Any: ...
 else:
-    NetworkConfig = one_of(_NETWORKS.values(), "kind")
-    PreprocessingConfig = one_of(_REPRESENTATIONS.values(), "representation")
+    NetworkConfig = one_of(NETWORK_KINDS.values(), "kind")
+    PreprocessingConfig = one_of(PREPROCESSING_KINDS.values(), "representation")
     _Sections = create_model(
-        "_Sections", __base__=Strict, **{name: (kind | None, None) for name, kind in _SECTIONS.items()}
+        "_Sections", __base__=Strict, **{name: (kind | None, None) for name, kind in PHASE_SECTIONS.items()}
     )
 
 
@@ -103,7 +96,7 @@ class TrainingConfig(_LoopConfig, _Sections, FirstPhaseConfig):
     @property
     def sampler(self) -> SamplerSettings | None:
         """The settings of the chains, where a phase has any."""
-        found = (getattr(getattr(self, name), "sampler", None) for name in _SECTIONS)
+        found = (getattr(getattr(self, name), "sampler", None) for name in PHASE_SECTIONS)
         return next((sampler for sampler in found if sampler is not None), None)
 
 
@@ -134,7 +127,7 @@ class RunConfig(Strict):
             if not name.isidentifier():
                 raise ValueError(f"member name '{name}' is not a plain word")
             phases = METHODS[self.method].phases
-            for phase in _SECTIONS:
+            for phase in PHASE_SECTIONS:
                 where = f"members.{name}.training.{phase}"
                 given = getattr(member.training, phase) is not None
                 if given and phase not in phases:
@@ -149,7 +142,7 @@ class RunConfig(Strict):
     def _model_fits(self, name: str, member: MemberConfig) -> None:
         """The method takes this representation, the network can be built for its shape, the sampler works."""
         kind = member.preprocessing.representation
-        _takes(self.method, "features" if member.network.kind == "embedding" else kind)
+        require_input(self.method, "features" if member.network.kind == "embedding" else kind)
         only = model_class(self.method).preprocessing
         if only is not None and member.preprocessing != only:
             raise ValueError(
@@ -168,11 +161,11 @@ class RunConfig(Strict):
                 raise ValueError(
                     f"method '{self.method}' trains no autoencoder; remove members.{name}.training.{penalty}"
                 )
-        for phase in _SECTIONS:  # samplers need parts that not every method has
+        for phase in PHASE_SECTIONS:  # samplers need parts that not every method has
             sampler = getattr(getattr(member.training, phase), "sampler", None)
             if sampler is None or _has(model, sampler.needs):
                 continue
-            fitting = [kind for kind, other in _SAMPLERS.items() if _has(model, other.needs)]
+            fitting = [kind for kind, other in SAMPLER_KINDS.items() if _has(model, other.needs)]
             raise ValueError(
                 f"method '{self.method}' cannot use sampler '{sampler.kind}' "
                 f"(members.{name}.training.{phase}.sampler.kind); choose one of: {', '.join(fitting)}"
@@ -182,10 +175,6 @@ class RunConfig(Strict):
         """Every setting spelled out."""
         text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
         return text
-
-    @classmethod
-    def from_yaml(cls, text: str, source: str = "configuration") -> RunConfig:
-        return _checked(_parse(text, source), source)
 
 
 def _has(model: Any, parts: Iterable[str]) -> bool:
@@ -225,251 +214,10 @@ def _check_size(method: str, member: MemberConfig, shape: tuple[int, ...]) -> No
         )
 
 
-# sections that may stand at the top of a configuration and then hold for every member
-_SHARED = ("network", "training", "preprocessing", "model")
-
-
-def _takes(method: str, representation: str) -> None:
+def require_input(method: str, representation: str) -> None:
     """Refuse a representation that means nothing to a method."""
     inputs = METHODS[method].inputs
     if representation not in inputs:
         raise ConfigError(
             f"method '{method}' does not take representation '{representation}', only: {', '.join(inputs)}"
         )
-
-
-def default_config(preset: str, representations: Iterable[str] = ()) -> dict[str, Any]:
-    """The settings of a preset as plain values, with its default members or those given."""
-    config = load_preset(preset)
-    members = config["members"]
-    chosen = list(representations) or config.get("default", list(members))
-    for name in chosen:
-        if name in PREPROCESSORS:
-            _takes(config["method"], name)
-        resolve(dict.fromkeys(members, ""), name, "representation")
-    return {"method": config["method"], "members": {name: members[name] for name in chosen}}
-
-
-def _on_embedding(preset: str, encoder: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a preset for one member on the embedding of an encoder."""
-    config = load_preset(preset)
-    _takes(config["method"], "features")
-    members = config["members"]
-    like = members.get("image", members["features"])  # many correlated inputs, as an image has
-    network = {"kind": "embedding", "source": dict(encoder["source"])}
-    network |= {k: like["network"][k] for k in ("latent_dim", "manifold_dims") if k in like["network"]}
-    member = {**like, "preprocessing": dict(encoder["preprocessing"]), "network": network}
-    return {"method": config["method"], "members": {"embedding": member}}
-
-
-def resolve_config(
-    *,
-    method: str | None = None,
-    preset: str | None = None,
-    representation: str | None = None,
-    encoder: Mapping[str, Any] | None = None,
-    text: str | None = None,
-    source: str = "configuration",
-    settings: Iterable[str] = (),
-    seed: int | None = None,
-) -> RunConfig:
-    """The preset (of the method's name if none is given), the YAML ``text``, the settings, the seed.
-
-    ``training``, ``network`` and ``preprocessing`` at the top hold for every member that has such a
-    setting; ``members.NAME.training...`` holds for one. With an ``encoder`` (of
-    :func:`jetad.runs.describe_encoder`) the only member is one on its embedding.
-
-    Raises:
-        ConfigError: naming the key, the nearest valid one, and what was expected.
-    """
-    given = _parse(text, source) if text is not None else {}
-    preset = preset or given.pop("preset", None)
-    method = method or given.get("method") or (None if preset else "nae")
-    for name, value in (("method", method), ("preset", preset)):
-        if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{source}: {name} must be a name, found {_cut(repr(value))}")
-    if method is not None:
-        resolve(METHODS, method, "method")
-    name = preset or method or "nae"
-    chosen = [] if representation is None else [representation]
-    if encoder is None and representation == "embedding":
-        raise ConfigError(
-            "--representation embedding needs --encoder RUN, a run of 'jetad train --method clr'"
-        )
-    if encoder is not None and representation not in (None, "embedding"):
-        raise ConfigError(f"--encoder: the representation is its embedding; leave out '{representation}'")
-    if not chosen and isinstance(given.get("members"), dict):
-        known = load_preset(name)["members"]
-        chosen = [member for member in given["members"] if member in known]
-    config = default_config(name, chosen) if encoder is None else _on_embedding(name, encoder)
-    if method is not None and config["method"] != method:
-        raise ConfigError(f"preset '{preset}' is one of method '{config['method']}', not of '{method}'")
-    _overlay(config, given, source)
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(f"--set {_cut(setting)}: expected KEY=VALUE, for example training.epochs=5")
-        try:
-            parsed = load_yaml(value)
-        except YAMLError as error:
-            raise ConfigError(
-                f"--set {_cut(setting)}: the value is not valid YAML ({_first_line(error)})"
-            ) from error
-        nested: Any = _number(parsed)
-        for part in reversed(key.strip().split(".")):
-            nested = {part: nested}
-        _overlay(config, nested, f"--set {key.strip()}")
-    if seed is not None:
-        config["seed"] = seed
-    return _checked(config, source)
-
-
-def _overlay(config: dict[str, Any], given: Mapping[str, Any], source: str) -> None:
-    """Lay ``given`` over ``config``, spreading shared sections over the members."""
-    for key, value in given.items():
-        if key in _SHARED:
-            if not isinstance(value, dict):
-                raise ConfigError(f"{source}: '{key}' must hold settings, found {_cut(repr(value))}")
-            taken: set[str] = set()
-            for member in config["members"].values():
-                member.setdefault(key, {})
-                fitting = {k: v for k, v in value.items() if _fits(key, k, member)}
-                taken |= set(fitting)
-                merge(member[key], fitting)
-            for unknown in set(value) - taken:
-                # leave it where the check of the whole will find and explain it
-                first = next(iter(config["members"].values()))
-                first[key][unknown] = value[unknown]
-        elif isinstance(value, dict) and isinstance(config.get(key), dict):
-            merge(config[key], value)
-        else:
-            config[key] = value
-
-
-def _fits(section: str, key: str, member: Mapping[str, Any]) -> bool:
-    if section == "model":
-        return True
-    if section in ("preprocessing", "network"):
-        name, known = (
-            ("representation", _REPRESENTATIONS) if section == "preprocessing" else ("kind", _NETWORKS)
-        )
-        chosen = member[section].get(name)
-        if chosen not in known:
-            return True  # the check of the whole explains it
-        fields = known[chosen].model_fields
-    else:
-        fields = TrainingConfig.model_fields
-        if key in _SECTIONS:
-            return key in member["training"]
-    return key in fields
-
-
-def _parse(text: str, source: str) -> dict[str, Any]:
-    try:
-        value = load_yaml(text)
-    except YAMLError as error:
-        raise ConfigError(f"{source}: is not valid YAML ({_first_line(error)})") from error
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(k, str) for k in value):
-        raise ConfigError(f"{source}: expected settings 'name: value', found {type(value).__name__}")
-    return {k: _number(v) for k, v in value.items()}
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3 as text; take it for the number it is."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    if isinstance(value, dict):
-        return {k: _number(v) for k, v in value.items()}
-    return value
-
-
-def _checked(values: Mapping[str, Any], source: str) -> RunConfig:
-    mine = copy.deepcopy(dict(values))
-    try:
-        _read_model_sections(mine, source)
-        return RunConfig(**mine)
-    except ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(error)}") from None
-
-
-def _read_model_sections(values: dict[str, Any], source: str) -> None:
-    """Turn the section ``model`` of every member into the settings of the method, in place."""
-    method, members = values.get("method"), values.get("members")
-    if not isinstance(method, str) or method not in METHODS or not isinstance(members, dict):
-        return  # the check of the whole explains it
-    settings = model_class(method).Settings
-    for name, member in members.items():
-        if not isinstance(member, dict) or not isinstance(member.get("model", {}), dict):
-            continue
-        given = member.get("model", {})
-        unknown = [key for key in given if key not in settings.model_fields]
-        if unknown:
-            valid = ", ".join(closest_first(str(unknown[0]), settings.model_fields)) or "none"
-            raise ConfigError(
-                f"{source}: unknown setting 'members.{name}.model.{unknown[0]}'; "
-                f"settings of method '{method}': {valid}"
-            )
-        try:
-            member["model"] = settings(**given)
-        except ValidationError as error:
-            raise ConfigError(f"{source}: {_explain(error, f'members.{name}.model')}") from None
-
-
-def _explain(error: ValidationError, prefix: str = "") -> str:
-    """The first problem of a validation error in one sentence."""
-    first = error.errors()[0]
-    # pydantic names the chosen variant of a union in the path; the user never wrote it
-    variants = {
-        "preprocessing": tuple(_REPRESENTATIONS), "network": tuple(_NETWORKS), "sampler": tuple(_SAMPLERS),
-    }  # fmt: skip
-    parts = [*filter(None, [prefix]), *(str(part) for part in first["loc"])]
-    where = ".".join(
-        p for before, p in zip(["", *parts], parts, strict=False) if p not in variants.get(before, ())
-    )
-    if first["type"] == "extra_forbidden":
-        name = str(first["loc"][-1])
-        paths = _setting_paths()
-        close = [path for path in paths if path.rsplit(".", 1)[-1] == name]
-        if not close:
-            near = difflib.get_close_matches(
-                name, [path.rsplit(".", 1)[-1] for path in paths], n=1, cutoff=0.5
-            )
-            close = [path for path in paths if near and path.rsplit(".", 1)[-1] == near[0]]
-        hint = f"; did you mean '{close[0]}'?" if close else f"; valid settings: {', '.join(paths)}"
-        return f"unknown setting '{where}'{hint}"
-    message = str(first["msg"]).removeprefix("Value error, ")
-    plain = first["type"] != "value_error" and not isinstance(first["input"], dict)
-    found = f", found {_cut(repr(first['input']))}" if plain else ""
-    return f"{where + ': ' if where else ''}{message[0].lower()}{message[1:]}{found}"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:100]}..."
-
-
-def _setting_paths() -> list[str]:
-    """Dotted names of all settings as ``--set`` takes them, sections of members without the member."""
-    paths: dict[str, None] = {}
-
-    def visit(annotation: Any, prefix: str) -> None:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            for name, field in annotation.model_fields.items():
-                below = "" if name == "members" else f"{prefix}{name}."
-                if name != "members":
-                    paths[f"{prefix}{name}"] = None
-                visit(field.annotation, below)
-        elif isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is not None:
-            for argument in typing.get_args(annotation):
-                visit(argument, prefix)
-
-    visit(RunConfig, "")
-    return list(paths)
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())

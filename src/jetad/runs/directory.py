@@ -174,7 +174,7 @@ class Run:
     # --- configuration -------------------------------------------------------------------------
 
     def config(self) -> RunConfig:
-        from ..config import RunConfig
+        from ..config import read_config
         from ..files.yamlfiles import read_text
 
         path = self.path / "config.yaml"
@@ -185,7 +185,7 @@ class Run:
             raise InputError(f"{path}: cannot be read ({reason})") from error
         if not text.strip("\0 \n") or "\0" in text:
             raise InputError(f"{path}: is damaged: what was written is lost; train again in another folder")
-        return RunConfig.from_yaml(text, source=str(path))
+        return read_config(text, source=str(path))
 
     def model_hash(self) -> str:
         """SHA-256 of the weights, first 16 digits."""
