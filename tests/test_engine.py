@@ -13,6 +13,7 @@ from jetad.config import TransportConfig, resolve_config
 from jetad.detector import TrainedDetector
 from jetad.detector.negatives import draw_negatives
 from jetad.errors import ConfigError, InputError, Interrupted
+from jetad.interrupts import StopRequest
 from jetad.jets import Jets
 from jetad.models import METHODS, model_class
 from jetad.models.distances import (
@@ -42,7 +43,7 @@ from jetad.registry import load
 from jetad.samplers.base import ChainConfig, ChainRunner
 from jetad.samplers.on_manifold import OnManifoldConfig, OnManifoldSampler
 from jetad.samplers.recovery import RecoveryConfig, RecoverySampler, geodesic_square
-from jetad.training.loop import StopRequest, Trainer
+from jetad.training.loop import Trainer
 from jetad.training.train import prepare_run, train
 
 SECOND = {"nae": "contrastive", "wnae": "transport", "mpdr-s": "contrastive", "mpdr-r": "contrastive",

@@ -14,7 +14,7 @@ ORDER = [
     {"errors", "moved", "papers"},
     {"registry"},
     {"settings"},
-    {"extras", "files", "distributed", "device"},
+    {"extras", "files", "distributed", "device", "interrupts"},
     {"presets"},
     {"jets"},
     {"scores", "readers", "writers", "preprocessing", "evaluation"},

@@ -159,9 +159,9 @@ def trainings(
     )  # fmt: skip
     import torch
 
-    from jetad.detector import select_device
+    from jetad.device import select_device
+    from jetad.interrupts import stop_signals
     from jetad.studies.trainings import TrainingOptions
-    from jetad.training.loop import stop_signals
 
     from .progress import TrainingProgress
 

@@ -1,4 +1,4 @@
-"""How precisely matrices are multiplied in training."""
+"""Where tensors are computed, and how precisely matrices are multiplied there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Literal
 
 import torch
 
-__all__ = ["Precision", "computing_in", "has_bfloat16"]
+from .errors import ConfigError
+
+__all__ = ["Precision", "computing_in", "has_bfloat16", "select_device"]
 
 Precision = Literal["float32", "tf32", "bf16"]
 
@@ -46,3 +48,16 @@ def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def select_device(name: str) -> torch.device:
+    """``auto`` takes the GPU where there is one.
+
+    Raises:
+        ConfigError: if ``cuda`` is asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: no CUDA device is visible to torch; use --device cpu or auto")
+    return torch.device(name)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from jetad.config import resolve_config
-from jetad.detector import select_device
+from jetad.device import select_device
 from jetad.distributed import shared_batch as batches
 from jetad.distributed.process_group import Ranks, join
 from jetad.models import model_class

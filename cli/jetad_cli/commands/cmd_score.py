@@ -190,8 +190,8 @@ def command(
 
     import torch
 
+    from jetad.interrupts import stop_signals
     from jetad.production import Account, Request, check_files, score_files
-    from jetad.training.loop import stop_signals
 
     from ..progress import ScoringProgress
 

@@ -194,10 +194,10 @@ def command(
 
     import torch
 
-    from jetad.detector import select_device
+    from jetad.device import select_device
     from jetad.distributed.process_group import join
+    from jetad.interrupts import stop_signals
     from jetad.training.data import BY_FILE, check_charges, open_background
-    from jetad.training.loop import stop_signals
     from jetad.training.train import (
         check_inputs,
         check_no_overlap,

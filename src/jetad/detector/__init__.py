@@ -1,5 +1,5 @@
 """What a run has learned, loaded to score jets."""
 
-from .detector import Member, TrainedDetector, calibrate, load, select_device
+from .detector import Member, TrainedDetector, calibrate, load
 
-__all__ = ["Member", "TrainedDetector", "calibrate", "load", "select_device"]
+__all__ = ["Member", "TrainedDetector", "calibrate", "load"]

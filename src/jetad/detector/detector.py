@@ -25,7 +25,7 @@ from ..calibration import (
     calibration_from_dict,
     quantile_edges,
 )
-from ..device import computing_in
+from ..device import computing_in, select_device
 from ..errors import ConfigError, InputError, JetadError, of_file, without_secrets
 from ..files.fields import Fields
 from ..jets import Jets, Selection, as_jets
@@ -41,7 +41,7 @@ from ..runs.directory import file_hash
 from ..scores import Scores
 from .inputs import device_rows
 
-__all__ = ["Member", "TrainedDetector", "calibrate", "load", "select_device"]
+__all__ = ["Member", "TrainedDetector", "calibrate", "load"]
 
 logger = logging.getLogger("jetad.scoring")
 
@@ -59,19 +59,6 @@ _projectors: weakref.WeakKeyDictionary[
     PrincipalComponents, tuple[_State, Callable[[Jets], NDArray[np.float64]] | None]
 ] = weakref.WeakKeyDictionary()
 _copies: weakref.WeakKeyDictionary[EnergyModel, tuple[_State, EnergyModel]] = weakref.WeakKeyDictionary()
-
-
-def select_device(name: str) -> torch.device:
-    """``auto`` takes the GPU where there is one.
-
-    Raises:
-        ConfigError: if ``cuda`` is asked for and there is none.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda: no CUDA device is visible to torch; use --device cpu or auto")
-    return torch.device(name)
 
 
 class Member(NamedTuple):

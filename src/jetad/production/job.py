@@ -19,12 +19,12 @@ from .. import __version__
 from ..detector import TrainedDetector
 from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError, encodable, without_secrets
 from ..files import check_output, publish, refuse_inputs
+from ..interrupts import StopRequest
 from ..readers import count, describe, hint_of_no_jets, iterate
 from ..readers.base import split_path
 from ..readers.containers.remote import remote_url
 from ..runs import Run
 from ..scores import ScoreWriter
-from ..training.loop import StopRequest
 from .event_lists import write_events
 from .input_identity import Stamp, content_of, stamp_of
 from .ledger import Account, Digest, ledger_path, read_ledger, write_ledger

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..detector import TrainedDetector
 from ..errors import ConfigError, InputError
+from ..interrupts import StopRequest
 from ..runs import Run
-from ..training.loop import StopRequest
 from .executors.base import Crew
 from .executors.loop import score_by_crew
 from .job import Job, Progress, check_stop, failure, finish, prepare, refuse_overwriting, score_range

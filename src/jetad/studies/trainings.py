@@ -12,10 +12,10 @@ from ..config import RunConfig
 from ..detector import TrainedDetector
 from ..errors import InputError, OutputError
 from ..files import refuse_link
+from ..interrupts import StopRequest
 from ..jets import Jets
 from ..runs import Run
 from ..runs.directory import collect_inputs
-from ..training.loop import StopRequest
 from ..training.train import prepare_run, train
 
 __all__ = ["Halves", "TrainingOptions", "hold_out", "train_in_study"]

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 
 from ..calibration import BackgroundEfficiency, Surprise
 from ..config import MemberConfig, RunConfig
-from ..detector import Member, TrainedDetector, select_device
+from ..detector import Member, TrainedDetector
 from ..detector.inputs import device_rows
+from ..device import select_device
 from ..distributed.process_group import Ranks
 from ..errors import ConfigError, InputError, JetadError, OutputError, memory_message
 from ..files import refuse_inputs_inside, refuse_link
+from ..interrupts import StopRequest
 from ..jets import Jets
 from ..models import METHODS, model_class
 from ..models.fitted import FittedModel
@@ -37,7 +39,7 @@ from ..runs import Run
 from ..runs.directory import collect_inputs, collect_provenance, unfinished_runs
 from ..samplers.compiling import check_compiler
 from .data import PARTS, BackgroundParts, JetStream, class_column, class_numbers
-from .loop import StopRequest, Trainer
+from .loop import Trainer
 
 __all__ = [
     "check_inputs",

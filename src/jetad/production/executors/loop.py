@@ -9,7 +9,7 @@ from typing import Any
 
 from ...detector import TrainedDetector
 from ...errors import InputError
-from ...training.loop import StopRequest
+from ...interrupts import StopRequest
 from ..job import Job, Progress, check_stop, failure, finish, prepare
 from ..ledger import Account
 from ..request import Request
