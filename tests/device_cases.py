@@ -16,7 +16,7 @@ import torch
 from simulated_device import waits
 from test_engine import TRAINED, StopAt, quick, rng, run_of, started
 
-from jetad.detector import detector as scoring
+from jetad.detector import detector, member
 from jetad.detector import inputs as device_rows
 from jetad.distributed.process_group import Ranks
 from jetad.distributed.shared_batch import SharedGenerator
@@ -34,12 +34,12 @@ from jetad.training.train import train
 def sim(monkeypatch):
     """The device, taken by ``--device cuda`` and with images made on it."""
     device = simulated_device.register(os.environ["SIMULATED_DEVICE"])
-    for module in (training, scoring):
+    for module in (training, detector):
         monkeypatch.setattr(
             module, "select_device", lambda name: device if name == "cuda" else torch.device("cpu")
         )
     monkeypatch.setattr(device_rows, "_IMAGING", {device.type})
-    monkeypatch.setitem(scoring._BATCH, device.type, scoring._BATCH["cuda"])
+    monkeypatch.setitem(member._BATCH, device.type, member._BATCH["cuda"])
     return device
 
 

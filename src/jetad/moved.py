@@ -28,7 +28,7 @@ MOVED = {
     "ranks": ["distributed.process_group"],
     "reconstructions": ["detector.reconstructions"],
     "references": ["report.citations"],
-    "run": ["runs", "runs.directory"],
+    "run": ["runs", "runs.directory", "runs.provenance"],
     "samplers.contrastive": ["samplers.short_chain"],
     "samples": ["demo"],
     "scoring": ["detector", "device"],

@@ -35,7 +35,7 @@ from jetad.detector import TrainedDetector
 from jetad.jets import Jets
 from jetad.production import score_file
 from jetad.runs import Run
-from jetad.runs.directory import file_hash
+from jetad.runs.provenance import file_hash
 from jetad.writers import write_jets
 
 N_PLAIN = 1000

@@ -1,197 +1,35 @@
-"""Trained detectors: from jets, or files of jets, to scores."""
+"""Trained detectors: from the directory of a run, and from jets to scores."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
-import logging
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..calibration import (
-    QUANTITIES,
-    BackgroundEfficiency,
-    BinnedEfficiency,
     Calibration,
     DecorrelatedEfficiency,
     Surprise,
     calibration_from_dict,
-    quantile_edges,
 )
-from ..device import computing_in, select_device
-from ..errors import ConfigError, InputError, JetadError, of_file, without_secrets
+from ..device import select_device
+from ..errors import InputError, JetadError
 from ..files.fields import Fields
-from ..jets import Jets, Selection, as_jets
+from ..jets import Jets, as_jets
 from ..models import model_class
 from ..models.base import EnergyModel
-from ..models.networks.parts import PrincipalComponents
-from ..preprocessing import Preprocessor, preprocessor_from_dict
-from ..preprocessing.images import JetImages
-from ..readers import ReadOptions
-from ..registry import closest_first, resolve
+from ..preprocessing import preprocessor_from_dict
 from ..runs import Run
-from ..runs.directory import file_hash
+from ..runs.provenance import file_hash
 from ..scores import Scores
-from .inputs import device_rows
+from .member import Member
 
-__all__ = ["Member", "TrainedDetector", "calibrate", "load"]
-
-logger = logging.getLogger("jetad.scoring")
-
-# jets scored at once: what stays in the cache of a CPU core, and what fills a GPU (less once it was too much)
-_BATCH = {"cpu": 512, "cuda": 16384}
-# linear algebra takes another path for a handful of rows, and its last bits differ: no batch is smaller
-_MIN_BATCH = 32
-# rows at once where a CPU computes in float32: always as many, so that every sum has the same order
-_BLOCK = 128
-
-# what tells whether tensors are the same later on, without keeping them alive
-_State = list[tuple["weakref.ref[Tensor]", int, torch.dtype]]
-
-_projectors: weakref.WeakKeyDictionary[
-    PrincipalComponents, tuple[_State, Callable[[Jets], NDArray[np.float64]] | None]
-] = weakref.WeakKeyDictionary()
-_copies: weakref.WeakKeyDictionary[EnergyModel, tuple[_State, EnergyModel]] = weakref.WeakKeyDictionary()
-
-
-class Member(NamedTuple):
-    """One representation with its network."""
-
-    name: str
-    preprocessor: Preprocessor
-    model: EnergyModel
-    surprise: Surprise | None  # None until the training has ended
-
-    def energies(self, jets: Jets, device: torch.device) -> NDArray[np.float64]:
-        """Energies of jets, ``(n_jets,)``; NaN for jets that cannot be represented.
-
-        On a CPU the network computes in float64: in float32 the order of summation changes with the
-        number of rows and threads, and scores with it, by some 1e-6 of their size. Convolutions, of which
-        float64 costs five to fourteen times as much, compute in float32, on blocks of one size: their
-        sums have one order there.
-        """
-        model = _for_scoring(self.model, device)
-        project = self._projector() if device.type == "cpu" else None  # a GPU makes the images
-
-        def energies(rows: slice) -> NDArray[np.float64]:
-            if project is None:
-                x = device_rows(self.preprocessor, jets[rows], device)
-                return _scores(model.score, x, device, blocks=self.model.float32_scores)
-            return _scores(model.score_inputs, torch.from_numpy(project(jets[rows])), device)
-
-        return _in_batches(energies, len(jets), device)
-
-    def _projector(self) -> Callable[[Jets], NDArray[np.float64]] | None:
-        """From jets to principal components without images in between, where that is possible."""
-        layer = self.model.input
-        if not isinstance(self.preprocessor, JetImages) or type(layer) is not PrincipalComponents:
-            return None
-        tensors = [layer.basis, layer.mean]
-        known = _projectors.get(layer)
-        if known is None or not _unchanged(known[0], tensors):
-            basis = layer.basis.detach().cpu().double().numpy()
-            project = self.preprocessor.projector(basis)
-            shift = layer.mean.detach().cpu().double().numpy() @ basis
-            known = _state_of(tensors), None if project is None else lambda jets: project(jets) - shift
-            _projectors[layer] = known
-        return known[1]
-
-    def image_energies(self, images: NDArray[Any], device: torch.device) -> NDArray[np.float64]:
-        """Energies of ready-made images ``(n, n_channels, n_eta, n_phi)``.
-
-        Raises:
-            InputError: if this member does not see such images.
-        """
-        if images.shape[1:] != self.preprocessor.shape:
-            raise InputError(
-                f"member '{self.name}' takes rows of shape {self.preprocessor.shape}, "
-                f"found {images.shape[1:]}; give constituents, or train with --representation image"
-            )
-        rows = torch.from_numpy(np.asarray(images, dtype=np.float32))
-        model, blocks = _for_scoring(self.model, device), self.model.float32_scores
-        return _in_batches(
-            lambda part: _scores(model.score, rows[part], device, blocks=blocks), len(rows), device
-        )
-
-
-def _scores(
-    score: Callable[[Tensor], Tensor], x: Tensor, device: torch.device, *, blocks: bool = False
-) -> NDArray[np.float64]:
-    n, on_cpu = len(x), device.type == "cpu"
-    blocks = blocks and on_cpu
-    missing = -n % _BLOCK if blocks else max(_MIN_BATCH - n, 0)
-    if missing:
-        x = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
-    if blocks:
-        scores = torch.cat([score(block) for block in x.float().split(_BLOCK)])
-    else:
-        scores = score(x.double() if on_cpu else x.to(device, torch.float32))
-    energies: NDArray[np.float64] = scores[:n].cpu().numpy()
-    return energies
-
-
-def _in_batches(
-    energies: Callable[[slice], NDArray[np.float64]], n: int, device: torch.device
-) -> NDArray[np.float64]:
-    """Energies of ranges of rows, joined; where the memory of a GPU is not enough, of half as many at once.
-
-    Raises:
-        JetadError: if not even the smallest batch fits.
-    """
-    out, start = np.empty(n, dtype=np.float64), 0
-    while start < n:
-        rows = slice(start, min(start + _BATCH[device.type], n))
-        try:
-            with computing_in("float32", device):
-                out[rows] = energies(rows)
-        except torch.OutOfMemoryError as error:
-            size = rows.stop - start
-            if size <= _MIN_BATCH:
-                raise JetadError(
-                    f"the GPU has too little memory to score {size} jets at once; use --device cpu, or "
-                    "a GPU that nobody else uses"
-                ) from error
-            _BATCH[device.type] = max(size // 2, _MIN_BATCH)
-        else:
-            start = rows.stop
-            continue
-        # only now does nothing hold the tensors of the failed batch any more
-        torch.cuda.empty_cache()
-        logger.warning("the memory of the GPU is full: scoring %d jets at once", _BATCH[device.type])
-    return out
-
-
-def _for_scoring(model: EnergyModel, device: torch.device) -> EnergyModel:
-    """The network that computes: on a CPU a copy, made once for the weights it has now."""
-    if device.type != "cpu":
-        return model
-    tensors = [*model.parameters(), *model.buffers()]
-    known = _copies.get(model)
-    if known is None or not _unchanged(known[0], tensors):
-        network = copy.deepcopy(model).eval().requires_grad_(False)
-        known = _state_of(tensors), network if model.float32_scores else network.double()
-        _copies[model] = known
-    return known[1]
-
-
-def _state_of(tensors: Sequence[Tensor]) -> _State:
-    """What tells whether tensors are the same later on, without keeping them alive."""
-    # in-place changes of a tensor, such as a step of an optimiser, raise its version
-    return [(weakref.ref(t), t._version, t.dtype) for t in tensors]
-
-
-def _unchanged(state: _State, tensors: Sequence[Tensor]) -> bool:
-    return len(state) == len(tensors) and all(
-        ref() is t and version == t._version and dtype == t.dtype
-        for (ref, version, dtype), t in zip(state, tensors, strict=True)
-    )
+__all__ = ["TrainedDetector", "load"]
 
 
 @contextlib.contextmanager
@@ -353,98 +191,3 @@ def load(run: Run | str | Path, device: str = "auto") -> TrainedDetector:
         InputError: if it is no finished run.
     """
     return TrainedDetector.from_run(run if isinstance(run, Run) else Run.open(run), device)
-
-
-def calibrate(
-    run: Run,
-    paths: Sequence[Path],
-    *,
-    device: str = "auto",
-    in_bins_of: Mapping[str, Sequence[float] | int] | None = None,
-    decorrelate: str | None = None,
-    weight: str | None = None,
-    select: str | None = None,
-    max_jets: int | None = None,
-    options: ReadOptions | None = None,
-) -> Calibration:
-    """Measure background efficiencies on files of background and keep them in the run.
-
-    Arguments:
-        run: The trained run; its ``calibration.json`` is replaced.
-        paths: Background that it was not trained on; read in a stream.
-        device: Where to score.
-        in_bins_of: Quantity (``jet_pt``, ``jet_mass``) -> inner edges, or the number of bins of equal
-            content; efficiencies then hold in each bin.
-        decorrelate: Quantity that the score is made independent of.
-        weight: Column of event weights.
-        select: Cuts, as :class:`~jetad.jets.Selection` takes them.
-        max_jets: Stop after that many jets, counted after the selection.
-        options: How the files are read.
-
-    Raises:
-        ConfigError: for options that exclude each other, or a quantity that jets do not have.
-        InputError: for a file the run was trained on (by content), one without jets or without the column
-            of weights, or too few jets.
-    """
-    from ..readers import iterate
-
-    quantities = [*(in_bins_of or {}), *([decorrelate] if decorrelate else [])]
-    for name in quantities:
-        resolve(dict.fromkeys(QUANTITIES, ""), name, "jet quantity")
-    if decorrelate and (in_bins_of or weight):
-        raise ConfigError("decorrelation cannot be combined with bins or event weights")
-    trained = {entry["sha256"]: entry["path"] for entry in run.provenance.get("inputs", [])}
-    for path in paths:
-        if path.is_file() and (same := trained.get(file_hash(path))):
-            raise InputError(
-                f"{path}: the detector was trained on this file ({same}); calibrate on jets it has not seen"
-            )
-    detector = TrainedDetector.from_run(run, device)
-    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("score", "weight", *quantities)}
-    selection = None if select is None else Selection(select)
-    left = np.inf if max_jets is None else max_jets
-    for path in paths:
-        for jets in iterate(path, **(options or {})):
-            if selection is not None:
-                jets = selection(jets, where=str(path))
-            jets = jets[: int(left)] if len(jets) > left else jets
-            left -= len(jets)
-            if not len(jets):
-                continue
-            with of_file(path):
-                parts["score"].append(detector.score(jets))
-            for name in quantities:
-                parts[name].append(getattr(jets, name))
-            if weight is not None:
-                parts["weight"].append(_weights(jets, weight, path))
-    if not parts["score"]:
-        raise InputError(f"{paths[0]}: holds zero jets" + (f" that pass '{select}'" if select else ""))
-    values = {name: np.concatenate(part) for name, part in parts.items() if part}
-    calibration: Calibration
-    if in_bins_of:
-        edges = {
-            name: quantile_edges(values[name], wanted) if isinstance(wanted, int) else wanted
-            for name, wanted in in_bins_of.items()
-        }
-        calibration = BinnedEfficiency.fit(values["score"], values, edges, values.get("weight"))
-    elif decorrelate:
-        calibration = DecorrelatedEfficiency.fit(values["score"], values, decorrelate)
-    else:
-        calibration = BackgroundEfficiency(values["score"], values.get("weight"))
-    run.write_calibration(
-        {
-            **run.read_calibration(),
-            "background": calibration.to_dict(),
-            "source": [without_secrets(str(path)) for path in paths],
-        }
-    )
-    return calibration
-
-
-def _weights(jets: Jets, name: str, path: Path) -> NDArray[np.float64]:
-    if name in jets.observables:
-        return np.asarray(jets.observables[name], dtype=np.float64)
-    if name == "weight" and jets.weights is not None:
-        return jets.weights
-    available = ", ".join(closest_first(name, jets.observables)) or "none"
-    raise InputError(f"{path}: has no column '{name}' of event weights; available: {available}")

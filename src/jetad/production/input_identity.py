@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..readers.base import reading, split_path
 from ..readers.containers.remote import open_remote, remote_url, with_retries
-from ..runs.directory import file_hash
+from ..runs.provenance import file_hash
 
 __all__ = ["CONTENT", "Stamp", "content_of", "hash_of_ends", "stamp_of"]
 

@@ -15,7 +15,7 @@ from ..jets import Jets
 from ..readers import ReadOptions, iterate
 from ..readers.base import split_path
 from ..readers.containers.remote import remote_url
-from ..runs.directory import file_hash
+from ..runs.provenance import file_hash
 from ..scores import Scores, load_scores
 from .input_identity import CONTENT, hash_of_ends
 from .ledger import Digest, ledger_path, read_ledger

@@ -197,7 +197,7 @@ def _note_training_files(
     notes: list[str],
 ) -> None:
     """Say which samples a run was trained on, and which run is no anomaly detector."""
-    from ..runs.directory import file_hash
+    from ..runs.provenance import file_hash
 
     for name, run in runs.items():
         known = {entry["sha256"]: entry["path"] for entry in run.provenance.get("signal_inputs", [])}

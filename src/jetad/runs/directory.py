@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 import json
 import logging
 import os
-import platform
 import shutil
-import subprocess
-import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
-from ..errors import ConfigError, InputError, OutputError, without_secrets
+from ..errors import ConfigError, InputError, OutputError
 from ..files import atomic_output, own_token, remove_leftovers, require_plain, require_readable
 from ..files.fields import Fields
 from ..files.jsonfiles import append_line, read_lines, read_object
 from ..files.locks import locked
+from .provenance import file_hash
 
 if TYPE_CHECKING:
     from ..config import RunConfig
@@ -369,51 +365,6 @@ def unfinished_runs(folder: Path) -> Iterator[Run]:
                 yield run
 
 
-def collect_provenance(command: list[str], inputs: list[Path], seed: int, device: str) -> dict[str, Any]:
-    """What repeats a training: versions, command, input files with hashes, seed, device, git state."""
-    import importlib.metadata
-
-    packages = ("torch", "numpy", "scipy", "h5py", "awkward", "uproot", "scikit-learn")
-    return {
-        "jetad": __version__,
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "packages": {name: importlib.metadata.version(name) for name in packages},
-        "command": [without_secrets(word) for word in command],
-        "inputs": collect_inputs(inputs),
-        "seed": seed,
-        "device": device,
-        "git": _git_state(),
-        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
-
-
-def collect_inputs(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """Path, size and hash of each file."""
-    return [_input(p) for p in paths]
-
-
-def _input(path: Path) -> dict[str, Any]:
-    """Size and content of an input; a remote file is known by its name only."""
-    from ..readers.base import split_path
-    from ..readers.containers.remote import remote_url
-
-    if remote_url(path) is not None:
-        return {"path": without_secrets(str(path)), "size": None, "sha256": None}
-    file, _ = split_path(path)  # without the tree
-    return {"path": str(path), "size": file.stat().st_size, "sha256": file_hash(file)}
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file; an InputError for a pipe or device, which may never end."""
-    require_plain(path)
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _remove_leftovers(path: Path) -> None:
     for end in (".tmp", ".old"):
         remove_leftovers(path.parent, f".{path.name}.", end)
@@ -432,18 +383,6 @@ def _is_checkpoint(state: Any) -> bool:
 
 def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _git_state() -> dict[str, Any] | None:
-    """Commit and cleanliness of the working directory's repository, if there is one."""
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
-        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if commit.returncode:
-        return None
-    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
 
 
 def _on_cpu(state: Any) -> Any:

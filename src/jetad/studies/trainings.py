@@ -15,7 +15,7 @@ from ..files import refuse_link
 from ..interrupts import StopRequest
 from ..jets import Jets
 from ..runs import Run
-from ..runs.directory import collect_inputs
+from ..runs.provenance import collect_inputs
 from ..training.train import prepare_run, train
 
 __all__ = ["Halves", "TrainingOptions", "hold_out", "train_in_study"]

@@ -36,7 +36,8 @@ from ..readers.base import split_path
 from ..readers.containers.remote import remote_url
 from ..registry import load
 from ..runs import Run
-from ..runs.directory import collect_inputs, collect_provenance, unfinished_runs
+from ..runs.directory import unfinished_runs
+from ..runs.provenance import collect_inputs, collect_provenance
 from ..samplers.compiling import check_compiler
 from .data import PARTS, BackgroundParts, JetStream, class_column, class_numbers
 from .loop import Trainer
