@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from ...errors import ConfigError
-from ...files.yamlfiles import YAMLError, load_yaml, read_text
-from ...registry import closest_first
-from ...settings import Strict
-from ..systems import BATCH_SYSTEMS
+from ..errors import ConfigError
+from ..files.yamlfiles import YAMLError, load_yaml, read_text
+from ..registry import closest_first
+from ..settings import Strict
+from .systems import BATCH_SYSTEMS
 
 __all__ = ["Options", "clock", "load_again", "load_options", "shipped_profiles", "site_file"]
 
@@ -96,7 +96,7 @@ def site_file() -> Path:
 
 def shipped_profiles() -> dict[str, str]:
     """The examples that come with jetad: name and YAML text."""
-    folder = resources.files(__name__)
+    folder = resources.files(__package__) / "sites"
     names = sorted(p.name for p in folder.iterdir() if p.name.endswith(".yaml"))
     return {name.removesuffix(".yaml"): folder.joinpath(name).read_text() for name in names}
 
