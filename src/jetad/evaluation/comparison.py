@@ -23,6 +23,7 @@ __all__ = [
     "SignalSpread",
     "Spread",
     "compare_paired",
+    "placements",
     "rejection_by_bootstrap",
     "same_jets",
     "spread_of",
@@ -222,8 +223,8 @@ def compare_paired(
 
     areas, parts = [], []
     for b, s in zip(background, sig, strict=True):
-        v_s = _placement(b.score, w_b, s.score)
-        v_b = 1.0 - _placement(s.score, w_s, b.score)
+        v_s = placements(b.score, s.score, w_b)
+        v_b = 1.0 - placements(s.score, b.score, w_s)
         areas.append(float(np.average(v_s, weights=w_s)))
         parts.append((v_b, v_s))
     difference = areas[0] - areas[1]
@@ -262,8 +263,19 @@ def _ratio(replicas: Sequence[_Replicas], weights: Floats, at: Floats) -> Floats
     return second / first
 
 
-def _placement(reference: NDArray[Any], weights: Floats, values: NDArray[Any]) -> Floats:
-    """Weighted fraction of ``reference`` below each value, ties half, ``(len(values),)``."""
+def placements(reference: NDArray[Any], values: NDArray[Any], weights: Floats | None = None) -> Floats:
+    """Fraction of ``reference`` below each value, ties half: DeLong's V; their mean is the AUC.
+
+    Arguments:
+        reference: Scores of the other class, ``(n,)``, at least one.
+        values: Scores to place, ``(m,)``.
+        weights: Of the reference, ``(n,)``; default: one each.
+
+    Returns:
+        Numbers in [0, 1], ``(m,)``.
+    """
+    if weights is None:
+        weights = np.ones(len(reference))
     order = np.argsort(reference, kind="stable")
     ranked = reference[order]
     total = np.concatenate([[0.0], np.cumsum(weights[order])])
