@@ -34,6 +34,14 @@ def test_the_same_detector_differs_by_nothing():
     assert difference(one, Placements.of(DIRECTION, [monotone])) == (0.0, 0.0)
 
 
+def test_a_detector_turned_round_differs_by_nothing():
+    rng = np.random.default_rng(1)
+    shared = sample(rng, 1.0, 0.5, jets(rng))
+    turned = {name: -x for name, x in shared.items()}
+    found = difference(Placements.of(DIRECTION, [shared]), Placements.of(DIRECTION[::-1], [turned]))
+    assert found == pytest.approx((0.0, 0.0), abs=1e-12)
+
+
 @pytest.mark.parametrize("other", ["top", "svj"])
 def test_the_error_is_the_scatter_over_samples(other):
     rng = np.random.default_rng(2)
