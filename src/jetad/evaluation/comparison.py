@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from ..errors import InputError
 from ..scores import Scores
@@ -232,7 +231,7 @@ def compare_paired(
         _variance_of_mean(a - b, w) for a, b, w in zip(parts[0], parts[1], (w_b, w_s), strict=True)
     )
     error = math.sqrt(variance) if variance == variance else math.nan
-    p = 2.0 * float(ndtr(-abs(difference) / error)) if error > 0 else math.nan
+    p = math.erfc(abs(difference) / error / math.sqrt(2.0)) if error > 0 else math.nan
     p = 1.0 if difference == 0 else p
 
     at = np.asarray(list(signal_efficiencies), dtype=np.float64)
