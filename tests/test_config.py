@@ -10,7 +10,7 @@ from jetad.errors import ConfigError
 
 def test_defaults_survive_yaml():
     config = resolve_config()
-    assert config.method == "nae"
+    assert config.method == "gmm"
     assert set(config.members) == {"image", "features"}
     assert read_config(config.to_yaml()) == config
 

@@ -133,7 +133,7 @@ def _training_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--config", "config_file", type=click.Path(dir_okay=False), help="YAML file of settings."
         ),
         click.option("--representation", help="Train on one representation only: image or features."),
-        click.option("--method", "-m", help="Detector (see 'jetad methods').  [default: nae]"),
+        click.option("--method", "-m", help="Detector (see 'jetad methods').  [default: gmm]"),
     ):
         function = decorate(function)
     return function

@@ -82,7 +82,7 @@ def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
     metavar="FILE...",
     help="Signal jets, for the supervised reference alone (--method classifier).",
 )
-@click.option("--method", "-m", help="Detector (see 'jetad methods').  [default: nae]")
+@click.option("--method", "-m", help="Detector (see 'jetad methods').  [default: gmm]")
 @click.option("--preset", help="Published or own settings by name; 'jetad methods' lists them.")
 @click.option(
     "--representation",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..errors import ConfigError
 from ..files.yamlfiles import YAMLError, load_yaml
-from ..models import METHODS, model_class
+from ..models import DEFAULT_METHOD, DEFAULT_NETWORK, METHODS, model_class
 from ..preprocessing import PREPROCESSORS
 from ..presets import merge
 from ..presets import preset as load_preset
@@ -26,6 +28,8 @@ from .schema import (
 )
 
 __all__ = ["read_config", "resolve_config"]
+
+logger = logging.getLogger("jetad.config")
 
 
 # sections that may stand at the top of a configuration and then hold for every member
@@ -73,18 +77,69 @@ def resolve_config(
     setting; ``members.NAME.training...`` holds for one. With an ``encoder`` (of
     :func:`jetad.runs.describe_encoder`) the only member is one on its embedding.
 
+    Without a name it is the default method, or the normalized autoencoder where the settings or the
+    representation are not those of the default and are its own.
+
     Raises:
         ConfigError: naming the key, the nearest valid one, and what was expected.
     """
     given = _parse(text, source) if text is not None else {}
     preset = preset or given.pop("preset", None)
-    method = method or given.get("method") or (None if preset else "nae")
+    method = method or given.get("method")
+    settings = list(settings)
+
+    def resolved(method: str | None) -> RunConfig:
+        return _resolved(method, preset, representation, encoder, given, source, settings, seed)
+
+    if method or preset:
+        return resolved(method)
+    problem = None
+    if not _for_a_network(given, settings):
+        try:
+            return resolved(DEFAULT_METHOD)
+        except ConfigError as error:
+            problem = error
+    try:
+        config = resolved(DEFAULT_NETWORK)
+    except ConfigError as error:
+        raise (error if problem is None or representation is not None else problem) from None
+    logger.warning(
+        "'%s', the default method, does not take these inputs or settings; training '%s', which does "
+        "(--method names another)",
+        DEFAULT_METHOD, DEFAULT_NETWORK,
+    )  # fmt: skip
+    return config
+
+
+def _for_a_network(given: Mapping[str, Any], settings: Iterable[str]) -> bool:
+    """Whether a setting is one that only a network and its training use."""
+
+    def paths(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+        for key, value in values.items():
+            yield f"{above}{key}"
+            if isinstance(value, dict):
+                yield from paths(value, f"{above}{key}.")
+
+    named = [*paths(given), *(setting.partition("=")[0].strip() for setting in settings)]
+    return any(re.search(r"(^|\.)(training|network)\.(?!components$)", name) for name in named)
+
+
+def _resolved(
+    method: str | None,
+    preset: str | None,
+    representation: str | None,
+    encoder: Mapping[str, Any] | None,
+    given: Mapping[str, Any],
+    source: str,
+    settings: Iterable[str],
+    seed: int | None,
+) -> RunConfig:
     for name, value in (("method", method), ("preset", preset)):
         if value is not None and not isinstance(value, str):
             raise ConfigError(f"{source}: {name} must be a name, found {shortened(repr(value))}")
     if method is not None:
         resolve(METHODS, method, "method")
-    name = preset or method or "nae"
+    name = preset or method or DEFAULT_METHOD
     chosen = [] if representation is None else [representation]
     if encoder is None and representation == "embedding":
         raise ConfigError(
