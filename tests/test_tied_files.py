@@ -271,7 +271,7 @@ def test_a_ledger_of_wrong_values_is_told(folder, capsys):
 
 
 def test_a_run_that_is_a_link_is_not_replaced(folder):
-    from jetad.training.train import check_removal
+    from jetad.training.run_folder import check_removal
 
     Path("linked").symlink_to("run")
     with pytest.raises(OutputError, match="linked: is a symbolic link"):

@@ -834,9 +834,10 @@ def read_anything(path: Path, root: Path) -> None:
     elif name == "history.jsonl":
         run.history()
     elif name.startswith("checkpoint"):
-        from jetad.training.train import _restore
+        from jetad.distributed.process_group import Ranks
+        from jetad.training.checkpoint import RunWriter
 
-        _restore(run)
+        RunWriter(run, Ranks()).restore()
     elif name.endswith(".ledger.json"):
         read_ledger(path.with_name(name.removesuffix(".ledger.json")))
     elif name == "job.json":

@@ -172,7 +172,7 @@ def _trainings(
 
     from jetad.batch import train_tasks
     from jetad.batch.tasks import parse_scans
-    from jetad.training.train import check_run_folder
+    from jetad.training.run_folder import check_run_folder
 
     axes = parse_scans(scans)
     values = _command("train").make_context("jetad train", list(words)).params

@@ -197,15 +197,10 @@ def command(
     from jetad.device import select_device
     from jetad.distributed.process_group import join
     from jetad.interrupts import stop_signals
-    from jetad.training.data import BY_FILE, check_charges, open_background
-    from jetad.training.train import (
-        check_inputs,
-        check_no_overlap,
-        check_removal,
-        check_run_folder,
-        prepare_run,
-        train,
-    )
+    from jetad.training.checks import check_charges, check_inputs, check_no_overlap
+    from jetad.training.data import BY_FILE, open_background
+    from jetad.training.run_folder import check_removal, check_run_folder
+    from jetad.training.train import prepare_run, train
 
     from ..progress import TrainingProgress
 

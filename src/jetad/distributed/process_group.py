@@ -13,7 +13,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -28,6 +28,7 @@ _MEETING = datetime.timedelta(minutes=10)  # until all processes have started
 # only a machine that hangs is waited for so long: a process that ends is noticed at once
 _TIMEOUT = datetime.timedelta(minutes=30)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -112,18 +113,18 @@ class Ranks:
         if self.size > 1:
             module.load_state_dict(self.same({k: v.cpu() for k, v in module.state_dict().items()}))
 
-    def first_does(self, function: Callable[[], T]) -> T:
+    def first_does(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``function`` returns on the first rank, the only one that calls it; all wait for it.
 
         Its error is raised there, and the others leave with the same exit code.
         """
         if self.size == 1:
-            return function()
+            return function(*args, **kwargs)
         result: Any = None
         failure: JetadError | None = None
         if self.first:
             try:
-                result = function()
+                result = function(*args, **kwargs)
             except JetadError as error:
                 failure = error
         result, code = self.same((result, failure and failure.exit_code))

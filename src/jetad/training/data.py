@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import RunConfig
-from ..errors import InputError, of_file
+from ..errors import InputError
 from ..jets import Jets, Selection
-from ..preprocessing.images import ImageConfig, JetImages
 from ..readers import ReadOptions, count, iterate, read
 from ..registry import closest_first
 
 __all__ = [
-    "BY_FILE", "BackgroundParts", "JetStream", "check_charges", "class_column", "class_numbers",
+    "BY_FILE", "BackgroundParts", "JetStream", "class_column", "class_numbers", "n_labelled",
     "open_background",
 ]  # fmt: skip
 
@@ -156,23 +155,6 @@ class BackgroundParts:
                 return
 
 
-def check_charges(paths: Iterable[Path], config: RunConfig, options: ReadOptions) -> None:
-    """Look at the first jets of files for what the images of a member need.
-
-    Raises:
-        InputError: naming the first file without charges, where a member has channels of them.
-    """
-    images = [m.preprocessing for m in config.members.values() if isinstance(m.preprocessing, ImageConfig)]
-    needy = next((c for c in images if c.needs_charge), None)
-    if needy is None:
-        return
-    for path in paths:
-        jets = next(iterate(path, step=100, **options), None)
-        if jets is not None:
-            with of_file(path):
-                JetImages(needy).check(jets)
-
-
 def class_column(jets: Jets, column: str) -> NDArray[np.float64]:
     """What a column of the file says of the class of each jet, ``(n_jets,)``.
 
@@ -203,6 +185,13 @@ def class_numbers(values: NDArray[np.float64], column: str) -> NDArray[np.int64]
     shown = ", ".join(f"{value:g}: {count}" for value, count in zip(found, counts, strict=True))
     logger.info("jets of each class of '%s': %s", column, shown)
     return numbers.astype(np.int64)
+
+
+def n_labelled(jets: Jets | JetStream, label: str) -> int:
+    """How many jets the files call ``background`` or ``signal``; of a stream, in its last pass."""
+    if isinstance(jets, JetStream):
+        return jets.n_signal if label == "signal" else jets.n_background
+    return 0 if jets.labels is None else int((jets.labels == (label == "signal")).sum())
 
 
 def open_background(

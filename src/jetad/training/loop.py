@@ -226,9 +226,12 @@ class Trainer:
             self.step, self.optimizer, self.best, self.average = 0, None, None, None
             self.rate_factor, self.retries, self.good = 1.0, 0, None
 
+    def _save_now(self) -> None:
+        self.checkpoint(self.state_dict())
+
     def _save(self) -> None:
         """Save a checkpoint; all ranks wait for it."""
-        self.ranks.first_does(lambda: self.checkpoint(self.state_dict()))
+        self.ranks.first_does(self._save_now)
 
     def _remember(self) -> None:
         """Keep this state as the one to go back to."""
@@ -324,7 +327,7 @@ class Trainer:
             self.progress(phase.name, self.step, phase.n_steps, self._last)
         due = time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes
         if self.ranks.first and validate and due and not last:
-            self.checkpoint(self.state_dict())
+            self._save_now()
             self._saved_at = time.monotonic()
 
     def _batch(self) -> Tensor:
