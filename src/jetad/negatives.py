@@ -72,7 +72,7 @@ def draw_negatives(
     settings = training.sampler
     if settings is None or not isinstance(model, DensityModel):
         raise ConfigError(
-            f"{run.path}: method '{config.method}' draws no negatives; nae, wnae, igebm, mpdr-s and mpdr-r do "
+            f"{run.path}: method '{config.method}' draws no negatives; nae, wnae, igebm and mpdr do "
             "(jetad train --method nae)"
         )
     sampler: Sampler = load(SAMPLERS, settings.kind, "sampler")(settings)
