@@ -10,7 +10,7 @@ import click
 
 from ..options import ManyValues, device_option, json_option, seed_option
 from ..overwriting import keep_inputs
-from ..studies import trainings
+from ..study_options import trainings
 from ..terminal import echo
 
 __all__ = ["command"]

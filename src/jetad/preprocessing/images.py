@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from ..errors import InputError
 from ..jets import Jets
-from ..kinematics import delta_phi
+from ..jets.kinematics import delta_phi
 from ..settings import Strict
 
 __all__ = ["ImageConfig", "JetImages", "PixelatedJets", "align"]
