@@ -225,7 +225,9 @@ def reconstructions(file: str, run_dir: str | None) -> Figure:
     if pair is not None:
         before, after, titles = pair.pictures()
         return plot_reconstructions(before, after, titles=titles)
-    raise ConfigError(f"{run.path}: has no autoencoder of images to draw")
+    raise ConfigError(
+        f"{run.path}: has no autoencoder of images to draw; train one, such as --method nae or ae"
+    )
 
 
 _jets_option = click.option(

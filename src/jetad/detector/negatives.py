@@ -71,7 +71,10 @@ def draw_negatives(
     model, training = members[member].model, config.members[member].training
     settings = training.sampler
     if settings is None or not isinstance(model, DensityModel):
-        raise ConfigError(f"{run.path}: method '{config.method}' draws no negatives")
+        raise ConfigError(
+            f"{run.path}: method '{config.method}' draws no negatives; nae, wnae, igebm and mpdr do "
+            "(jetad train --method nae)"
+        )
     sampler: Sampler = load(SAMPLERS, settings.kind, "sampler")(settings)
     generator = torch.Generator().manual_seed(seed)
     if background is not None:
