@@ -21,7 +21,10 @@ PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 def test_examples_of_the_page_run(tmp_path, monkeypatch, quick_runs):
     monkeypatch.chdir(tmp_path)
     write_jets(toy_jets(200, 2, labels=1), "signal.root")
-    Path("runs").symlink_to(quick_runs)
+    write_jets(toy_jets(200, 3), "qcd.h5")
+    Path("runs").mkdir()
+    for path in quick_runs.iterdir():
+        (Path("runs") / path.name).symlink_to(path)
     session: dict[str, object] = {}
     text = PAGE.read_text().replace("runs/latest", "runs/run")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)

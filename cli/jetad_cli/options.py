@@ -23,7 +23,6 @@ __all__ = [
     "MAX_SEED",
     "ManyValues",
     "check_option",
-    "config_text",
     "device_option",
     "figure_label",
     "force_option",
@@ -97,23 +96,6 @@ def show_check(inputs: list[Path], outputs: list[Path], cpus: int) -> Footprint:
     return Footprint(inputs, outputs, cpus)
 
 
-def config_text(path: str | None) -> str | None:
-    """The content of the file of ``--config``.
-
-    Raises:
-        ConfigError: if it cannot be read.
-    """
-    if path is None:
-        return None
-    from jetad.files.yamlfiles import read_text
-
-    try:
-        return read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"--config {path}: cannot be read ({reason})") from error
-
-
 class Inputs(NamedTuple):
     """How files are read: what `input_options` collects."""
 
@@ -131,17 +113,6 @@ class Inputs(NamedTuple):
         from jetad.jets import Selection
 
         return None if self.select is None else Selection(self.select)
-
-    def to_dict(self) -> dict[str, Any]:
-        """What is not the default, as JSON values."""
-        values = {**self.options, "select": self.select, "max_jets": self.max_jets}
-        if "mapping" in values:
-            from jetad.readers.formats.mapping import load_mapping
-
-            values["mapping"] = load_mapping(self.options["mapping"]).model_dump(
-                mode="json", exclude_none=True
-            )
-        return {key: value for key, value in values.items() if value is not None}
 
 
 _READING: tuple[Decorator, ...] = (

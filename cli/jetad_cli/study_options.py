@@ -13,7 +13,7 @@ import click
 
 from jetad.registry import parted
 
-from .options import MAX_SEED, config_text, device_option, force_option, json_option, label_options
+from .options import MAX_SEED, device_option, force_option, json_option, label_options
 from .overwriting import keep_inputs
 from .terminal import echo
 
@@ -151,12 +151,11 @@ def trainings(
     device: str,
 ) -> Iterator[TrainingOptions]:
     """The training options of a command line, with progress shown and signals caught inside."""
-    from jetad.config import resolve_config
+    from jetad.training.plan import configure
 
-    config = resolve_config(
-        method=method, representation=representation, text=config_text(config_file),
-        source=config_file or "configuration", settings=settings, seed=seed,
-    )  # fmt: skip
+    config = configure(
+        method=method, representation=representation, config_file=config_file, settings=settings, seed=seed
+    )
     import torch
 
     from jetad.device import select_device

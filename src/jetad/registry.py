@@ -96,9 +96,9 @@ def lazy(package: str, /, **names: Iterable[str]) -> tuple[Callable[[str], Any],
 
     Arguments:
         package: Its name.
-        names: Module of the package -> the public names that it defines.
+        names: Module of the package (``a__b`` for ``a.b``) -> the public names that it defines.
     """
-    module_of = {name: module for module, listed in names.items() for name in listed}
+    module_of = {name: module.replace("__", ".") for module, listed in names.items() for name in listed}
 
     def getattr_(name: str) -> Any:
         if name not in module_of:

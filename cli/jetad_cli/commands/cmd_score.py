@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from jetad.errors import ConfigError, JetadError
+from jetad.errors import JetadError
 
 from ..options import (
     Inputs,
@@ -26,41 +26,6 @@ if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
 
 __all__ = ["command"]
-
-_SUFFIXES = (".root", ".h5", ".hdf5", ".parquet", ".csv")
-
-
-def _outputs(
-    inputs: list[Path], output: Path | None, share: tuple[int, int], make_folder: bool
-) -> dict[Path, Path]:
-    """One score file per input: beside the user, the kind of the input, unless -o says otherwise."""
-    part = "" if share == (0, 1) else f".part-{share[0] + 1}-of-{share[1]}"
-
-    from jetad.readers.base import plain_name
-
-    def name(path: Path) -> str:
-        plain = plain_name(path)
-        suffix = plain.suffix if plain.suffix in (".root", ".h5") else ".h5"
-        return f"{plain.stem}.scores{part}{suffix}"
-
-    if output is not None and output.suffix in _SUFFIXES and not output.is_dir():
-        if len(inputs) > 1:
-            raise ConfigError(f"-o {output}: is one file for {len(inputs)} inputs; give a folder")
-        return {inputs[0]: output}
-    folder = Path() if output is None else output
-    if output is not None:
-        if output.suffix and not output.is_dir():
-            raise ConfigError(
-                f"-o {output}: unknown kind '{output.suffix}'; choose one of {', '.join(_SUFFIXES)}"
-            )
-        if make_folder:
-            folder.mkdir(parents=True, exist_ok=True)
-    outputs = {path: folder / name(path) for path in inputs}
-    if len(set(outputs.values())) < len(outputs):
-        raise ConfigError(
-            "two inputs of the same name would get the same score file; score them into different folders"
-        )
-    return outputs
 
 
 def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int]:
@@ -172,6 +137,7 @@ def command(
     jetad score *.h5 -o scores/ --dask tcp://scheduler:8786
     """
     from jetad.errors import InputError
+    from jetad.production.outputs import score_outputs
     from jetad.readers import check_format, expand
     from jetad.runs import find_run
 
@@ -180,7 +146,7 @@ def command(
     paths = expand(files, broken=broken)
     if len(broken) == 1 and not paths:
         raise next(iter(broken.values()))
-    outputs = _outputs([*paths, *broken], output, share, not check)
+    outputs = score_outputs([*paths, *broken], output, share, make_folder=not check)
     keep_inputs(outputs.values(), files, runs)
     if not run_dirs:
         echo(f"using {runs[0].path}", err=True)

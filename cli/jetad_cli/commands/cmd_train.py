@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,13 +16,11 @@ from ..options import (
     Inputs,
     ManyValues,
     check_option,
-    config_text,
     device_option,
     force_option,
     input_options,
     show_check,
 )
-from ..overwriting import files_meant
 from ..terminal import echo
 
 if TYPE_CHECKING:
@@ -42,29 +39,6 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
             raise ConfigError(f"--monitor {value}: the name '{name}' is given twice; use NAME=FILE")
         monitors[name] = path
     return monitors
-
-
-def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
-    """What to train on where the jets have neither constituents nor images; nothing for others."""
-    from jetad import readers
-    from jetad.preprocessing.choosing import choose_features
-
-    for path in paths:  # a file may hold no jet
-        first = next(readers.iterate(path, step=1000, **inputs.options), None)
-        if first is not None and len(first):
-            break
-    else:
-        return ()
-    if first.jet_momenta is None:
-        return ()
-    chosen = choose_features(first)
-    shown = ",".join(chosen)
-    echo(
-        f"{path}: the jets have no constituents: training on the features {', '.join(chosen)}; "
-        f"for others: --representation features --set 'preprocessing.observables=[{shown}]'",
-        err=True,
-    )
-    return chosen
 
 
 @click.command(cls=ManyValues)
@@ -158,98 +132,39 @@ def command(
     """
     if not print_config and not background:
         raise click.UsageError("give the background jets: --background FILE...")
-    from jetad import readers
+    from jetad.training.plan import configure, plan_training
 
-    paths = [] if print_config else readers.expand(background)
-    signal_paths = readers.expand(signal) if signal and not print_config else []
-    monitors = {} if print_config else _monitors(monitor)
-    watched_files = {name: readers.expand([path])[0] for name, path in monitors.items()}
-    jet_files = [*paths, *signal_paths, *watched_files.values()]
-    for path in jet_files:  # before torch is loaded, which takes seconds
-        readers.check_format(path, **inputs.options)
-
-    free = preset is None and config_file is None and encoder is None and representation in (None, "features")
-    if paths and free and not any(s.startswith(("members", "preprocessing.observables")) for s in settings):
-        chosen = _features(paths, inputs)
-        if chosen:
-            representation = "features"
-            settings = (f"preprocessing.observables=[{', '.join(map(repr, chosen))}]", *settings)
-
-    from jetad.config import resolve_config
-    from jetad.runs import describe_encoder
-
-    config = resolve_config(
-        method=method,
-        preset=preset,
-        representation=representation,
-        encoder=None if encoder is None else describe_encoder(encoder),
-        text=config_text(config_file),
-        source=config_file or "configuration",
-        settings=[*settings, "training.compile=true"] if compiled else settings,
-        seed=seed,
-    )
+    configuration: dict[str, Any] = {
+        "method": method, "preset": preset, "representation": representation, "encoder": encoder,
+        "config_file": config_file, "seed": seed,
+        "settings": [*settings, "training.compile=true"] if compiled else settings,
+    }  # fmt: skip
     if print_config:
-        echo(config.to_yaml(), nl=False)
+        echo(configure(**configuration).to_yaml(), nl=False)
         return None
+    tell = functools.partial(echo, err=True)
+    plan = plan_training(
+        background, signal=signal, monitor=_monitors(monitor), select=inputs.select,
+        max_jets=inputs.max_jets, say=tell, **configuration, **inputs.options,
+    )  # fmt: skip
+    if check:
+        plan.check(output, force=force)
+        return show_check(plan.files, [] if output is None else [output], threads)
 
     import torch
 
     from jetad.device import select_device
     from jetad.distributed.process_group import join
     from jetad.interrupts import stop_signals
-    from jetad.training.checks import check_charges, check_inputs, check_no_overlap
-    from jetad.training.data import BY_FILE, open_background
-    from jetad.training.run_folder import check_removal, check_run_folder
-    from jetad.training.train import prepare_run, train
 
     from ..progress import TrainingProgress
 
-    check_inputs(config, paths, signal_paths)
-    check_no_overlap([*paths, *signal_paths], watched_files)
-    check_charges(jet_files, config, inputs.options)
-    files = [*jet_files, *inputs.files, *([Path(config_file)] if config_file else [])]
-    if check:
-        for path in jet_files:
-            readers.read([path], max_jets=10, **inputs.options)
-        if output is not None and not check_run_folder(output, force=force) and output.exists():
-            check_removal(output, files_meant((files, encoder)))
-        return show_check(files, [] if output is None else [output], threads)
     torch.set_num_threads(threads)
-    opened = functools.partial(
-        open_background,
-        select=inputs.select,
-        max_jets=inputs.max_jets,
-        options=inputs.options,
-        max_in_memory=config.data.max_in_memory,
-        number_files=config.data.classes == BY_FILE,
-    )
     with join(select_device(device)) as ranks:
-        jets = opened(paths)
-        signal_jets = opened(signal_paths) if signal_paths else None
-        watched = {
-            name: readers.read([path], select=inputs.selection(), **inputs.options)
-            for name, path in watched_files.items()
-            if ranks.first
-        }
-        with stop_signals() as stop:
-            run = ranks.first_does(
-                lambda: prepare_run(
-                    config, paths, output=output, command=["jetad", *sys.argv[1:]], device=device,
-                    force=force, reading=inputs.to_dict(), signal=signal_paths,
-                    also_read=files_meant((files, encoder)),
-                )
-            )  # fmt: skip
-            if ranks.first:
-                what = (
-                    f"{len(jets)} jets" if signal_jets is None else f"{len(jets)} + {len(signal_jets)} jets"
-                )
-                together = f" with {ranks.size} processes" if ranks.size > 1 else ""
-                echo(f"training '{config.method}' on {what} in {run.path}{together}", err=True)
-            with TrainingProgress() as progress:
-                train(
-                    run, jets, signal=signal_jets, monitor=watched, device=device, stop=stop,
-                    progress=progress if ranks.first else None, ranks=ranks,
-                )  # fmt: skip
+        run = plan.run(
+            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(), ranks=ranks,
+            say=tell,
+        )  # fmt: skip
     if ranks.first:
         echo(str(run.path))
     return None

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..detector import TrainedDetector
 from ..errors import ConfigError, InputError
 from ..interrupts import StopRequest
-from ..runs import Run
+from ..readers import expand
+from ..runs import Run, find_run
 from .executors.base import Crew
 from .executors.loop import score_by_crew
 from .job import Job, Progress, check_stop, failure, finish, prepare, refuse_overwriting, score_range
 from .ledger import Account
+from .outputs import score_outputs
 from .request import Request, run_names
 from .workspace import gaps
 
-__all__ = ["score_file", "score_files"]
+__all__ = ["score", "score_file", "score_files"]
 
 
 def score_files(
@@ -82,6 +84,42 @@ def score_files(
     return score_by_crew(
         crew, detectors, outputs, request,
         share=share, force=force, stop=stop, progress=progress, report=report,
+    )  # fmt: skip
+
+
+def score(
+    files: str | Path | Iterable[str | Path],
+    *,
+    run: Run | str | Path | None = None,
+    output: str | Path | None = None,
+    request: Request | None = None,
+    device: str = "auto",
+    jobs: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> list[Account]:
+    """Score files of jets into score files, as ``jetad score`` does.
+
+    Arguments:
+        files: Names and patterns of files.
+        run: The trained run; by default ``$JETAD_RUN`` or the latest.
+        output: The score file of a single file, or a folder; by default the current one.
+        request: Columns, cuts, working points, and how files are read.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        jobs: Processes; scores do not depend on their number.
+        force: Replace outputs that exist.
+        progress: Called with (what, jets done, jets in all).
+
+    Returns:
+        The account of each file: where its scores are, and how many of its jets have one.
+
+    Raises:
+        JetadError: for files, runs or outputs that are wrong.
+    """
+    outputs = score_outputs(expand(files), None if output is None else Path(output))
+    return score_files(
+        [run if isinstance(run, Run) else find_run(run)], outputs, request,
+        jobs=jobs, device=device, force=force, progress=progress,
     )  # fmt: skip
 
 
