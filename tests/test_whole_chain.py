@@ -18,10 +18,12 @@ QUICK = {"method": "ae", "representation": "features", "settings": ["training.ep
 
 
 def command(*words):
+    code = None
     try:
         main([str(word) for word in words])
     except SystemExit as end:
-        assert not end.code
+        code = end.code
+    assert not code
 
 
 @pytest.fixture
