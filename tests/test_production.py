@@ -419,7 +419,7 @@ def test_requests_are_checked(run, folder, tmp_path):
             Request(select=cut)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         Request(working_points=(2.0,))
-    with pytest.raises(InputError, match=r"no column 'weigth'; available: .*ttv"):
+    with pytest.raises(InputError, match=r"no column 'weigth'; closest: .*ttv"):
         score_file(
             TrainedDetector.from_run(run, "cpu"),
             folder / "signal.h5",

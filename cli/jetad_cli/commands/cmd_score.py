@@ -137,9 +137,9 @@ def command(
     jetad score *.h5 -o scores/ --dask tcp://scheduler:8786
     """
     from jetad.errors import InputError
-    from jetad.production.outputs import score_outputs
     from jetad.readers import check_format, expand
     from jetad.runs import find_run
+    from jetad.scores.naming import score_outputs
 
     runs = [find_run(path) for path in run_dirs or (None,)]
     broken: dict[Path, InputError] = {}

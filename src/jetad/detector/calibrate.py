@@ -18,9 +18,9 @@ from ..calibration import (
     quantile_edges,
 )
 from ..errors import ConfigError, InputError, of_file, without_secrets
-from ..jets import Jets, Selection
+from ..jets import Selection
 from ..readers import ReadOptions
-from ..registry import closest_first, resolve
+from ..registry import resolve
 from ..runs import Run
 from ..runs.provenance import file_hash
 from .detector import TrainedDetector
@@ -89,7 +89,9 @@ def calibrate(
             for name in quantities:
                 parts[name].append(getattr(jets, name))
             if weight is not None:
-                parts["weight"].append(_weights(jets, weight, path))
+                with of_file(path):
+                    column = jets.column(weight, " of event weights")
+                parts["weight"].append(column.astype(np.float64))
     if not parts["score"]:
         raise InputError(f"{paths[0]}: holds zero jets" + (f" that pass '{select}'" if select else ""))
     values = {name: np.concatenate(part) for name, part in parts.items() if part}
@@ -112,12 +114,3 @@ def calibrate(
         }
     )
     return calibration
-
-
-def _weights(jets: Jets, name: str, path: Path) -> NDArray[np.float64]:
-    if name in jets.observables:
-        return np.asarray(jets.observables[name], dtype=np.float64)
-    if name == "weight" and jets.weights is not None:
-        return jets.weights
-    available = ", ".join(closest_first(name, jets.observables)) or "none"
-    raise InputError(f"{path}: has no column '{name}' of event weights; available: {available}")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..registry import closest_first
 from .kinematics import cartesian, cylindrical
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Jets"]
 
+_QUANTITIES = ("jet_pt", "jet_eta", "jet_phi", "jet_mass", "n_constituents")
 _CONSTITUENT_FIELDS = ("pt", "eta", "phi", "mass")
 
 
@@ -116,6 +118,28 @@ class Jets:
         if array.shape != (len(self),):
             raise InputError(f"'{name}' has shape {array.shape}, but there are {len(self)} jets")
         return array
+
+    def column(self, name: str, purpose: str = "") -> NDArray[Any]:
+        """A number of each jet, ``(n_jets,)``: a column of its file, ``label``, ``weight``, ``jet_pt`` ...
+
+        Arguments:
+            name: Of the column.
+            purpose: What it is for, to be said where it is missing.
+
+        Raises:
+            InputError: listing the closest columns.
+        """
+        if name in self.observables:
+            return self.observables[name]
+        values: NDArray[Any] | None = None
+        if name in _QUANTITIES:
+            values = getattr(self, name)
+        elif name in ("label", "weight"):
+            values = self.labels if name == "label" else self.weights
+        if values is None:
+            closest = ", ".join(closest_first(name, self.observables)[:8]) or "none"
+            raise InputError(f"the file has no column '{name}'{purpose}; closest: {closest}")
+        return values
 
     # --- other ways in and out -------------------------------------------------------------------
 

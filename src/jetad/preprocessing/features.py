@@ -13,7 +13,7 @@ from typing_extensions import Self
 from ..errors import ConfigError, InputError
 from ..files.fields import Fields
 from ..jets import Jets
-from ..registry import closest_first, resolve
+from ..registry import resolve
 from ..settings import Strict
 from .images import align
 from .substructure import CLUSTERED, PAIRWISE, clustered, pairwise
@@ -128,12 +128,7 @@ def _of_the_file(jets: Jets, name: str) -> NDArray[np.float64]:
     """One observable that is a column of the file or the momentum of jets without constituents."""
     if name.startswith(COLUMN):
         column = name.removeprefix(COLUMN)
-        if column not in jets.observables:
-            available = ", ".join(closest_first(column, jets.observables)[:8]) or "none"
-            raise InputError(
-                f"the file has no column '{column}' for the feature '{name}'; closest: {available}"
-            )
-        return jets.observables[column].astype(np.float64)
+        return jets.column(column, f" for the feature '{name}'").astype(np.float64)
     if name not in _OF_THE_JET or jets.jet_momenta is None:
         raise InputError(
             f"the jets have no constituents to compute '{name}' from; "

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from ..calibration import flag_name
 from ..detector import TrainedDetector
-from ..errors import ConfigError, InputError, of_file
+from ..errors import ConfigError, of_file
 from ..jets import Jets, Selection
-from ..registry import closest_first
 from ..scores import Scores
 
 __all__ = ["Part", "Request", "run_names", "score_jets"]
@@ -110,7 +109,8 @@ def score_jets(detectors: Mapping[str, TrainedDetector], jets: Jets, request: Re
     with of_file(source):
         scores = first.evaluate(jets)
     extra: dict[str, NDArray[Any]] = dict(scores.extra)
-    extra.update({name: _column(jets, name, source) for name in request.keep})
+    with of_file(source):
+        extra.update({name: jets.column(name) for name in request.keep})
     if len(detectors) > 1:
         for name, detector in detectors.items():
             with of_file(source):
@@ -125,17 +125,3 @@ def score_jets(detectors: Mapping[str, TrainedDetector], jets: Jets, request: Re
     scores = dataclasses.replace(scores, extra=extra)
     failed = int(np.isnan(scores.score).sum())
     return Part(scores, n_read, n_read - len(jets), failed)
-
-
-def _column(jets: Jets, name: str, source: Path) -> NDArray[Any]:
-    if name in jets.observables:
-        return jets.observables[name]
-    if name in ("jet_pt", "jet_eta", "jet_phi", "jet_mass", "n_constituents"):
-        values: NDArray[Any] = getattr(jets, name)
-        return values
-    if name == "label" and jets.labels is not None:
-        return jets.labels
-    if name == "weight" and jets.weights is not None:
-        return jets.weights
-    available = ", ".join(closest_first(name, jets.observables)) or "none"
-    raise InputError(f"{source}: has no column '{name}'; available: {available}")

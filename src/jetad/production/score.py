@@ -11,11 +11,11 @@ from ..errors import ConfigError, InputError
 from ..interrupts import StopRequest
 from ..readers import expand
 from ..runs import Run, find_run
+from ..scores.naming import score_outputs
 from .executors.base import Crew
 from .executors.loop import score_by_crew
 from .job import Job, Progress, check_stop, failure, finish, prepare, refuse_overwriting, score_range
 from .ledger import Account
-from .outputs import score_outputs
 from .request import Request, run_names
 from .workspace import gaps
 

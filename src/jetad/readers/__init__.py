@@ -106,7 +106,7 @@ def detect(path: PathLike, options: Mapping[str, Any] | None = None) -> str:
         InputError: if the file is missing or broken, or no reader knows its content.
     """
     container = container_of(path)
-    candidates = [r for r in map(get_reader, _detected()) if container in r.containers]
+    candidates = [get_reader(name) for name in _detected() if container in _containers(name)]
     if common := _common(options):
         candidates = [get_reader(r.name, common) if "external" in r.options else r for r in candidates]
     if options:
@@ -127,6 +127,13 @@ def _detected() -> list[str]:
     """The readers that find their files by content; a broken one of another package is left out."""
     theirs = {name: target for name, target in READERS.items() if name not in _OURS}
     return [*(name for name in _OURS if name != "mapping"), *working(theirs, "reader")]
+
+
+def _containers(name: str) -> tuple[str, ...]:
+    """What a reader reads, from its class: none is made that cannot be meant."""
+    kind = load(READERS, name, "reader")
+    found: tuple[str, ...] = kind.containers or (kind.container,)
+    return found
 
 
 def _common(options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from ..config import RunConfig
 from ..errors import InputError
 from ..jets import Jets, Selection
 from ..readers import ReadOptions, count, iterate, read
-from ..registry import closest_first
 
 __all__ = [
-    "BY_FILE", "BackgroundParts", "JetStream", "class_column", "class_numbers", "n_labelled",
+    "BY_FILE", "BackgroundParts", "JetStream", "class_numbers", "n_labelled",
     "open_background",
 ]  # fmt: skip
 
@@ -153,18 +152,6 @@ class BackgroundParts:
             first += len(jets)
             if high == len(rows):
                 return
-
-
-def class_column(jets: Jets, column: str) -> NDArray[np.float64]:
-    """What a column of the file says of the class of each jet, ``(n_jets,)``.
-
-    Raises:
-        InputError: if the file has no such column.
-    """
-    if column not in jets.observables:
-        available = ", ".join(closest_first(column, jets.observables)[:8]) or "none"
-        raise InputError(f"the background has no column '{column}' of classes; closest: {available}")
-    return jets.observables[column].astype(np.float64)
 
 
 def class_numbers(values: NDArray[np.float64], column: str) -> NDArray[np.int64]:

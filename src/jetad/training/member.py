@@ -26,7 +26,7 @@ from ..objectives.base import SignalInputs
 from ..preprocessing import PREPROCESSORS
 from ..registry import load
 from .checkpoint import RunWriter
-from .data import BackgroundParts, class_column, class_numbers
+from .data import BackgroundParts, class_numbers
 from .loop import Trainer
 
 __all__ = ["MemberTraining", "Progress", "Shared"]
@@ -214,7 +214,8 @@ class MemberTraining:
             usable = _usable(rows)
             pieces.append(self.member.model.prepare(rows[usable]))
             if column is not None:
-                values.append(class_column(jets, column)[usable.cpu().numpy()])
+                found = jets.column(column, " of classes")
+                values.append(found.astype(np.float64)[usable.cpu().numpy()])
         x, n = torch.cat(pieces), parts.size(part)
         if len(x) < 5:
             raise InputError(
