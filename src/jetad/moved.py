@@ -21,7 +21,7 @@ MOVED = {
     "encoders": ["runs"],
     "gallery": ["evaluation.anomalies"],
     "hepdata": ["evaluation.hepdata"],
-    "inspection": ["readers.inspection"],
+    "inspection": ["readers.inspection", "jets.hashing", "plots.mean_images"],
     "kinematics": ["jets.kinematics"],
     "negatives": ["detector.negatives"],
     "precision": ["device"],

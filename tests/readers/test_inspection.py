@@ -21,13 +21,9 @@ from reader_examples import (
 from jetad import readers
 from jetad.errors import InputError, OutputError
 from jetad.jets import Jets
-from jetad.readers.inspection import (
-    draw_mean_images,
-    find_overlaps,
-    inspect_file,
-    jet_hashes,
-    save_mean_images,
-)
+from jetad.jets.hashing import jet_hashes
+from jetad.plots.mean_images import draw_mean_images, save_mean_images
+from jetad.readers.inspection import find_overlaps, inspect_file
 from jetad_cli.main import cli, main
 
 

@@ -52,8 +52,9 @@ def command(
     jets that pass, with the cut flow.
     """
     from jetad.files import check_output
+    from jetad.plots.mean_images import save_mean_images
     from jetad.readers import expand
-    from jetad.readers.inspection import find_overlaps, inspect_file, save_mean_images
+    from jetad.readers.inspection import find_overlaps, inspect_file
 
     if plot:
         keep_inputs([plot], files, inputs.files)

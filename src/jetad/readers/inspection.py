@@ -13,32 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
-from ..errors import InputError, OutputError
-from ..files import atomic_output
 from ..jets import Jets, Selection
+from ..jets.hashing import jet_hashes
 from ..preprocessing.images import MAX_ETA, MAX_PHI, directions_make_sense
 from . import FileSummary, ReadOptions, describe, iterate
 from .base import StoredJet
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
-__all__ = [
-    "Agreement",
-    "Inspection",
-    "Overlap",
-    "Spread",
-    "draw_mean_images",
-    "find_overlaps",
-    "inspect_file",
-    "jet_hashes",
-    "save_mean_images",
-]
+__all__ = ["Agreement", "Inspection", "Overlap", "Spread", "find_overlaps", "inspect_file"]
 
 _QUANTITIES = ("jet_pt", "jet_eta", "jet_phi", "jet_mass", "n_constituents")
-_MAX_IMAGES = 20_000  # jets in a mean image: its pixels are then known to about a per cent
-
-
 # Constituents add up to the jet of the file: pT within this factor (energy corrections come after the
 # clustering), eta within this, mass, scaled as the pT, within a part of it or so many GeV.
 _PT_FACTOR, _ETA, _MASS_PART, _MASS_GEV = 1.25, 0.02, 0.05, 2.0
@@ -376,51 +362,6 @@ def find_overlaps(inspections: Sequence[Inspection]) -> list[Overlap]:
 # --- per jet -------------------------------------------------------------------------------------
 
 
-def jet_hashes(jets: Jets) -> NDArray[np.uint64]:
-    """64-bit hash of the (pt, eta, phi) bits of a jet's constituents, ``(n_jets,)``; 0 for an empty jet.
-
-    Where the file has none, of the jet's pixels or of its stored momentum and observables.
-
-    Sum modulo 2^64 of a mixed word per constituent, so that a jet with re-sorted constituents is the
-    same jet. Chance collisions: n^2 / 2^65, about 1e-7 for a million jets.
-    """
-    if not jets.has_constituents:
-        return _row_hashes(jets)
-    # + 0.0 turns -0.0 into 0.0
-    pt, eta, phi = (
-        (v + np.float32(0)).view(np.uint32).astype(np.uint64) for v in (jets.pt, jets.eta, jets.phi)
-    )
-    word = _mix(_mix(pt | eta << np.uint64(32)) ^ phi)
-    hashes = np.zeros(len(jets), dtype=np.uint64)
-    filled = jets.n_constituents > 0
-    if filled.any():
-        hashes[filled] = np.add.reduceat(word, jets.offsets[:-1][filled])
-    return hashes
-
-
-def _row_hashes(jets: Jets) -> NDArray[np.uint64]:
-    """Of numbers in a fixed order: each word is mixed with what came before."""
-    columns: list[NDArray[Any]] = []
-    if jets.jet_momenta is not None:
-        columns.extend(jets.jet_momenta.T)
-    if jets.images is not None:
-        columns.extend(jets.images.reshape(len(jets), -1).T)
-    hashes = np.full(len(jets), 1, dtype=np.uint64)
-    for values in columns:
-        word = (values + np.float32(0)).astype(np.float32).view(np.uint32).astype(np.uint64)
-        hashes = _mix(hashes ^ word)
-    return hashes
-
-
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): an input bit flips half of the output."""
-    x = (x + np.uint64(0x9E3779B97F4A7C15)) & np.uint64(0xFFFFFFFFFFFFFFFF)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: NDArray[np.uint64] = x ^ (x >> np.uint64(31))
-    return mixed
-
-
 def _not_finite(jets: Jets) -> NDArray[np.bool_]:
     """Jets with a NaN or an infinity among their constituents, pixels or stored momentum, ``(n_jets,)``."""
     bad: NDArray[np.bool_] = jets.sum_over_constituents(~_finite(jets)) > 0
@@ -445,91 +386,3 @@ def _count_unsorted(jets: Jets) -> int:
         # the tolerance forgives the rounding of pT that is computed from px and py
         rises = (jets.pt[1:] > jets.pt[:-1] * np.float32(1 + 1e-5)) & (jet[1:] == jet[:-1])
     return len(np.unique(jet[1:][rises]))
-
-
-# --- the picture ---------------------------------------------------------------------------------
-
-
-def draw_mean_images(paths: Sequence[str | Path], **options: Unpack[ReadOptions]) -> Figure:
-    """The mean jet image of each file, logarithmic in colour, from its first 20 000 jets.
-
-    Jets that cannot be imaged are left out; a file without any other gets an empty panel.
-    """
-    from matplotlib.colors import LogNorm
-    from matplotlib.figure import Figure
-
-    from ..preprocessing.images import JetImages
-
-    images = JetImages()
-    config = images.config
-    window = config.n_eta * config.pixel_eta / 2, config.n_phi * config.pixel_phi / 2
-    n_columns = min(len(paths), 4)
-    n_rows = -(-len(paths) // n_columns)
-    figure = Figure(figsize=(4.6 * n_columns, 4.4 * n_rows), layout="constrained")
-    for i, path in enumerate(paths):
-        total: NDArray[np.float64] | float = 0.0
-        n_jets = n_read = 0
-        half = window
-        for jets in iterate(path, step=4000, check_units=False, **options):
-            n_read += len(jets)
-            if jets.images is None:
-                jets = jets[jets.n_constituents > 0] if jets.has_constituents else jets
-                try:
-                    x: NDArray[Any] = images.transform(jets)[:, 0]
-                except InputError as error:
-                    raise InputError(f"{path}: {error}") from error
-            else:
-                x = _unit_sum(jets.images)
-                half = x.shape[1] / 2, x.shape[2] / 2
-            good = np.isfinite(x).all(axis=(1, 2))
-            total = total + x[good].sum(axis=0, dtype=np.float64)
-            n_jets += int(good.sum())
-            if n_read >= _MAX_IMAGES:
-                break
-        if n_read == 0:
-            total = np.zeros((config.n_eta, config.n_phi))
-        mean = np.asarray(total) / max(n_jets, 1)
-        axes = figure.add_subplot(n_rows, n_columns, i + 1)
-        in_pixels = "" if half == window else " [pixels]"
-        axes.set(
-            xlabel=rf"$\eta'${in_pixels}",
-            ylabel=rf"$\phi'${in_pixels}",
-            title=f"{Path(path).name} ({n_jets} jets)",
-        )
-        if mean.max() > 0:
-            lowest = max(mean[mean > 0].min(), mean.max() * 1e-5)
-            shown = axes.imshow(
-                mean.T,  # (n_eta, n_phi) to rows of phi'
-                origin="lower",
-                extent=(-half[0], half[0], -half[1], half[1]),
-                norm=LogNorm(vmin=lowest, vmax=mean.max(), clip=True),
-                aspect="auto",
-            )
-            figure.colorbar(shown, ax=axes, label=r"mean fraction of jet $p_T$")
-    return figure
-
-
-def _unit_sum(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Ready-made images, their channels added and their sum set to one, ``(n_jets, n_eta, n_phi)``."""
-    with np.errstate(all="ignore"):
-        x = images.sum(axis=1, dtype=np.float64)
-        unit: NDArray[np.float64] = x / x.sum(axis=(1, 2), keepdims=True)
-    return unit
-
-
-def save_mean_images(
-    paths: Sequence[str | Path], output: str | Path, *, force: bool = False, **options: Unpack[ReadOptions]
-) -> None:
-    """Draw the mean image of each file into ``output``; the suffix chooses the kind (.png, .pdf, .svg).
-
-    Raises:
-        OutputError: if the file exists and not ``force``, or its kind is unknown.
-    """
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    kinds = FigureCanvasBase.get_supported_filetypes()
-    kind = Path(output).suffix.lstrip(".").lower()
-    if kind not in kinds:
-        raise OutputError(f"{output}: no figure of kind '.{kind}'; use one of: {', '.join(sorted(kinds))}")
-    with atomic_output(output, force=force) as temporary:
-        draw_mean_images(paths, **options).savefig(temporary, format=kind, dpi=150)
