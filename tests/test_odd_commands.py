@@ -221,7 +221,7 @@ def test_too_little_memory_is_told(folder, capsys, monkeypatch, error):
 
     monkeypatch.setattr(Trainer, "fit", fit)
     if not isinstance(error, OSError):
-        assert jetad("train", "-b", "qcd.h5", "-o", "new", "--representation", "features") == 1
+        assert jetad("train", "-b", "qcd.h5", "-o", "new", "-m", "ae", "--representation", "features") == 1
         assert "lower training.batch_size" in said(capsys)
 
     def read(*arguments, **options):
