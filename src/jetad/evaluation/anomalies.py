@@ -93,7 +93,7 @@ def captions(found: Anomalies) -> list[str]:
     lines = []
     for i in range(len(scores)):
         p = scores.background_efficiency[i]
-        tail = "" if np.isnan(p) else rf"  ($\varepsilon_B$ = {p:.1e})"
+        tail = "" if np.isnan(p) else rf"  ($\varepsilon_B$ = {p:.2g})"
         keys = [
             f"{names[0]} {jets.observables[name][i]:.0f}"
             for names in _KEYS
