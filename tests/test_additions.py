@@ -74,7 +74,7 @@ class Likeness(SecondPhase):
     def validate(self, x_val, generator):
         return float(self.model.energy(x_val).detach().mean()), {}
 
-    def trouble(self, metrics):
+    def check_divergence(self, metrics):
         return None
 
     def state_dict(self):

@@ -259,9 +259,9 @@ def test_mixture_is_measured_over_all_training_background(monkeypatch):
     torch.manual_seed(0)
     model = MixtureAutoencoder((3,), PLAIN, MixtureSettings(components=2))
     x = torch.randn(1000, 3, generator=rng(1))
-    model.settle(x[:100])
+    model.finalize(x[:100])
     first = model.mixture.mean.clone()
-    model.settle(x)
+    model.finalize(x)
     with torch.no_grad():
         points = model.points(x, model.encode(x), model.reconstruct(x))
         gamma = torch.softmax(model.membership(points).double(), dim=1)
@@ -270,7 +270,7 @@ def test_mixture_is_measured_over_all_training_background(monkeypatch):
         torch.testing.assert_close(found, value)
     assert not torch.allclose(first, model.mixture.mean)
     monkeypatch.setattr(dagmm, "_BLOCK", 77)
-    model.settle(x)
+    model.finalize(x)
     torch.testing.assert_close(model.mixture.mean, wanted.mean)
 
 
@@ -291,7 +291,7 @@ def test_penalty_and_energy_have_their_weights():
         model.start(x)
         values[energy, penalty] = float(model.objective(x, rng()).detach())
         if energy == penalty == 0:
-            model.settle(x)
+            model.finalize(x)
             with torch.no_grad():
                 assert values[0.0, 0.0] == pytest.approx(model.diagnostics(x)["unexplained"], rel=1e-5)
                 mean_energy = float(model.energy(x).mean())

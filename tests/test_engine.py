@@ -651,8 +651,8 @@ class Diverging(Contrastive):
     limit = 0.3
     trainer: Trainer
 
-    def trouble(self, metrics):
-        return "made up" if self.trainer.rate_factor > self.limit else super().trouble(metrics)
+    def check_divergence(self, metrics):
+        return "made up" if self.trainer.rate_factor > self.limit else super().check_divergence(metrics)
 
 
 def diverging(limit: float, retries: int = 3):
@@ -690,11 +690,11 @@ def test_runaway_energies_are_noticed():
     phase = trainer.phases[0]
     phase.start(trainer.x_train, trainer.x_val)
     healthy = {"val_energy": 0.1, "val_energy_neg": 0.3, "val_distance": 0.1}
-    assert phase.trouble(healthy) is None
-    assert "ran away" in phase.trouble({**healthy, "val_energy_neg": 500.0})
-    assert "no number" in phase.trouble({**healthy, "val_energy": math.nan})
+    assert phase.check_divergence(healthy) is None
+    assert "ran away" in phase.check_divergence({**healthy, "val_energy_neg": 500.0})
+    assert "no number" in phase.check_divergence({**healthy, "val_energy": math.nan})
     phase.stuck = 3
-    assert "do not move" in phase.trouble(healthy)
+    assert "do not move" in phase.check_divergence(healthy)
 
 
 def test_real_divergence_is_repaired(tmp_path, make_jets, caplog):

@@ -41,7 +41,7 @@ def detector(method, network, images):
     rows = torch.from_numpy(images)
     model.fit_input(rows)
     with torch.no_grad():
-        model.settle(model.prepare(rows))
+        model.finalize(model.prepare(rows))
     model = model.eval().requires_grad_(False)
     return TrainedDetector(
         [Member("image", JetImages(ImageConfig()), model, None)], None, torch.device("cpu")

@@ -63,7 +63,7 @@ class Script:
     def enough(self, metrics):
         return False
 
-    def trouble(self, metrics):
+    def check_divergence(self, metrics):
         return self.troubles.pop(0) if self.troubles else None
 
     def state_dict(self):

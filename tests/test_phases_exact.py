@@ -226,8 +226,8 @@ def test_trouble_is_seen_in_units_of_the_temperature():
     phase = Contrastive(Line(), ContrastiveConfig(**settings))
     phase.start(column(0.0, 2e6), column(1e6, 3e6))  # <E / T> = 4
     fine = {"val_energy": 8e6, "val_energy_neg": 16e6}
-    assert phase.trouble(fine) is None
-    assert "grew from 4 T to 13 T" in phase.trouble({**fine, "val_energy": 13e6})
+    assert phase.check_divergence(fine) is None
+    assert "grew from 4 T to 13 T" in phase.check_divergence({**fine, "val_energy": 13e6})
 
 
 def dense(kind, **settings):

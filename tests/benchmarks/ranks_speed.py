@@ -65,7 +65,7 @@ def measure(
     trainer._saved_at = time.monotonic()
     trainer.optimizer = trainer._new_optimizer()
     phase.start(x, x[:500])
-    ranks.align(model)
+    ranks.broadcast_module(model)
     steps = args.steps if "jet40" not in name else max(1, args.steps // 10)
     best = (float("inf"), 0.0, 0.0)
     cpu = float("inf")

@@ -99,7 +99,7 @@ class Ranks:
             return device
         return torch.device("cuda", self.local_rank % torch.cuda.device_count())
 
-    def same(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The first rank's ``value``, on all ranks."""
         if self.size == 1:
             return value
@@ -108,12 +108,12 @@ class Ranks:
         result: T = box[0]
         return result
 
-    def align(self, module: nn.Module) -> None:
+    def broadcast_module(self, module: nn.Module) -> None:
         """Give a module the first rank's parameters and buffers."""
         if self.size > 1:
-            module.load_state_dict(self.same({k: v.cpu() for k, v in module.state_dict().items()}))
+            module.load_state_dict(self.broadcast({k: v.cpu() for k, v in module.state_dict().items()}))
 
-    def first_does(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def run_on_main(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``function`` returns on the first rank, the only one that calls it; all wait for it.
 
         Its error is raised there, and the others leave with the same exit code.
@@ -127,7 +127,7 @@ class Ranks:
                 result = function(*args, **kwargs)
             except JetadError as error:
                 failure = error
-        result, code = self.same((result, failure and failure.exit_code))
+        result, code = self.broadcast((result, failure and failure.exit_code))
         if failure is not None:
             raise failure
         if code is not None:

@@ -92,7 +92,7 @@ class EnergyModel(nn.Module, abc.ABC):
         """
         raise ConfigError("the method of this run has no encoder; train one with --method clr")
 
-    def settle(self, x: Tensor) -> None:
+    def finalize(self, x: Tensor) -> None:
         """Measure on background inputs ``(n, d)`` what the energy needs and no gradient sets; nothing here.
 
         Called with held-out inputs at every validation, and with those of the training at its end.

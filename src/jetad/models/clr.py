@@ -91,7 +91,7 @@ class ContrastiveEncoder(EnergyModel):
         return (torch.logsumexp(torch.cat(logits, dim=1), dim=1) - similarity.diagonal()).mean()
 
     @torch.no_grad()
-    def settle(self, x: Tensor) -> None:
+    def finalize(self, x: Tensor) -> None:
         h = torch.cat([self.embedding(part) for part in x.split(8192)]).double()
         self.mean.copy_(h.mean(dim=0))
         centred = h - self.mean

@@ -69,7 +69,7 @@ class MixtureAutoencoder(FlatAutoencoder):
     A point of the mixture is the code, the error relative to the size of the input, and the cosine of the
     angle between input and reconstruction. A second network says to which component it belongs; weights,
     means and covariances follow from that, of a batch in training, and of the whole training background
-    for scoring (``settle``). The loss is the unexplained fraction of the background's variance, plus
+    for scoring (``finalize``). The loss is the unexplained fraction of the background's variance, plus
     ``energy_weight`` times the mean energy, plus ``penalty_weight`` times the sum of all ``1 / variance``.
 
     Float64 from the points on. The published network of memberships has dropout; this one has none.
@@ -94,7 +94,7 @@ class MixtureAutoencoder(FlatAutoencoder):
 
     @property
     def mixture(self) -> Mixture:
-        """What ``settle`` measured last."""
+        """What ``finalize`` measured last."""
         return Mixture(*(self.get_buffer(name) for name in Mixture._fields))
 
     def points(self, x: Tensor, z: Tensor, y: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class MixtureAutoencoder(FlatAutoencoder):
         return error + (regular + s.penalty_weight * variances.reciprocal().sum()).to(x.dtype)
 
     @torch.no_grad()
-    def settle(self, x: Tensor) -> None:
+    def finalize(self, x: Tensor) -> None:
         points = torch.cat([self._points(part) for part in x.split(_BLOCK)])
         membership = torch.cat([self._membership(part) for part in points.split(_BLOCK)])
         mixture, _ = Mixture.of(points.double(), membership)

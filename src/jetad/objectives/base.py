@@ -148,7 +148,7 @@ class Phase(Protocol):
         """
         ...
 
-    def trouble(self, metrics: Metrics) -> str | None:
+    def check_divergence(self, metrics: Metrics) -> str | None:
         """What is wrong with these numbers of a validation, in plain words; ``None`` if nothing is."""
         ...
 
@@ -210,7 +210,7 @@ class FirstPhase:
     def learning_rate(self, step: int) -> float:
         return self.peak if self.constant else self.peak * one_cycle((step + 1) / self.n_steps)
 
-    def trouble(self, metrics: Metrics) -> str | None:
+    def check_divergence(self, metrics: Metrics) -> str | None:
         return None
 
     def enough(self, metrics: Metrics) -> bool:

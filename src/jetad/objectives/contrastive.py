@@ -146,7 +146,7 @@ class Contrastive(SecondPhase):
             self.stuck = self.stuck + 1 if metrics["val_acceptance"] < 0.005 else 0
         return criterion, metrics
 
-    def trouble(self, metrics: Metrics) -> str | None:
+    def check_divergence(self, metrics: Metrics) -> str | None:
         t = float(self.model.temperature)
         pos, neg = float(metrics["val_energy"]) / t, float(metrics["val_energy_neg"]) / t
         if not (math.isfinite(pos) and math.isfinite(neg)):

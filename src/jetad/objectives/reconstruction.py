@@ -55,6 +55,6 @@ class Reconstruction(FirstPhase):
                 # directions of the latent space that no jet uses
                 z = whole(codec.encode(share(x_val, generator)), generator)
                 metrics["dead_latents"] = float((z.std(dim=0) < 1e-3).sum())
-            self.model.settle(x_val)
+            self.model.finalize(x_val)
             metrics |= self.model.diagnostics(x_val[:_VALIDATION_BATCH])
         return error, metrics

@@ -145,7 +145,7 @@ class Transport(SecondPhase):
         criterion = distance if self.config.select == "distance" else math.nan
         return criterion, {"val_energy": energy, "val_energy_neg": energy_neg, "val_distance": distance}
 
-    def trouble(self, metrics: Metrics) -> str | None:
+    def check_divergence(self, metrics: Metrics) -> str | None:
         if not math.isfinite(float(metrics["val_energy"])):
             return "the energy of held-out background is no number any more"
         return None

@@ -12,8 +12,8 @@ from ..interrupts import StopRequest
 from ..readers import expand
 from ..runs import Run, find_run
 from ..scores.naming import score_outputs
-from .executors.base import Crew
-from .executors.loop import score_by_crew
+from .executors.base import Executor
+from .executors.loop import score_by_executor
 from .job import Job, Progress, check_stop, failure, finish, prepare, refuse_overwriting, score_range
 from .ledger import Account
 from .request import Request, run_names
@@ -72,17 +72,17 @@ def score_files(
     detectors = {name: TrainedDetector.from_run(run, here) for name, run in zip(names, runs, strict=True)}
     if jobs == 1 and cluster is None:
         return _score_here(detectors, outputs, request, share, force, stop, progress, report)
-    crew: Crew
+    executor: Executor
     if cluster is not None:
         from .executors.dask import DaskCluster
 
-        crew = DaskCluster(cluster, runs, threads=threads, device=device)
+        executor = DaskCluster(cluster, runs, threads=threads, device=device)
     else:
         from .executors.local import Processes
 
-        crew = Processes(runs, jobs, threads=threads, device=device)
-    return score_by_crew(
-        crew, detectors, outputs, request,
+        executor = Processes(runs, jobs, threads=threads, device=device)
+    return score_by_executor(
+        executor, detectors, outputs, request,
         share=share, force=force, stop=stop, progress=progress, report=report,
     )  # fmt: skip
 

@@ -74,12 +74,12 @@ class RunWriter:
             OutputError: if another process does.
         """
         with contextlib.ExitStack() as stack:
-            self.ranks.first_does(stack.enter_context, self.run.locked())
+            self.ranks.run_on_main(stack.enter_context, self.run.locked())
             yield
 
     def restore(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        state = self.ranks.first_does(self._restore)
+        state = self.ranks.run_on_main(self._restore)
         if state:
             # the file of an earlier version may hold more
             self.checkpoint = Checkpoint(**{f.name: state[f.name] for f in dataclasses.fields(Checkpoint)})
@@ -113,7 +113,7 @@ class RunWriter:
     def save_finished(self, member: str, model: nn.Module, steps: int) -> None:
         """Note that a member is trained, and write a checkpoint."""
         self.checkpoint.finish(member, model, steps)
-        self.ranks.first_does(self.run.save_checkpoint, vars(self.checkpoint))
+        self.ranks.run_on_main(self.run.save_checkpoint, vars(self.checkpoint))
 
     @contextlib.contextmanager
     def restoring(self) -> Iterator[None]:
@@ -133,7 +133,7 @@ class RunWriter:
         self, members: Sequence[Member], background: BackgroundEfficiency, n_jets: Mapping[str, int]
     ) -> None:
         """Write what was learned, and mark the run as finished."""
-        self.ranks.first_does(self._finish, members, background, n_jets)
+        self.ranks.run_on_main(self._finish, members, background, n_jets)
 
     def _finish(
         self, members: Sequence[Member], background: BackgroundEfficiency, n_jets: Mapping[str, int]

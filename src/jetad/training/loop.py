@@ -81,8 +81,7 @@ class Trainer:
         self.model = model
         self.phases = phases
         self.x_train, self.x_val = x_train, x_val
-        self.config = config
-        self.seed = seed
+        self.config, self.seed = config, seed
         self.record, self.checkpoint, self.monitor, self.progress = record, checkpoint, monitor, progress
         self.rewind = rewind
         if not self.ranks.first:
@@ -90,9 +89,7 @@ class Trainer:
             self.monitor = self.progress = None
         self.generator = SharedGenerator(x_train.device, self.ranks)
         self.generator.manual_seed(seed)
-        self.phase_index = 0
-        self.step = 0
-        self.total_step = 0
+        self.phase_index = self.step = self.total_step = 0
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.average: dict[str, Tensor] | None = None  # of the weights, where the phase keeps one
         self.optimizer: torch.optim.Optimizer | None = None
@@ -203,8 +200,8 @@ class Trainer:
             if self.optimizer is None:
                 self.optimizer = self._new_optimizer()
                 started = phase.start(self.x_train, self.x_val)
-                self.ranks.align(self.model)
-                phase.load_state_dict(self.ranks.same(phase.state_dict()))
+                self.ranks.broadcast_module(self.model)
+                phase.load_state_dict(self.ranks.broadcast(phase.state_dict()))
                 if started:
                     self._write(phase, started)
                 self._remember()
@@ -212,7 +209,7 @@ class Trainer:
                 self._one_step(phase)
                 number = self.ranks.max((stop.signal or 0) if stop else 0)
                 if number:
-                    self._save()
+                    self.ranks.run_on_main(self._save)
                     name = signal.Signals(number).name
                     raise Interrupted(
                         f"stopped by {name} after step {self.step} of the {phase.name} phase; "
@@ -226,12 +223,9 @@ class Trainer:
             self.step, self.optimizer, self.best, self.average = 0, None, None, None
             self.rate_factor, self.retries, self.good = 1.0, 0, None
 
-    def _save_now(self) -> None:
-        self.checkpoint(self.state_dict())
-
     def _save(self) -> None:
-        """Save a checkpoint; all ranks wait for it."""
-        self.ranks.first_does(self._save_now)
+        """Save a checkpoint, in the first process."""
+        self.checkpoint(self.state_dict())
 
     def _remember(self) -> None:
         """Keep this state as the one to go back to."""
@@ -262,7 +256,7 @@ class Trainer:
         self.total_step -= failed_at - self.step
         self.retries += 1
         if self.retries > self.config.retries:
-            self._save()
+            self.ranks.run_on_main(self._save)
             where = "training" if phase.Settings is None else f"training.{phase.name}"
             raise DivergedError(
                 f"training diverged at step {failed_at} of the {phase.name} phase: {reason}; "
@@ -308,8 +302,8 @@ class Trainer:
             line: dict[str, Any] = means(values, self.generator)
             if validate:
                 with self._averaged():
-                    criterion, measured = self.ranks.same(phase.validate(self.x_val, self.generator))
-                reason = phase.trouble(measured)
+                    criterion, measured = self.ranks.broadcast(phase.validate(self.x_val, self.generator))
+                reason = phase.check_divergence(measured)
                 if reason is not None:
                     return self._go_back(phase, reason)
                 if math.isfinite(criterion) and (self.best is None or criterion < self.best[0]):
@@ -327,7 +321,7 @@ class Trainer:
             self.progress(phase.name, self.step, phase.n_steps, self._last)
         due = time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes
         if self.ranks.first and validate and due and not last:
-            self._save_now()
+            self._save()
             self._saved_at = time.monotonic()
 
     def _batch(self) -> Tensor:

@@ -71,7 +71,7 @@ class MemberTraining:
         self.config = config.members[name]
         settings = self.config.preprocessing
         some = shared.background.sample("train", _FIT_JETS)
-        preprocessor = ranks.same(
+        preprocessor = ranks.broadcast(
             load(PREPROCESSORS, settings.representation, "representation")(settings).fit(some)
         )
         torch.manual_seed(config.seed)  # the weights' start
@@ -79,13 +79,16 @@ class MemberTraining:
         rows = torch.from_numpy(preprocessor.transform(some))
         _require_variety(rows[_usable(rows)], name)
         model.fit_input(rows[_usable(rows)])
-        ranks.align(model)
+        ranks.broadcast_module(model)
         model.to(shared.device)
         self.member = Member(name, preprocessor, model, None)
         column = config.data.classes
         self.x_train, values = self._inputs(shared.background, "train", column)
         self.x_val, _ = self._inputs(shared.background, "validation")
-        found, wanted = (len(self.x_train), len(self.x_val)), ranks.same((len(self.x_train), len(self.x_val)))
+        found, wanted = (
+            (len(self.x_train), len(self.x_val)),
+            ranks.broadcast((len(self.x_train), len(self.x_val))),
+        )
         if found != wanted:
             raise InputError(
                 f"this process reads {found[0]} + {found[1]} background jets where the first one reads "
@@ -149,7 +152,7 @@ class MemberTraining:
                 trainer.load_state_dict(state)
         with _flushed_denormals():
             trainer.fit(shared.stop)
-            model.settle(self.x_train)
+            model.finalize(self.x_train)
         return trainer.total_step
 
     def _fit_closed_form(self) -> int:
@@ -158,7 +161,7 @@ class MemberTraining:
         assert isinstance(model, FittedModel)
         generator = torch.Generator(shared.device).manual_seed(shared.config.seed)
         model.fit(self.x_train, generator, self.classes)
-        shared.ranks.align(model)
+        shared.ranks.broadcast_module(model)
         with torch.no_grad():
             energy = float(torch.cat([model.energy(x) for x in self.x_val.split(_FIT_VALIDATION)]).mean())
         if shared.ranks.first:

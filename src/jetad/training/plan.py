@@ -122,7 +122,7 @@ class TrainingPlan:
             if ranks.first
         }
         with stop or nullcontext() as request:
-            run = ranks.first_does(
+            run = ranks.run_on_main(
                 prepare_run, self.config, self.background, output=output, command=["jetad", *sys.argv[1:]],
                 device=device, force=force, reading=self._reading(), signal=self.signal,
                 also_read=[*self.files, *self.encoder],

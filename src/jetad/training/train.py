@@ -64,7 +64,7 @@ def train(
     ranks = ranks or Ranks()
     writer = RunWriter(run, ranks)
     with _explained_memory(), writer.locked():
-        config = ranks.first_does(run.config)
+        config = ranks.run_on_main(run.config)
         where = ranks.device(select_device(device))
         if any(member.training.compile for member in config.members.values()):
             check_compiler(where)

@@ -11,10 +11,10 @@ from ..job import Job, score_range
 from ..request import run_names
 from ..workspace import PartRange
 
-__all__ = ["Crew", "load_detectors", "score_parts"]
+__all__ = ["Executor", "load_detectors", "score_parts"]
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Workers that score ranges of parts and keep them in the workspace of the file.
 
     A task is whatever ``submit`` returns; it is hashable.
@@ -35,7 +35,7 @@ class Crew(Protocol):
         """Those that have ended, after waiting for half a second at most.
 
         Raises:
-            JetadError: if the crew is lost.
+            JetadError: if the workers are lost.
         """
 
     def result(self, task: Any) -> list[int]:

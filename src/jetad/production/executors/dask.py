@@ -183,7 +183,7 @@ def _ask(address: str) -> None:
 
 
 class DaskCluster:
-    """A crew of the threads of all workers; those that come later join, those that die are replaced.
+    """The threads of all workers; those that come later join, those that die are replaced.
 
     Parts of a worker that died are computed again by others; dask gives up on parts that have killed
     ``allowed-failures`` workers (3 by default).

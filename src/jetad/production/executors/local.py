@@ -52,7 +52,7 @@ def _work(job: Job, parts: PartRange) -> list[int]:
 
 
 class Processes:
-    """A crew of ``size`` processes that load the detectors once.
+    """``size`` processes that load the detectors once.
 
     Arguments:
         runs: Of the detectors.

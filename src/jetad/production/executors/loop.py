@@ -1,4 +1,4 @@
-"""The same parts shared by a crew of workers."""
+"""The same parts shared by workers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..job import Job, Progress, check_stop, failure, finish, prepare
 from ..ledger import Account
 from ..request import Request
 from ..workspace import PartRange, Workspace, gaps
-from .base import Crew
+from .base import Executor
 
-__all__ = ["score_by_crew"]
+__all__ = ["score_by_executor"]
 
 # parts that a worker reads in one go: opening a ROOT file of many branches takes a while
 _MAX_RANGE = 8
@@ -37,8 +37,8 @@ class _Open:
         return self.all_submitted and not self.running
 
 
-def score_by_crew(
-    crew: Crew,
+def score_by_executor(
+    executor: Executor,
     detectors: Mapping[str, TrainedDetector],
     outputs: Mapping[Path, Path],
     request: Request,
@@ -49,10 +49,10 @@ def score_by_crew(
     progress: Progress | None,
     report: Callable[[Account], None],
 ) -> list[Account]:
-    """As ``score_files``, with workers that share the parts of all files; the crew is closed at the end.
+    """As ``score_files``, with workers that share the parts of all files; the executor is closed at the end.
 
     Raises:
-        JetadError: if the crew is lost; finished parts are kept.
+        JetadError: if the workers are lost; finished parts are kept.
     """
     alone = len(outputs) == 1
     accounts: dict[Path, Account] = {}
@@ -78,7 +78,7 @@ def score_by_crew(
             file = _Open(job)
             unfinished.append(file)
             missing = job.n_parts - len(file.done)
-            longest = max(1, min(_MAX_RANGE, missing // (2 * crew.size)))
+            longest = max(1, min(_MAX_RANGE, missing // (2 * executor.size)))
             for parts in gaps(file.done, job.n_parts, longest):
                 if file.error is None:
                     yield file, parts
@@ -103,7 +103,7 @@ def score_by_crew(
     exhausted = False
     try:
         while files or not exhausted:
-            while not exhausted and len(files) < 2 * crew.size:
+            while not exhausted and len(files) < 2 * executor.size:
                 check_stop(stop)
                 try:
                     file, parts = next(waiting)
@@ -112,27 +112,27 @@ def score_by_crew(
                     break
                 # the lock stays here
                 workspace = Workspace(file.job.output, file.job.workspace.session)
-                task = crew.submit(file.job._replace(workspace=workspace), parts)
+                task = executor.submit(file.job._replace(workspace=workspace), parts)
                 file.running.add(task)
                 files[task] = file
-            for task in crew.finished(files.keys()):
+            for task in executor.finished(files.keys()):
                 file = files.pop(task)
                 file.running.discard(task)
                 try:
-                    finished = crew.result(task)
+                    finished = executor.result(task)
                     file.done.update(finished)
                     n_jets += len(finished) * request.chunk
                 except InputError as error:
                     file.error = error
                 close(file)
             if progress is not None:
-                progress(f"{len(outputs)} files, {crew.name}:", n_jets, None)
+                progress(f"{len(outputs)} files, {executor.name}:", n_jets, None)
             if files or not exhausted:
                 check_stop(stop)
     finally:
         for file in unfinished:
             file.job.workspace.dismiss()
-        crew.close()
+        executor.close()
         for file in unfinished:
             file.job.workspace.close()
     return [accounts[source] for source in outputs]
