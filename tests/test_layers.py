@@ -107,6 +107,11 @@ def test_no_module_and_no_layer_imports_itself_through_others():
     assert circle(rooms(GRAPH)) == []
 
 
+def test_few_modules_stand_outside_of_a_room():
+    loose = {name for name in MODULES if name.count(".") == 1 and MODULES[name].name != "__init__.py"}
+    assert len(loose - {"jetad.__main__"}) <= 8, sorted(loose)
+
+
 def test_an_import_in_a_function_counts_and_one_for_types_does_not():
     text = "def f():\n    from ..detector import TrainedDetector\n"
     assert imports("jetad.runs.directory", text) == {"jetad.detector"}
