@@ -15,7 +15,8 @@ from torch import Tensor
 
 from .. import __version__
 from ..detector import TrainedDetector
-from ..errors import ConfigError, MissingPackageError
+from ..errors import ConfigError
+from ..extras import needing
 from ..files import atomic_output, check_output, own_folder, refuse_inputs
 from ..jets import Jets
 from ..registry import load
@@ -127,13 +128,9 @@ def export_onnx(
 
 
 def _packages() -> tuple[Any, Any]:
-    try:
+    with needing("export", "export needs onnx and onnxruntime"):
         import onnx
         import onnxruntime
-    except ImportError as error:
-        raise MissingPackageError(
-            f"export needs onnx and onnxruntime ({error.name} is missing): pip install 'jetad[export]'"
-        ) from error
     return onnx, onnxruntime
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, InputError, MissingPackageError, OutputError, encodable
+from ..errors import ConfigError, InputError, OutputError, encodable
+from ..extras import needing
 from ..files import atomic_output
 from .columns import COLUMNS
 
@@ -142,13 +143,9 @@ class _Parquet:
 
 
 def _pyarrow() -> tuple[Any, Any]:
-    try:
+    with needing("parquet", "Parquet score files need pyarrow"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError as error:
-        raise MissingPackageError(
-            "Parquet score files need pyarrow, which is not installed: pip install 'jetad[parquet]'"
-        ) from error
     return pyarrow, pyarrow.parquet
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, JetadError, MissingPackageError
+from ..errors import ConfigError, JetadError
+from ..extras import needing
 from ..jets.kinematics import cylindrical
 from .detector import Particles
 
@@ -28,12 +29,8 @@ def import_pythia() -> Any:
     Raises:
         MissingPackageError: if it is not installed.
     """
-    try:
+    with needing("simulate", "Pythia 8 is needed to simulate jets"):
         import pythia8mc
-    except ImportError as error:
-        raise MissingPackageError(
-            f"Pythia 8 is needed to simulate jets ({error}); install it with: pip install 'jetad[simulate]'"
-        ) from error
     return pythia8mc
 
 

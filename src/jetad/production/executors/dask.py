@@ -21,7 +21,8 @@ import torch
 
 from ... import __version__
 from ...detector import TrainedDetector
-from ...errors import InputError, JetadError, MissingPackageError
+from ...errors import InputError, JetadError
+from ...extras import needing
 from ...files.jsonfiles import read_object
 from ...readers.base import split_path
 from ...readers.formats.mapping import load_mapping
@@ -200,10 +201,8 @@ class DaskCluster:
     """
 
     def __init__(self, where: str, runs: Sequence[Run], *, threads: int, device: str) -> None:
-        try:
+        with needing("dask", "--dask needs dask.distributed"):
             from distributed import Client
-        except ImportError as error:
-            raise MissingPackageError("--dask needs dask.distributed: pip install 'jetad[dask]'") from error
         log = logging.getLogger("distributed.client")
         self._restore_log = functools.partial(log.setLevel, log.level)
         log.setLevel(logging.CRITICAL)  # its news are told here

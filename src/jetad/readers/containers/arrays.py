@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, MissingPackageError
+from ...errors import InputError
+from ...extras import needing
 from ..base import nearest, reading, split_path
 from .hdf5 import Frame, check_dataset, check_frame, find_frames, open_hdf5, tell_if_huge
 from .root import NUMBERS, Tree, choose_tree, element_type, find_trees, flatten, n_entries, open_root
@@ -328,10 +329,8 @@ def open_parquet(file: Path) -> Iterator[Any]:
         MissingPackageError: if pyarrow is not installed.
         InputError: if the file is broken.
     """
-    try:
+    with needing("parquet", f"{file}: Parquet needs pyarrow"):
         import pyarrow.parquet
-    except ImportError as error:
-        raise MissingPackageError(f"{file}: Parquet needs pyarrow: pip install 'jetad[parquet]'") from error
     with contextlib.ExitStack() as stack:
         with reading(file):  # pyarrow opens no file whose name is no UTF-8
             stream = stack.enter_context(file.open("rb"))
