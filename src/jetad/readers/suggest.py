@@ -24,6 +24,7 @@ __all__ = [
     "guesses",
     "judge",
     "label_of",
+    "on_shell",
     "suggest_mapping",
     "weight_of",
 ]
@@ -280,7 +281,7 @@ def _roles(values: NDArray[np.float64]) -> Iterator[dict[str, int]]:
     for i in range(n_features - 3):
         for roles in (dict(zip(("E", "px", "py", "pz"), range(i, i + 4), strict=True)),
                       dict(zip(("px", "py", "pz", "E"), range(i, i + 4), strict=True))):  # fmt: skip
-            if _on_shell(values[:, [roles[k] for k in ("E", "px", "py", "pz")]]):
+            if on_shell(values[:, [roles[k] for k in ("E", "px", "py", "pz")]]):
                 yield roles
     for i in range(n_features - 2):
         for order in (("pt", "eta", "phi"), ("eta", "phi", "pt"), ("pt", "phi", "eta")):
@@ -290,7 +291,7 @@ def _roles(values: NDArray[np.float64]) -> Iterator[dict[str, int]]:
                 yield {**places, **_fourth(values, i + 3, pt, eta)}
 
 
-def _on_shell(values: NDArray[np.float64]) -> bool:
+def on_shell(values: NDArray[np.float64]) -> bool:
     """Whether columns are (E, px, py, pz): E >= |p|, and of light particles nearly equal."""
     energy, momenta = values[:, 0], values[:, 1:]
     if (energy <= 0).any() or (momenta == 0).all(axis=0).any() or not (momenta < 0).any():
