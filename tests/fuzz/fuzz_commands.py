@@ -547,6 +547,7 @@ def environment(rng: Rng) -> tuple[str, dict[str, str | None], dict[str, Any]]:
         10: ("stdout none", {}, {"stdout": None}),
         11: ("COLUMNS", {"COLUMNS": "x", "LINES": "-1"}, {}),
         12: ("stderr ascii", {}, {"encoding": "latin-1"}),
+        13: ("unpacked", {"JETAD_MAX_UNPACKED_GB": str(pick(rng, NUMBERS))}, {}),
     }
     return changes.get(kind, ("", {}, {}))
 
