@@ -67,11 +67,8 @@ def astray(n: int = 12) -> Jets:
            9: (eta, np.nan), 10: (eta, 49.9), 11: (phi, 2 * np.pi * 15 + 0.1)}  # fmt: skip
     for row, (values, value) in odd.items():
         values[jets.offsets[row] + 2] = value
-    pt[jets.offsets[3] + 2], eta[jets.offsets[3] + 2], phi[jets.offsets[3] + 2] = (
-        0,
-        1e6,
-        1e6,
-    )  # does not count
+    for nothing in (jets.offsets[3], jets.offsets[3] + 2):  # do not count
+        pt[nothing], eta[nothing], phi[nothing] = 0, 1e6, 1e6
     return dataclasses.replace(jets, pt=pt, eta=eta, phi=phi, mass=mass)
 
 

@@ -46,8 +46,10 @@ class Frame(nn.Module):
         """Float64 ``(n, k)`` each, padding with pt = 0; returns (eta', phi')."""
         total = pt.sum(1, keepdim=True)
         norm = torch.where(total > 0, total, torch.ones_like(total))
-        # relative to the first constituent, so that the mean never crosses the cut at +-pi
-        phi = phi - phi[:, :1]
+        # relative to the first constituent with pT, so that the mean never crosses the cut at +-pi
+        there = (pt > 0).double()
+        first = (there > 0) & (torch.cumsum(there, 1) == 1)
+        phi = phi - torch.where(first, phi, torch.zeros_like(phi)).sum(1, keepdim=True)
         phi = phi - 2 * math.pi * torch.floor((phi + math.pi) / (2 * math.pi))
         eta = eta - (pt * eta).sum(1, keepdim=True) / norm
         phi = phi - (pt * phi).sum(1, keepdim=True) / norm
