@@ -1,7 +1,8 @@
 """Commands of random options, damaged files and odd environments, all in one process; a program with figures.
 
 ``python tests/fuzz/fuzz_commands.py --n 10000 --seed 1`` runs ten thousand commands, ``--kind files`` damages
-as many files and reads them. A case is known by its seed alone: ``--only 4711`` repeats it and shows all of it.
+as many files and reads them; ``--seconds 600`` ends a run after ten minutes, with the figures of what ran. A case is
+known by its seed alone: ``--only 4711`` repeats it and shows all of it.
 
 Every command must end in time with 0, or with 1 or 2 and one plain sentence; 85 where a signal stopped it.
 Anything else is counted by kind, and any such count but zero ends the program with 1:
@@ -26,6 +27,7 @@ import contextlib
 import copy
 import faulthandler
 import io
+import itertools
 import json
 import math
 import os
@@ -906,6 +908,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", choices=["commands", "files"], default="commands")
     parser.add_argument("--only", type=int, help="run this case alone and show all of it")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no case after so long")
     parser.add_argument("--show", type=int, default=1, help="examples of each distinct problem")
     arguments = parser.parse_args()
     faulthandler.enable()
@@ -949,13 +952,19 @@ def prepare_machine(base: Path) -> None:
     os.environ["XDG_CONFIG_HOME"] = str(base / "home")
 
 
+def within(seeds: list[int], seconds: float) -> Iterator[int]:
+    """The seeds, until so much time has passed."""
+    end = time.monotonic() + seconds
+    yield from itertools.takewhile(lambda _: time.monotonic() < end, seeds)
+
+
 def run_commands(runner: Runner, seeds: list[int], arguments: argparse.Namespace) -> int:
     codes: Counter[Any] = Counter()
     problems: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     signatures: dict[str, list[int]] = {}
     began, slowest = time.monotonic(), (0.0, 0)
-    for seed in seeds:
+    for seed in within(seeds, arguments.seconds):
         case = runner.run(seed)
         codes[case.code] += 1
         kinds[case.words[0] if case.words else ""] += 1
@@ -981,7 +990,7 @@ def run_commands(runner: Runner, seeds: list[int], arguments: argparse.Namespace
     for signature, found in sorted(signatures.items(), key=lambda item: -len(item[1])):
         print(f"{len(found):5}  {signature!a}  e.g. {found[0]}")
     result = {
-        "commands": len(seeds), "seconds": round(time.monotonic() - began), "codes": {str(k): v for k, v in codes.items()},
+        "commands": sum(codes.values()), "seconds": round(time.monotonic() - began), "codes": {str(k): v for k, v in codes.items()},
         "problems": dict(problems), "slowest": [round(slowest[0], 1), slowest[1]], "by command": dict(kinds),
     }  # fmt: skip
     print(json.dumps(result))
@@ -1005,7 +1014,7 @@ def run_files(runner: Runner, seeds: list[int], arguments: argparse.Namespace) -
     counts: Counter[str] = Counter()
     signatures: Counter[str] = Counter()
     began = time.monotonic()
-    for seed in seeds:
+    for seed in within(seeds, arguments.seconds):
         outcome, problem = damaged_case(runner, seed)
         counts[outcome] += 1
         if problem:
@@ -1017,7 +1026,7 @@ def run_files(runner: Runner, seeds: list[int], arguments: argparse.Namespace) -
                 sys.stdout.flush()
     for signature, n in signatures.most_common():
         print(f"{n:5}  {signature!a}")
-    print(json.dumps({"files": len(seeds), "seconds": round(time.monotonic() - began), **counts}))
+    print(json.dumps({"files": sum(counts.values()), "seconds": round(time.monotonic() - began), **counts}))
     return 1 if counts["unexpected"] or counts["hang"] else 0
 
 
