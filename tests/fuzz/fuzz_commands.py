@@ -8,7 +8,7 @@ Every command must end in time with 0, or with 1 or 2 and one plain sentence; 85
 Anything else is counted by kind, and any such count but zero ends the program with 1:
 
 - ``unexpected``: an error that nobody foresaw ("unexpected ..."), or a traceback;
-- ``hang``: not done after 30 s of processor time, or four times as long on the clock;
+- ``hang``: not done after 30 s of processor time, or hardly any of it used in 120 s on the clock;
 - ``silent``: failed, and said nothing;
 - ``code``: another exit code;
 - ``warning``: a warning of a library, with the path of its source, on the terminal;
@@ -686,9 +686,25 @@ def replaced_streams(captured: dict[str, io.BytesIO], streams: dict[str, Any]) -
 
 @contextlib.contextmanager
 def limited(alarm: Callable[..., None]) -> Iterator[None]:
-    """Inside, ``alarm`` is called when the time is over: of the processor, so that a busy machine is no hang."""
+    """Inside, ``alarm`` is called when the time is over: of the processor, so that a busy machine is no hang.
+
+    On the clock it is over when so much has passed with hardly any work done in it: then it waits for something.
+    """
     timers = ((signal.ITIMER_PROF, signal.SIGPROF, 1), (signal.ITIMER_REAL, signal.SIGALRM, 4))
-    before = [signal.signal(number, alarm) for _, number, _ in timers]
+    worked, waits = time.process_time(), 0
+
+    def waiting(signum: int, frame: Any) -> None:
+        nonlocal worked, waits
+        now = time.process_time()
+        if now - worked < LIMIT_S / 60 or waits > 20:
+            alarm(signum, frame)
+        worked, waits = now, waits + 1
+        signal.setitimer(signal.ITIMER_REAL, 4 * LIMIT_S)
+
+    handlers = (alarm, waiting)
+    before = [
+        signal.signal(number, handler) for (_, number, _), handler in zip(timers, handlers, strict=True)
+    ]
     for timer, _, factor in timers:
         signal.setitimer(timer, factor * LIMIT_S)
     try:
