@@ -422,6 +422,8 @@ class OlympicsFeaturesReader(LayoutReader):
 class GuessingReader(LayoutReader):
     """Base of readers of files without names that say enough: the first plausible guess is taken."""
 
+    _of_truth = ""  # what to say of a column that may be the truth
+
     @abc.abstractmethod
     def guess(self, source: Source, path: str | Path) -> Guess | None: ...
 
@@ -439,7 +441,7 @@ class GuessingReader(LayoutReader):
         columns = source.columns()
         used = {re.sub(r"\[.*", "", v) for part in guess.keys.values() for v in part.values()}
         rows_are_jets = not any("#" in name for name in guess.keys.get("jets", {}).values())
-        label, weight = label_of(source), weight_of(columns)
+        (label, self._of_truth), weight = label_of(source), weight_of(columns)
         if label is not None:
             keys["label"] = label
         if weight is not None:
@@ -456,7 +458,8 @@ class GuessingReader(LayoutReader):
     def notes(self, mapped: Mapped) -> tuple[str, ...]:
         parts = {"constituents": mapped.map.constituents, "jets": mapped.map.jets}
         read = "; ".join(f"{k}: {_spelled(four)}" for k, four in parts.items() if four is not None)
-        return (f"guessed from the numbers, check: {read}", *super().notes(mapped))
+        truth = (self._of_truth,) if self._of_truth else ()
+        return (f"guessed from the numbers, check: {read}", *truth, *super().notes(mapped))
 
 
 def _spelled(four: Any) -> str:
