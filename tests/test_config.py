@@ -4,15 +4,56 @@ from __future__ import annotations
 
 import pytest
 
-from jetad.config import RunConfig, resolve_config
+from jetad.config import read_config, resolve_config
 from jetad.errors import ConfigError
 
 
 def test_defaults_survive_yaml():
     config = resolve_config()
-    assert config.method == "nae"
+    assert config.method == "gmm"
     assert set(config.members) == {"image", "features"}
-    assert RunConfig.from_yaml(config.to_yaml()) == config
+    assert read_config(config.to_yaml()) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "method"),
+    [
+        ({}, "gmm"),
+        ({"representation": "image"}, "gmm"),
+        ({"settings": ["network.components=10"]}, "gmm"),
+        ({"settings": ["model.components=3"]}, "gmm"),
+        ({"settings": ["members.features.preprocessing.observables=[girth]"]}, "gmm"),
+        ({"representation": "constituents"}, "nae"),
+        ({"settings": ["training.epochs=5"]}, "nae"),
+        ({"settings": ["members.image.network.kind=dense"]}, "nae"),
+        ({"text": "training: {contrastive: {steps: 3}}"}, "nae"),
+        ({"text": "members: {image: {training: {epochs: 3}}}"}, "nae"),
+        ({"text": "members: {constituents: {}}"}, "nae"),
+    ],
+)
+def test_settings_of_a_network_choose_the_network(given, method, caplog):
+    assert resolve_config(**given).method == method
+    assert ("'gmm', the default method, does not take" in caplog.text) == (method != "gmm")
+    caplog.clear()
+    assert (
+        resolve_config(method="ae", **{k: v for k, v in given.items() if k == "representation"}).method
+        == "ae"
+    )
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"settings": ["model.componets=3"]}, "settings of method 'gmm': components"),
+        ({"settings": ["training.contrastive.stpes=3"]}, "did you mean 'training.contrastive.steps'"),
+        ({"representation": "imagee"}, "choose one of: image, features, constituents"),
+        ({"settings": ["sead=3"]}, "did you mean 'seed'"),
+    ],
+)
+def test_a_mistake_is_told_of_the_method_that_was_meant(given, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve_config(**given)
 
 
 def test_shared_sections_reach_every_member():
@@ -110,4 +151,4 @@ def test_samplers_say_where_their_chains_start():
 
 def test_a_method_that_is_no_name_is_refused():
     with pytest.raises(ConfigError, match="method"):
-        RunConfig.from_yaml("{method: [nae], members: {}}")
+        read_config("{method: [nae], members: {}}")

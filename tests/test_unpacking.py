@@ -15,7 +15,7 @@ from test_cli import jetad
 from jetad import readers
 from jetad.errors import ConfigError, InputError
 from jetad.files.unpacking import UNPACKED_VARIABLE, check_unpacked
-from jetad.readers.hdf5file import check_dataset
+from jetad.readers.containers.hdf5 import check_dataset
 from jetad.scores import load_scores
 
 ROWS, SLOTS = 1500, 200

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..detector import TrainedDetector
 from ..errors import JetadError
 from ..jets import Jets
 from ..preprocessing.features import COLUMN, JetFeatures
 from ..preprocessing.images import MAX_ETA, MAX_PHI
-from ..scoring import TrainedDetector
 from .graph import ConstituentGraph, ImageGraph, JetGraph
 from .packed import Graph, Packed, pack
 

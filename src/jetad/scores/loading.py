@@ -85,7 +85,7 @@ def _reader(path: Path) -> Callable[[Path], Loaded]:
 def _read_hdf5(path: Path) -> Loaded:
     import h5py
 
-    from ..readers.hdf5file import check_dataset, refuse_external
+    from ..readers.containers.hdf5 import check_dataset, refuse_external
 
     with h5py.File(path, "r") as file:
         refuse_external(file, path)
@@ -175,7 +175,7 @@ def _numbers(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_parquet(path: Path) -> Loaded:
-    from ..readers.arrays import parquet_sizes
+    from ..readers.containers.arrays import parquet_sizes
 
     _, parquet = _pyarrow()
     # pyarrow opens no file whose name is no UTF-8

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from ..config import RunConfig
 from ..errors import InputError, of_file
-from ..jets import Jets
+from ..jets import Jets, Selection
 from ..preprocessing.images import ImageConfig, JetImages
 from ..readers import ReadOptions, count, iterate, read
 from ..registry import closest_first
-from ..selection import Selection
 
 __all__ = [
     "BY_FILE", "BackgroundParts", "JetStream", "check_charges", "class_column", "class_numbers",
@@ -40,7 +39,7 @@ class JetStream:
 
     Arguments:
         paths: Files, one data set.
-        select: Cuts, as :class:`~jetad.selection.Selection` takes them.
+        select: Cuts, as :class:`~jetad.jets.Selection` takes them.
         max_jets: Stop after that many jets, counted after the selection.
         options: How files are read.
     """
