@@ -292,6 +292,13 @@ def test_drawable_keeps_formulas():
     assert drawable(r"$t\bar{t}$ (150 jets)") == r"$t\bar{t}$ (150 jets)"
     assert drawable("5$ and 6^$") == r"5\$ and 6^\$"
     assert drawable("5$") == "5$"
+    lines = (
+        r"score 29.8  ($\varepsilon_B$ = 8.3e-04)"
+        + "\n"
+        + "$p_T$ = 556 GeV, m = 242 GeV\n"
+        + "42 constituents" * 6
+    )
+    assert drawable(lines).startswith(lines[:70])  # a long text of short lines
     assert len(drawable("x" * 300)) < 100
     assert drawable("a\x1bb") == r"a\u001bb"
 
