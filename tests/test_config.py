@@ -49,6 +49,10 @@ def test_settings_of_a_network_choose_the_network(given, method, caplog):
         ({"settings": ["training.contrastive.stpes=3"]}, "did you mean 'training.contrastive.steps'"),
         ({"representation": "imagee"}, "choose one of: image, features, constituents"),
         ({"settings": ["sead=3"]}, "did you mean 'seed'"),
+        (
+            {"settings": ["q=3"]},
+            "^configuration: unknown setting 'q'; there are method, .{,200}--print-config' shows",
+        ),
     ],
 )
 def test_a_mistake_is_told_of_the_method_that_was_meant(given, message):

@@ -342,7 +342,8 @@ def mutate(value: Any, rng: Rng) -> Any:
         elif kind == 3 and isinstance(node, list) and node:
             del node[len(node) // 2 :]
         elif kind == 4 and isinstance(node, (int, float)) and not isinstance(node, bool):
-            above[key] = node * pick(rng, (-1, 0, 1e6, 1e300, 0.5))
+            factor = pick(rng, (-1, 0, 1e6, 1e300, 0.5))
+            above[key] = node * (factor if abs(node) < 1e300 else int(factor > 0))  # integers have no end
         else:
             above[key] = copy.deepcopy(pick(rng, PUT))
     return value

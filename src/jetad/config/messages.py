@@ -35,8 +35,13 @@ def explain(error: ValidationError, prefix: str = "") -> str:
                 name, [path.rsplit(".", 1)[-1] for path in paths], n=1, cutoff=0.5
             )
             close = [path for path in paths if near and path.rsplit(".", 1)[-1] == near[0]]
-        hint = f"; did you mean '{close[0]}'?" if close else f"; valid settings: {', '.join(paths)}"
-        return f"unknown setting '{where}'{hint}"
+        if close:
+            return f"unknown setting '{where}'; did you mean '{close[0]}'?"
+        sections = ", ".join(dict.fromkeys(path.partition(".")[0] for path in paths))
+        return (
+            f"unknown setting '{where}'; there are {sections}, and 'jetad train --print-config' shows what is "
+            "in them"
+        )
     message = str(first["msg"]).removeprefix("Value error, ")
     plain = first["type"] != "value_error" and not isinstance(first["input"], dict)
     found = f", found {shortened(repr(first['input']))}" if plain else ""
