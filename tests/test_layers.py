@@ -12,12 +12,12 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 ORDER = [
     {"errors", "papers"},
-    {"registry"},
+    {"registry", "allowed"},
     {"settings"},
     {"extras", "files", "kinematics", "samples", "distances", "ranks", "precision"},
     {"batches", "presets"},
     {"jets"},
-    {"selection"},
+    {"selection", "checks"},
     {"scores", "readers", "writers", "preprocessing", "evaluation", "adapters"},
     {"simulation", "inspection", "calibration", "plots", "hepdata", "gallery"},
     {"conditional", "device_rows"},

@@ -22,6 +22,7 @@ __all__ = [
     "Inputs",
     "MAX_SEED",
     "ManyValues",
+    "allow_option",
     "check_option",
     "config_text",
     "device_option",
@@ -48,6 +49,18 @@ def json_option(help: str = "Print JSON instead of a table.") -> Decorator:
 
 
 force_option: Decorator = click.option("--force", is_flag=True, help="Replace outputs that exist.")
+
+
+def allow_option(*names: str) -> Decorator:
+    """``--allow NAME`` for those of the refusals that the command knows."""
+    from jetad.allowed import ALLOWED
+
+    meaning = "; ".join(f"{name}: {ALLOWED[name]}" for name in names)
+    return click.option(
+        "--allow", multiple=True, type=click.Choice(names), help=f"Do what is refused otherwise ({meaning})."
+    )
+
+
 check_option: Decorator = click.option(
     "--check", is_flag=True, help="Check the command and its files, say what it would write, and stop."
 )

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import logging
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .adapters import as_jets
 from .calibration import BackgroundEfficiency, Surprise
+from .checks import TrainingJets, check_labels
 from .conditional import (
     QUANTITIES,
     BinnedEfficiency,
@@ -41,7 +42,7 @@ from .run import Run, file_hash
 from .scores import Scores
 from .selection import Selection
 
-__all__ = ["Member", "TrainedDetector", "calibrate", "load", "select_device"]
+__all__ = ["Member", "TrainedDetector", "Training", "calibrate", "load", "select_device"]
 
 logger = logging.getLogger("jetad.scoring")
 
@@ -219,6 +220,51 @@ def _damaged(path: Path) -> Iterator[None]:
         ) from error
 
 
+class Training(NamedTuple):
+    """What a detector was trained on and calibrated with, to notice jets that it was not made for."""
+
+    jets: TrainingJets | None = None
+    inputs: frozenset[str] = frozenset()  # SHA-256 of the files
+    select: str | None = None
+    calibration_select: str | None = None
+
+    @classmethod
+    def of(cls, run: Run, calibration: Mapping[str, Any]) -> Training:
+        """What a run says of it; runs of earlier versions say less.
+
+        Raises:
+            InputError: if its provenance is damaged.
+        """
+        known = run.provenance
+        with _damaged(run.path / "provenance.json"):
+            jets = TrainingJets.from_dict(known.get("training_jets"))
+        selections = (known.get("reading") or {}).get("select"), calibration.get("select")
+        return cls(
+            jets,
+            frozenset(str(entry["sha256"]) for entry in known.get("inputs", []) if entry.get("sha256")),
+            *(value if isinstance(value, str) else None for value in selections),
+        )
+
+    def check(self, jets: Jets, where: str | Path, allow: Collection[str] = ()) -> None:
+        """Refuse jets whose units cannot be those of the training.
+
+        Raises:
+            InputError: unless ``range`` is allowed.
+        """
+        if self.jets is not None:
+            self.jets.check_units(jets, str(where), allow)
+
+    def remarks(self, jets: Jets) -> list[str]:
+        """Sentences on jets that are unlike those of the training."""
+        if self.jets is None or not len(jets):
+            return []
+        found = (
+            self.jets.remark(self.jets.n_outside(jets.jet_pt), len(jets)),
+            self.jets.remark_on_radius(jets),
+        )
+        return [sentence for sentence in found if sentence]
+
+
 class TrainedDetector:
     """What a run has learned: ``score`` ranks jets, higher is more anomalous.
 
@@ -231,6 +277,7 @@ class TrainedDetector:
         background_efficiency: The calibration of the score, or ``None``.
         device: Where the networks are.
         metadata: Goes into score files.
+        training: What it was trained on.
     """
 
     def __init__(
@@ -239,7 +286,9 @@ class TrainedDetector:
         background_efficiency: Calibration | None,
         device: torch.device,
         metadata: dict[str, Any] | None = None,
+        training: Training | None = None,
     ) -> None:
+        self.training = training or Training()
         self.members = list(members)
         self.background_efficiency = background_efficiency
         self.device = device
@@ -295,7 +344,7 @@ class TrainedDetector:
             "method": config.method,
             "calibration_hash": file_hash(run.path / "calibration.json")[:16],
         }
-        return cls(members, background, where, metadata)
+        return cls(members, background, where, metadata, Training.of(run, calibration))
 
     def energies(self, jets: Jets) -> dict[str, NDArray[np.float64]]:
         """Energies by member, each ``(n_jets,)``."""
@@ -379,6 +428,7 @@ def calibrate(
     select: str | None = None,
     max_jets: int | None = None,
     options: ReadOptions | None = None,
+    allow: Collection[str] = (),
 ) -> Calibration:
     """Measure background efficiencies on files of background and keep them in the run.
 
@@ -393,11 +443,12 @@ def calibrate(
         select: Cuts, as :class:`~jetad.selection.Selection` takes them.
         max_jets: Stop after that many jets, counted after the selection.
         options: How the files are read.
+        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
 
     Raises:
         ConfigError: for options that exclude each other, or a quantity that jets do not have.
         InputError: for a file the run was trained on (by content), one without jets or without the column
-            of weights, or too few jets.
+            of weights, with jets labelled as signal or of other units than the training, or too few jets.
     """
     from .readers import iterate
 
@@ -416,6 +467,7 @@ def calibrate(
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("score", "weight", *quantities)}
     selection = None if select is None else Selection(select)
     left = np.inf if max_jets is None else max_jets
+    looked_at: set[Path] = set()
     for path in paths:
         for jets in iterate(path, **(options or {})):
             if selection is not None:
@@ -424,6 +476,14 @@ def calibrate(
             left -= len(jets)
             if not len(jets):
                 continue
+            detector.training.check(jets, path, allow)
+            if jets.labels is not None:
+                check_labels(int((jets.labels == 1).sum()), int((jets.labels == 0).sum()), str(path), allow)
+            if path not in looked_at:
+                looked_at.add(path)
+                _say(detector.training.remarks(jets), path)
+                if weight is None and jets.weights is not None and np.ptp(jets.weights) > 0:
+                    _say(["has event weights, and every jet counts once; --weight weight uses them"], path)
             with of_file(path):
                 parts["score"].append(detector.score(jets))
             for name in quantities:
@@ -449,9 +509,15 @@ def calibrate(
             **run.read_calibration(),
             "background": calibration.to_dict(),
             "source": [without_secrets(str(path)) for path in paths],
+            "select": select,
         }
     )
     return calibration
+
+
+def _say(sentences: Sequence[str], path: Path) -> None:
+    for sentence in sentences:
+        logger.warning("warning: %s: %s", path, sentence)
 
 
 def _weights(jets: Jets, name: str, path: Path) -> NDArray[np.float64]:

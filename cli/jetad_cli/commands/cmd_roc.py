@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from jetad_cli.options import ManyValues, figure_label, force_option, label_options
+from jetad_cli.options import ManyValues, allow_option, figure_label, force_option, label_options
 from jetad_cli.overwriting import files_meant, keep_inputs
 
 from ..terminal import echo
@@ -23,6 +23,7 @@ __all__ = ["command", "comparison_table", "curves_of", "score_inputs", "table"]
 def score_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which score files are background and signal, for ``curves_of``."""
     for decorate in (
+        allow_option("labels", "overlap"),
         click.option(
             "--min-background", type=click.IntRange(min=1), default=10, show_default=True,
             help="Background jets that must pass for a point to count as the largest SIC.",
@@ -57,6 +58,7 @@ def curves_of(
     signal: tuple[str, ...],
     min_background: int,
     by: str | None = None,
+    allow: tuple[str, ...] = (),
     **more: Any,
 ) -> Curves:
     """Read the score files and compare their classes; one evaluation, or one a detector with ``by``.
@@ -68,9 +70,9 @@ def curves_of(
     from jetad.evaluation import evaluate, gather, gather_runs
 
     if by is None:
-        groups = {"": gather(background=background, signal=signal, labelled=labelled)}
+        groups = {"": gather(background=background, signal=signal, labelled=labelled, allow=allow)}
     else:
-        groups = gather_runs(background=background, signal=signal, labelled=labelled, by=by)
+        groups = gather_runs(background=background, signal=signal, labelled=labelled, by=by, allow=allow)
     evaluations = [
         evaluate(s.background, s.signals, min_background=min_background, name=_marked(name, s.method), **more)
         for name, s in groups.items()
@@ -132,6 +134,7 @@ def command(
     signal: tuple[str, ...],
     by: str | None,
     min_background: int,
+    allow: tuple[str, ...],
     output: str | None,
     ratio: bool,
     band: str,
@@ -176,10 +179,13 @@ def command(
         for path in figure_paths(output):
             check_output(path, force=force)
     found = curves_of(
-        labelled, background, signal, min_background, by,
+        labelled, background, signal, min_background, by, allow,
         signal_efficiencies=eff_s, background_efficiencies=eff_b,
     )  # fmt: skip
     evaluations = found.evaluations
+    for evaluation in evaluations:
+        for sentence in remarks(evaluation):
+            echo(f"warning: {sentence}", err=True)
     if band == "bootstrap":
         from jetad.evaluation import with_bootstrap_bands
 
@@ -316,6 +322,34 @@ def table(evaluation: Evaluation) -> str:
     if any(cell != "-" for row in fixed[1:] for cell in row[1:]):
         lines += ["", *_aligned(fixed)]
     return "\n".join([*lines, "", *notes] if notes else lines)
+
+
+def remarks(evaluation: Evaluation) -> list[str]:
+    """What a reader of the numbers should know of them, in sentences."""
+    from jetad.evaluation import either_way
+
+    of = f"{evaluation.name}: " if evaluation.name else ""
+    found = []
+    lost, n = evaluation.n_excluded_background, evaluation.n_background
+    if lost > 0.01 * (n + lost):
+        found.append(f"{of}{lost} of {n + lost} background jets have no score and are left out")
+    for name, result in evaluation.signals.items():
+        curve = result.curve
+        lost, n = curve.n_excluded_signal, curve.n_signal
+        if lost > 0.01 * (n + lost):
+            found.append(f"{of}{lost} of {n + lost} jets of '{name}' have no score and are left out")
+        if curve.auc + 5 * curve.auc_error < 0.5:
+            found.append(
+                f"{of}'{name}' is less anomalous than the background (AUC {curve.auc:.3f}): are the two "
+                "exchanged?"
+            )
+        alone = either_way(result.pt_only_auc)
+        if alone > max(curve.auc, 0.7):
+            found.append(
+                f"{of}jet pT alone tells '{name}' from the background (AUC {alone:.3f}): their pT spectra "
+                "differ, and the numbers say little of the detector; --select the same range of pT"
+            )
+    return found
 
 
 def spread_table(spread: Spread) -> str:

@@ -12,6 +12,7 @@ from jetad.errors import ConfigError, JetadError
 
 from ..options import (
     Inputs,
+    allow_option,
     check_option,
     device_option,
     force_option,
@@ -136,6 +137,7 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     type=click.Choice(["ttree", "rntuple"]),
     help="What a ROOT score file holds.  [default: ttree]",
 )
+@allow_option("range")
 @device_option
 @force_option
 @check_option
@@ -155,6 +157,7 @@ def command(
     copy: bool,
     layout: Literal["jets", "events"],
     output_format: str | None,
+    allow: tuple[str, ...],
     device: str,
     force: bool,
     check: bool,
@@ -206,6 +209,7 @@ def command(
         rntuple=output_format == "rntuple",
         layout=layout,
         chunk=chunk,
+        allow=allow,
     )
     if check:
         if broken:

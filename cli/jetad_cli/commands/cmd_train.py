@@ -16,6 +16,7 @@ from ..options import (
     MAX_SEED,
     Inputs,
     ManyValues,
+    allow_option,
     check_option,
     config_text,
     device_option,
@@ -122,6 +123,7 @@ def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
     help="Compile the steps of the chains (training.compile); pays where training takes many minutes.",
 )
 @input_options
+@allow_option("labels")
 @click.option("--print-config", is_flag=True, help="Print the resolved configuration and stop.")
 @check_option
 @device_option
@@ -140,6 +142,7 @@ def command(
     monitor: tuple[str, ...],
     threads: int,
     compiled: bool,
+    allow: tuple[str, ...],
     print_config: bool,
     check: bool,
     inputs: Inputs,
@@ -196,13 +199,14 @@ def command(
 
     from jetad.ranks import join
     from jetad.scoring import select_device
-    from jetad.training.data import BY_FILE, check_charges, open_background
+    from jetad.training.data import BY_FILE, check_charges, check_sample, open_background
     from jetad.training.loop import stop_signals
     from jetad.training.train import (
         check_inputs,
         check_no_overlap,
         check_removal,
         check_run_folder,
+        new_run,
         prepare_run,
         train,
     )
@@ -218,6 +222,10 @@ def command(
             readers.read([path], max_jets=10, **inputs.options)
         if output is not None and not check_run_folder(output, force=force) and output.exists():
             check_removal(output, files_meant((files, encoder)))
+        counted = sum(readers.count(path, **inputs.options) for path in paths)
+        echo(f"would train '{config.method}' on {counted} jets of {len(paths)} files (before --select)")
+        if output is None:
+            echo(f"would write {new_run(config)} (or go on with an unfinished run of the same command)")
         return show_check(files, [] if output is None else [output], threads)
     torch.set_num_threads(threads)
     opened = functools.partial(
@@ -231,6 +239,10 @@ def command(
     with join(select_device(device)) as ranks:
         jets = opened(paths)
         signal_jets = opened(signal_paths) if signal_paths else None
+        for role, sample, files_of in (("background", jets, paths), ("signal", signal_jets, signal_paths)):
+            if sample is not None:
+                named = ", ".join(map(str, files_of[:3]))
+                ranks.first_does(functools.partial(check_sample, sample, named, allow, role=role))
         watched = {
             name: readers.read([path], select=inputs.selection(), **inputs.options)
             for name, path in watched_files.items()

@@ -21,7 +21,7 @@ from ..files.jsonfiles import read_object
 from ..jets import Jets
 from ..models import METHODS
 from ..readers import read
-from .trainings import TrainingOptions, train_in_study
+from .trainings import TrainingOptions, check_distinct, train_in_study
 
 __all__ = ["DetectorSpec", "Ranking", "Row", "Standing", "rank_methods"]
 
@@ -263,6 +263,12 @@ def rank_methods(
     first = options.config.seed
     for spec in specs:
         spec.config(seed=first, representation=representation)
+    check_distinct(
+        {
+            **{f"{name} (test)": [path] for name, path in samples.items()},
+            **{f"{name} (training)": [path] for name, path in training_files.items()},
+        }
+    )
     jets = {name: _unlabelled(read([path], max_jets=n_train + max_test)) for name, path in samples.items()}
     training, tests = {}, {}
     for name in trained_on:

@@ -15,9 +15,9 @@ from ..jets import Jets
 from ..run import Run, collect_inputs
 from ..scoring import TrainedDetector
 from ..training.loop import StopRequest
-from ..training.train import prepare_run, train
+from ..training.train import prepare_run, same_content, train
 
-__all__ = ["Halves", "TrainingOptions", "hold_out", "train_in_study"]
+__all__ = ["Halves", "TrainingOptions", "check_distinct", "hold_out", "train_in_study"]
 
 
 class TrainingOptions(NamedTuple):
@@ -35,6 +35,21 @@ class Halves(NamedTuple):
 
     train: Jets
     test: Jets
+
+
+def check_distinct(classes: Mapping[str, Sequence[Path]]) -> None:
+    """Refuse two classes of which one holds a file of the other, or a copy of it.
+
+    Raises:
+        InputError: naming both files.
+    """
+    given = [(name, path) for name, paths in classes.items() for path in paths]
+    for i, (name, path) in enumerate(given):
+        for other, known in given[:i]:
+            if same_content(path, known):
+                raise InputError(
+                    f"{path}: holds the same jets as {known}, and '{other}' and '{name}' must be different"
+                )
 
 
 def hold_out(jets: Jets, fraction: float, seed: int) -> Halves:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..calibration import BackgroundEfficiency, Surprise
+from ..checks import TrainingJets
 from ..config import MemberConfig, RunConfig
 from ..device_rows import device_rows
 from ..errors import ConfigError, InputError, JetadError, OutputError, memory_message
@@ -30,7 +31,7 @@ from ..ranks import Ranks
 from ..readers.base import split_path
 from ..readers.remote import remote_url
 from ..registry import load
-from ..run import Run, collect_inputs, collect_provenance, unfinished_runs
+from ..run import Run, collect_inputs, collect_provenance, file_hash, unfinished_runs
 from ..samplers.compiling import check_compiler
 from ..scoring import Member, TrainedDetector, select_device
 from .data import PARTS, BackgroundParts, JetStream, class_column, class_numbers
@@ -43,7 +44,9 @@ __all__ = [
     "check_no_overlap",
     "check_removal",
     "check_run_folder",
+    "new_run",
     "prepare_run",
+    "same_content",
     "train",
 ]
 
@@ -90,6 +93,7 @@ def prepare_run(
         parts.append([i["sha256"] for i in provenance["signal_inputs"]])
     fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     provenance["fingerprint"] = fingerprint
+    _refuse_copies(provenance["inputs"], provenance.get("signal_inputs", []))
 
     def same(run: Run) -> bool:
         return run.provenance.get("fingerprint") == fingerprint
@@ -99,12 +103,7 @@ def prepare_run(
         for run in unfinished_runs(folder):
             if same(run):
                 return run
-        base = f"{datetime.date.today():%Y%m%d}-{config.method}"
-        output, k = folder / base, 1
-        while output.exists():
-            k += 1
-            output = folder / f"{base}-{k}"
-        return Run.create(output, config, provenance)
+        return Run.create(new_run(config), config, provenance)
     if output.exists():
         if check_run_folder(output, force=force, same=same):
             return Run.open(output)
@@ -112,6 +111,16 @@ def prepare_run(
         if any(output.iterdir()):
             Run(output).remove()
     return Run.create(output, config, provenance)
+
+
+def new_run(config: RunConfig) -> Path:
+    """Where a training goes that is told nothing: ``runs/DATE-METHOD``, with a number where that is taken."""
+    base = f"{datetime.date.today():%Y%m%d}-{config.method}"
+    output, k = Path("runs") / base, 1
+    while output.exists():
+        k += 1
+        output = Path("runs") / f"{base}-{k}"
+    return output
 
 
 def check_removal(output: Path, inputs: Iterable[Path]) -> None:
@@ -251,9 +260,11 @@ def _train(
     offset = int(checkpoint["offset"]) if checkpoint else 0
 
     members: list[Member] = []
+    seen: TrainingJets | None = None
     energies_val: dict[str, NDArray[np.float64]] = {}
     for name, member_config in config.members.items():
         member, inputs = _build_member(name, config, member_config, parts, signal_parts, where, ranks)
+        seen = inputs.jets
         if name in finished:
             with _checkpoint_of(run):
                 member.model.load_state_dict(finished[name]["model"])
@@ -293,7 +304,11 @@ def _train(
                 "source": "held-out part of the training files",
             }
         )
-        run.finish(n_jets={part: parts.size(part) for part in PARTS}, processes=ranks.size)
+        run.finish(
+            n_jets={part: parts.size(part) for part in PARTS},
+            processes=ranks.size,
+            training_jets=None if seen is None else seen.to_dict(),
+        )
 
     ranks.first_does(finish)
     return (
@@ -347,6 +362,7 @@ class _MemberInputs(NamedTuple):
     validation: torch.Tensor
     classes: torch.Tensor | None  # of the training inputs
     signal: SignalInputs | None
+    jets: TrainingJets
 
 
 def _build_member(
@@ -387,7 +403,7 @@ def _build_member(
         if signal is None
         else SignalInputs(*(_inputs(member, signal, part, where)[0] for part in ("train", "validation")))
     )
-    return member, _MemberInputs(x_train, x_val, classes, supervised)
+    return member, _MemberInputs(x_train, x_val, classes, supervised, TrainingJets.of(some))
 
 
 @torch.no_grad()
@@ -555,10 +571,39 @@ def check_inputs(config: RunConfig, background: Sequence[Path], signal: Sequence
 
 
 def check_no_overlap(background: Sequence[Path], monitor: Mapping[str, Path]) -> None:
-    """Refuse to monitor a file that is trained on."""
-    real = {os.path.realpath(p) for p in background}
+    """Refuse to monitor a file that is trained on, or a copy of one."""
     for name, path in monitor.items():
-        if os.path.realpath(path) in real:
+        if any(same_content(path, other) for other in background):
             raise ConfigError(
                 f"--monitor {name}={path}: is a training file; monitor jets the detector does not see"
             )
+
+
+def same_content(first: Path, second: Path) -> bool:
+    """Whether two names are one file, or a file and a copy of it; files on servers are known by name."""
+    if str(first) == str(second):
+        return True
+    if remote_url(first) is not None or remote_url(second) is not None:
+        return False
+    (one, inside), (two, other) = split_path(first), split_path(second)
+    if inside != other:
+        return False
+    if os.path.realpath(one) == os.path.realpath(two):
+        return True
+    return one.stat().st_size == two.stat().st_size and file_hash(one) == file_hash(two)
+
+
+def _refuse_copies(*samples: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse inputs of which one is a copy of another: jets held out would be jets trained on.
+
+    Raises:
+        InputError: naming both.
+    """
+    known: dict[tuple[str, str | None], str] = {}
+    for entry in (entry for sample in samples for entry in sample if entry["sha256"] is not None):
+        content = (entry["sha256"], split_path(entry["path"])[1])
+        if content in known:
+            raise InputError(
+                f"{entry['path']}: holds the same jets as {known[content]}, byte for byte; give one of them"
+            )
+        known[content] = entry["path"]
