@@ -23,8 +23,8 @@ import image_sets
 
 from jetad.evaluation import roc_curve
 from jetad.plots.style import style
-from jetad.training.contrastive import Contrastive, detached_state
-from jetad.training.phases import frozen
+from jetad.objectives.contrastive import Contrastive, detached_state
+from jetad.objectives.base import frozen
 from jetad.training.train import prepare_run, train
 
 N_PICTURES = 16

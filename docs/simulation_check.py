@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jetad.jets import Jets
-from jetad.kinematics import cartesian, delta_r
+from jetad.jets.kinematics import cartesian, delta_r
 from jetad.readers import read
 
 VARIABLES = [

@@ -23,7 +23,7 @@ from jetad.config import resolve_config
 from jetad.models import METHODS, model_class
 from jetad.models.networks.dense import DenseConfig
 from jetad.training.loop import Trainer
-from jetad.training.objectives import make_phases
+from jetad.objectives import make_phases
 
 LIMIT = 3.5
 CELLS = 160

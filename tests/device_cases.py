@@ -16,16 +16,17 @@ import torch
 from simulated_device import waits
 from test_engine import TRAINED, StopAt, quick, rng, run_of, started
 
-from jetad import device_rows, scoring
-from jetad.batches import SharedGenerator
+from jetad.detector import detector, member
+from jetad.detector import inputs as device_rows
+from jetad.distributed.process_group import Ranks
+from jetad.distributed.shared_batch import SharedGenerator
 from jetad.errors import Interrupted
 from jetad.models import METHODS, model_class
+from jetad.objectives import make_phases
+from jetad.objectives.base import SignalInputs
 from jetad.preprocessing import PREPROCESSORS
-from jetad.ranks import Ranks
 from jetad.registry import load
 from jetad.training import train as training
-from jetad.training.objectives import make_phases
-from jetad.training.phases import SignalInputs
 from jetad.training.train import train
 
 
@@ -33,12 +34,12 @@ from jetad.training.train import train
 def sim(monkeypatch):
     """The device, taken by ``--device cuda`` and with images made on it."""
     device = simulated_device.register(os.environ["SIMULATED_DEVICE"])
-    for module in (training, scoring):
+    for module in (training, detector):
         monkeypatch.setattr(
             module, "select_device", lambda name: device if name == "cuda" else torch.device("cpu")
         )
     monkeypatch.setattr(device_rows, "_IMAGING", {device.type})
-    monkeypatch.setitem(scoring._BATCH, device.type, scoring._BATCH["cuda"])
+    monkeypatch.setitem(member._BATCH, device.type, member._BATCH["cuda"])
     return device
 
 

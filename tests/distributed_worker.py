@@ -16,14 +16,15 @@ from typing import Any
 import torch
 
 from jetad.config import resolve_config
+from jetad.distributed.process_group import Ranks, join
 from jetad.errors import Interrupted
+from jetad.interrupts import StopRequest
 from jetad.models import METHODS, model_class
+from jetad.objectives import make_phases
+from jetad.objectives.base import SignalInputs
 from jetad.preprocessing import PREPROCESSORS
-from jetad.ranks import Ranks, join
 from jetad.registry import load
-from jetad.training.loop import StopRequest, Trainer
-from jetad.training.objectives import make_phases
-from jetad.training.phases import SignalInputs
+from jetad.training.loop import Trainer
 
 # no multiples of each other, of the number of processes, or of that of manifolds
 N_TRAIN, N_VALIDATION, BATCH = 203, 41, 31

@@ -53,10 +53,10 @@ members:
     ),
     "objective": Addition(
         {
-            "src/jetad/training/likeness.py": """
+            "src/jetad/objectives/likeness.py": """
 from pydantic import Field
 from ..samplers.persistent import PersistentConfig
-from .phases import SecondPhase, SecondPhaseConfig
+from .base import SecondPhase, SecondPhaseConfig
 
 class LikenessConfig(SecondPhaseConfig):
     weight: float = Field(1.0, gt=0)
@@ -85,8 +85,8 @@ class Likeness(SecondPhase):
 """
         },
         {
-            "src/jetad/training/objectives.py": (
-                "OBJECTIVES = {", '    "likeness": "jetad.training.likeness:Likeness",'
+            "src/jetad/objectives/__init__.py": (
+                "OBJECTIVES = {", '    "likeness": "jetad.objectives.likeness:Likeness",'
             )
         },
     ),
@@ -155,7 +155,7 @@ class UniformSampler:
     ),
     "reader": Addition(
         {
-            "src/jetad/readers/upside.py": """
+            "src/jetad/readers/formats/upside.py": """
 from .landscape import LandscapeReader
 
 class UpsideReader(LandscapeReader):
@@ -165,7 +165,7 @@ class UpsideReader(LandscapeReader):
         },
         {
             "src/jetad/readers/__init__.py": (
-                "_OURS = {", '    "upside": "jetad.readers.upside:UpsideReader",'
+                "_OURS = {", '    "upside": "jetad.readers.formats.upside:UpsideReader",'
             )
         },
     ),
@@ -228,7 +228,7 @@ jetad("train", "--method", "tiny", "--output", "tiny", "--set", "training.likene
 jetad("train", "--method", "nae", "--representation", "features", "--output", "nae", *quick,
       "--set", "training.contrastive.steps=3", "--set", "training.contrastive.sampler.kind=uniform",
       "--set", "network.kind=straight")
-from jetad.run import Run
+from jetad.runs import Run
 config = Run("tiny").config()
 assert config.members["features"].training.likeness.weight == 0.25
 assert config.members["features"].network.kind == "straight"

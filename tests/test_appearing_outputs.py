@@ -13,7 +13,9 @@ from test_cli import jetad
 
 from jetad.errors import OutputError
 from jetad.files import atomic_output
-from jetad.production import pool, produce, score
+from jetad.production import job as produce
+from jetad.production import score
+from jetad.production.executors import loop as pool
 from jetad.writers import write_jets
 
 

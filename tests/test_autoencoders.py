@@ -11,11 +11,11 @@ from scipy.stats import multivariate_normal
 from test_engine import quick, rng, run_of
 
 from jetad.config import resolve_config
-from jetad.distances import mean_discrepancy
 from jetad.errors import ConfigError
 from jetad.models import dagmm, vae
 from jetad.models.dagmm import Mixture, MixtureAutoencoder, MixtureSettings
 from jetad.models.denoising import DenoisingAutoencoder, DenoisingSettings
+from jetad.models.distances import mean_discrepancy
 from jetad.models.networks.dense import DenseConfig
 from jetad.models.vae import VariationalAutoencoder, VariationalSettings
 from jetad.models.wae import WassersteinAutoencoder, WassersteinSettings

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from jetad.calibration import BackgroundEfficiency, Surprise
-from jetad.conditional import BinnedEfficiency, DecorrelatedEfficiency
-from jetad.distances import energy_distance, sinkhorn_divergence
+from jetad.calibration import BackgroundEfficiency, BinnedEfficiency, DecorrelatedEfficiency, Surprise
+from jetad.models.distances import energy_distance, sinkhorn_divergence
 
 # --- one scale for all detectors -----------------------------------------------------------------
 

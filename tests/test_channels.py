@@ -19,17 +19,16 @@ from scipy.ndimage import gaussian_filter
 from test_cli import QUICK, jetad
 
 import jetad as package
-from jetad.adapters import as_jets
-from jetad.config import resolve_config
+from jetad.config import read_config, resolve_config
+from jetad.detector import TrainedDetector
+from jetad.detector.negatives import draw_negatives
+from jetad.detector.reconstructions import reconstruct
 from jetad.errors import ConfigError, InputError
-from jetad.jets import Jets
-from jetad.negatives import draw_negatives
+from jetad.jets import Jets, as_jets
 from jetad.plots import plot_image_grid, plot_reconstructions
 from jetad.preprocessing import preprocessor_from_dict
 from jetad.preprocessing.images import ImageConfig, JetImages, align
-from jetad.reconstructions import reconstruct
-from jetad.run import Run
-from jetad.scoring import TrainedDetector
+from jetad.runs import Run
 from jetad.studies.distortions import distort
 from jetad.writers import write_jets
 
@@ -316,7 +315,7 @@ def test_configuration_without_channels_is_what_it_was(quick_runs, make_jets):
     text = "\n".join(
         line for line in run.config().to_yaml().splitlines() if line.strip() not in ("channels:", "- pt")
     )
-    assert type(run.config()).from_yaml(text) == run.config()
+    assert read_config(text) == run.config()
     state = run.read_json("preprocessing.json")["image"]
     assert state.pop("channels") == ["pt"]
     imager = preprocessor_from_dict(state)

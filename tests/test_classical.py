@@ -21,20 +21,20 @@ from test_cli import jetad
 from test_engine import quick, run_of, started
 
 from jetad.config import resolve_config
+from jetad.detector import TrainedDetector
+from jetad.detector.negatives import draw_negatives
+from jetad.detector.reconstructions import reconstruct
 from jetad.errors import ConfigError, InputError
 from jetad.models import METHODS, model_class
 from jetad.models.fitted import FittedModel, by_blocks, covariance, mean, sample, seed_of
 from jetad.models.networks.inputs import InputsConfig
-from jetad.negatives import draw_negatives
+from jetad.objectives.base import SignalInputs
+from jetad.objectives.classification import Classification
 from jetad.plots import plot_history
 from jetad.readers import read
-from jetad.reconstructions import reconstruct
 from jetad.report.collect import _note_training_files
-from jetad.run import Run
-from jetad.scoring import TrainedDetector
-from jetad.training.classification import Classification
+from jetad.runs import Run
 from jetad.training.data import JetStream, class_numbers
-from jetad.training.phases import SignalInputs
 from jetad.training.train import train
 from jetad.writers import write_jets
 

@@ -25,7 +25,7 @@ from jetad.evaluation import (
     spread_of,
     with_bootstrap_bands,
 )
-from jetad.hepdata import write_hepdata
+from jetad.evaluation.hepdata import write_hepdata
 from jetad.plots import FigureLabel, add_label, plot_roc
 from jetad.scores import Scores
 

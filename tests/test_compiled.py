@@ -12,12 +12,12 @@ from test_engine import SECOND, quick, rng, run_of
 from jetad.config import resolve_config
 from jetad.errors import ConfigError
 from jetad.models import METHODS, model_class
+from jetad.objectives import make_phases
 from jetad.preprocessing import PREPROCESSORS
 from jetad.registry import load
 from jetad.samplers.base import ChainConfig, ChainRunner
 from jetad.samplers.compiling import check_compiler, compiled_chains
 from jetad.samplers.geometry import EUCLIDEAN, SPHERE
-from jetad.training.objectives import make_phases
 from jetad.training.train import train
 
 pytestmark = [

@@ -12,8 +12,8 @@ import pytest
 from conftest import toy_jets
 from test_cli import jetad
 
-from jetad.calibration import BackgroundEfficiency
-from jetad.conditional import (
+from jetad.calibration import (
+    BackgroundEfficiency,
     BinnedEfficiency,
     DecorrelatedEfficiency,
     calibration_from_dict,

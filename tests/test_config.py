@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from jetad.config import RunConfig, resolve_config
+from jetad.config import read_config, resolve_config
 from jetad.errors import ConfigError
 
 
 def test_defaults_survive_yaml():
     config = resolve_config()
-    assert config.method == "nae"
+    assert config.method == "gmm"
     assert set(config.members) == {"image", "features"}
-    assert RunConfig.from_yaml(config.to_yaml()) == config
+    assert read_config(config.to_yaml()) == config
 
 
 def test_shared_sections_reach_every_member():
@@ -110,4 +110,4 @@ def test_samplers_say_where_their_chains_start():
 
 def test_a_method_that_is_no_name_is_refused():
     with pytest.raises(ConfigError, match="method"):
-        RunConfig.from_yaml("{method: [nae], members: {}}")
+        read_config("{method: [nae], members: {}}")

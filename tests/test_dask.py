@@ -22,7 +22,7 @@ from test_cli import jetad
 from jetad.errors import Interrupted, JetadError
 from jetad.production import Request, score_files
 from jetad.production.workspace import Workspace
-from jetad.run import Run
+from jetad.runs import Run
 from jetad.scores import load_scores
 from jetad.writers import write_jets
 
@@ -92,7 +92,7 @@ def test_scores_are_those_of_a_local_run(folder, run, cluster, capsys):
     assert not list(Path("far").glob(".*"))
 
     def loads() -> tuple[int, int]:
-        from jetad.production.dask_cluster import _detectors
+        from jetad.production.executors.dask import _detectors
 
         return _detectors.cache_info().hits, _detectors.cache_info().misses
 
@@ -240,7 +240,7 @@ def test_a_lost_scheduler_is_one_sentence_and_the_same_command_goes_on(
     ("before", "message"),
     [
         pytest.param(
-            "import os, jetad.production.dask_cluster as d; d.score_parts = lambda *a: os._exit(9)",
+            "import os, jetad.production.executors.dask as d; d.score_parts = lambda *a: os._exit(9)",
             r"1 dask workers died of the same parts \(out of memory\?\); finished parts are kept",
             marks=pytest.mark.slow,
         ),
@@ -311,7 +311,7 @@ def test_no_scheduler(folder, run, tmp_path, capsys, monkeypatch):
     words = ["score", folder / "signal.h5", "--run", run.path, "-o", "a.h5", "--dask"]
     assert jetad(*words, "nowhere.json") == 1
     assert "nowhere.json: no such scheduler file" in capsys.readouterr().err
-    monkeypatch.setattr("jetad.production.dask_cluster._CONNECT", 1)
+    monkeypatch.setattr("jetad.production.executors.dask._CONNECT", 1)
     assert jetad(*words, "tcp://127.0.0.1:1") == 1
     assert "tcp://127.0.0.1:1: no dask scheduler answers there" in capsys.readouterr().err
     Path("old.json").write_text(json.dumps({"address": "tcp://127.0.0.1:1"}))

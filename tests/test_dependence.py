@@ -15,8 +15,8 @@ from scipy.stats import spearmanr
 
 from jetad.errors import InputError
 from jetad.evaluation import efficiency_profiles, jensen_shannon, rank_correlation, sculpting, variables_of
+from jetad.evaluation.anomalies import captions, most_anomalous, paired_with_scores
 from jetad.evaluation.dependence import threshold_at
-from jetad.gallery import captions, most_anomalous, paired_with_scores
 from jetad.plots import FigureLabel, add_label, plot_efficiency, plot_gallery, plot_images, plot_sculpting
 from jetad.scores import Scores
 from jetad.writers import write_jets

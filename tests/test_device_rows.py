@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from jetad import device_rows
 from jetad.config import resolve_config
+from jetad.detector import inputs as device_rows
 from jetad.errors import InputError
 from jetad.jets import Jets
 from jetad.preprocessing.images import ImageConfig, JetImages
@@ -82,7 +82,7 @@ def test_trained_and_scored_with_images_of_the_device(make_jets, tmp_path, monke
         if where == "device":
             monkeypatch.setattr(device_rows, "_IMAGING", {"cpu"})
             monkeypatch.setattr(device_rows, "device_images", counted)
-            monkeypatch.setattr("jetad.scoring.Member._projector", lambda member: None)
+            monkeypatch.setattr("jetad.detector.Member._projector", lambda member: None)
         config = resolve_config(representation="image", settings=settings)
         run = prepare_run(config, [tmp_path / "qcd"], output=tmp_path / where, command=[], device="cpu")
         detector = train(run, make_jets(160, seed=1), device="cpu")

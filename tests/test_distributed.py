@@ -15,10 +15,10 @@ import torch
 from click.testing import CliRunner
 from distributed_worker import CASES, STEPS, StopAfter, double_precision, trained
 
-from jetad.batches import SharedGenerator, integers, length, normal, part, share, uniform
+from jetad.distributed.process_group import Launch, Ranks, find_launch
+from jetad.distributed.shared_batch import SharedGenerator, integers, length, normal, part, share, uniform
 from jetad.errors import ConfigError
-from jetad.ranks import Launch, Ranks, find_launch
-from jetad.run import Run
+from jetad.runs import Run
 from jetad.writers import write_jets
 from jetad_cli.main import cli
 

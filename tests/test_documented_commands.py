@@ -20,12 +20,12 @@ import yaml
 from documented import PAGES, PLACEHOLDER, ROOT, Documented, documented, words_of
 from test_cli import jetad
 
+from jetad.demo import sample
 from jetad.errors import JetadError
 from jetad.jets import Jets
 from jetad.models import METHODS
 from jetad.readers import read
 from jetad.report.page import find_browser
-from jetad.samples import sample
 from jetad.studies.ranking import DetectorSpec
 from jetad.writers import write_jets
 from jetad_cli.main import COMMANDS, cli

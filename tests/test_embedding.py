@@ -10,12 +10,12 @@ import torch
 from test_cli import jetad
 
 from jetad.config import RunConfig, resolve_config
-from jetad.encoders import describe_encoder
+from jetad.detector import TrainedDetector
 from jetad.errors import ConfigError, InputError
 from jetad.models.clr import ContrastiveEncoder, ContrastiveEncoderSettings, drop, equivalent
 from jetad.models.networks.deepset import DeepSetConfig
 from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents
-from jetad.scoring import TrainedDetector
+from jetad.runs import describe_encoder
 from jetad.training.train import prepare_run, train
 
 QUICK = ["training.epochs=1", "training.batch_size=32", "training.validate_every=4"]

@@ -10,15 +10,18 @@ import pytest
 import torch
 
 from jetad.config import TransportConfig, resolve_config
-from jetad.distances import (
+from jetad.detector import TrainedDetector
+from jetad.detector.negatives import draw_negatives
+from jetad.errors import ConfigError, InputError, Interrupted
+from jetad.interrupts import StopRequest
+from jetad.jets import Jets
+from jetad.models import METHODS, model_class
+from jetad.models.distances import (
     energy_distance,
     exact_transport,
     sinkhorn_divergence,
     sliced_transport,
 )
-from jetad.errors import ConfigError, InputError, Interrupted
-from jetad.jets import Jets
-from jetad.models import METHODS, model_class
 from jetad.models.igebm import ScalarEnergy
 from jetad.models.nae import NormalizedAutoencoder
 from jetad.models.networks.convolution import ConvolutionConfig
@@ -28,7 +31,10 @@ from jetad.models.networks.jet40 import Jet40Config
 from jetad.models.networks.mnist28 import Mnist28Config
 from jetad.models.networks.parts import Codec, ScaledInput
 from jetad.models.wnae import WassersteinNormalizedAutoencoder
-from jetad.negatives import draw_negatives
+from jetad.objectives import make_phases
+from jetad.objectives.base import SignalInputs, frozen
+from jetad.objectives.contrastive import Contrastive
+from jetad.objectives.transport import Transport, langevin_with_graph
 from jetad.preprocessing import PREPROCESSORS
 from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents
 from jetad.preprocessing.images import align
@@ -37,13 +43,8 @@ from jetad.registry import load
 from jetad.samplers.base import ChainConfig, ChainRunner
 from jetad.samplers.on_manifold import OnManifoldConfig, OnManifoldSampler
 from jetad.samplers.recovery import RecoveryConfig, RecoverySampler, geodesic_square
-from jetad.scoring import TrainedDetector
-from jetad.training.contrastive import Contrastive
-from jetad.training.loop import StopRequest, Trainer
-from jetad.training.objectives import make_phases
-from jetad.training.phases import SignalInputs, frozen
+from jetad.training.loop import Trainer
 from jetad.training.train import prepare_run, train
-from jetad.training.transport import Transport, langevin_with_graph
 
 SECOND = {"nae": "contrastive", "wnae": "transport", "mpdr-s": "contrastive", "mpdr-r": "contrastive",
           "igebm": "contrastive"}  # fmt: skip

@@ -14,8 +14,8 @@ from test_cli_inputs import write_nano
 
 from jetad.errors import InputError, Interrupted
 from jetad.production import Request, merge_scores, score_files, verify_scores
-from jetad.production.events import write_events
-from jetad.run import Run
+from jetad.production.event_lists import write_events
+from jetad.runs import Run
 from jetad.scores import Scores, load_scores
 
 WORDS = ["--keep", "FatJet_tau1", "--working-point", "0.5", "--chunk", 40]
@@ -119,7 +119,7 @@ def test_an_interrupted_command_goes_on(folder):
 
 
 def test_events_without_jets_at_the_ends_and_between_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr("jetad.production.events._STEP", 10)
+    monkeypatch.setattr("jetad.production.event_lists._STEP", 10)
     entry = np.array([25, 25, 26, 48])
     flags = {"pass_0p5": np.array([True, False, True, True])}
     scores = Scores(score=[1, 2, 3, 4], entry=entry, jet=[0, 1, 0, 0], extra=flags)

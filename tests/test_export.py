@@ -18,6 +18,7 @@ from test_engine import quick, run_of
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from jetad.calibration import Surprise  # noqa: E402
+from jetad.detector import TrainedDetector  # noqa: E402
 from jetad.errors import ConfigError, InputError, OutputError  # noqa: E402
 from jetad.export import ParityError, export_onnx  # noqa: E402
 from jetad.export.common import make_graph  # noqa: E402
@@ -30,8 +31,7 @@ from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents 
 from jetad.preprocessing.features import OBSERVABLES, FeatureConfig, JetFeatures  # noqa: E402
 from jetad.preprocessing.images import ImageConfig, JetImages  # noqa: E402
 from jetad.preprocessing.substructure import CLUSTERED  # noqa: E402
-from jetad.run import Run  # noqa: E402
-from jetad.scoring import TrainedDetector  # noqa: E402
+from jetad.runs import Run  # noqa: E402
 from jetad.training.train import train  # noqa: E402
 from jetad.writers import write_jets  # noqa: E402
 

@@ -10,8 +10,7 @@ import torch
 from test_calibration_exact import EDGES, stepped
 from test_scoring_exact import mass_detector
 
-from jetad.calibration import BackgroundEfficiency, Surprise
-from jetad.conditional import BinnedEfficiency, DecorrelatedEfficiency
+from jetad.calibration import BackgroundEfficiency, BinnedEfficiency, DecorrelatedEfficiency, Surprise
 from jetad.export.features import of_the_jet
 from jetad.export.frame import Frame
 from jetad.export.graph import CalibrationGraph, JetGraph, SurpriseGraph

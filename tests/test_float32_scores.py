@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from jetad.detector import Member, TrainedDetector
 from jetad.models import METHODS, model_class
 from jetad.models.networks.convolution import ConvolutionConfig
 from jetad.models.networks.dense import DenseConfig
 from jetad.models.networks.jet40 import Jet40Config
 from jetad.preprocessing.images import ImageConfig, JetImages
-from jetad.scoring import Member, TrainedDetector
 
 N_JETS = 140  # more than one block
 TRAINED = [k for k, m in METHODS.items() if "image" in m.inputs and not {"fit"} & set(m.phases)]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from test_engine import StopAt, quick, run_of, started
 
+from jetad.detector import TrainedDetector
 from jetad.errors import Interrupted
-from jetad.scoring import TrainedDetector
 from jetad.training.train import train
 
 pytestmark = pytest.mark.gpu

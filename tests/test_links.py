@@ -13,11 +13,11 @@ from test_cli import QUICK, jetad
 from jetad.batch import Job, submit
 from jetad.batch.slurm import Slurm, SlurmOptions
 from jetad.batch.tasks import train_tasks
+from jetad.detector import TrainedDetector
 from jetad.errors import Interrupted, JetadError, OutputError
 from jetad.production import Request, score_file, score_files
 from jetad.production.workspace import Workspace
-from jetad.run import Run
-from jetad.scoring import TrainedDetector
+from jetad.runs import Run
 from jetad.writers import write_jets
 
 AE = ["--method", "ae", "--representation", "image", *QUICK[:2], *QUICK[4:]]

@@ -16,7 +16,7 @@ from test_cli import QUICK, jetad
 
 from jetad.errors import OutputError
 from jetad.files.locks import locked, take_lock
-from jetad.run import Run
+from jetad.runs import Run
 from jetad.writers import write_jets
 
 TRAIN = ["train", "-b", "qcd.h5", "--method", "ae", "--representation", "image", *QUICK[:2], *QUICK[4:]]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from jetad.batches import uniform
 from jetad.config import TrainingConfig
+from jetad.distributed.shared_batch import uniform
 from jetad.training.loop import Trainer
 
 RATE = 0.1

@@ -22,9 +22,9 @@ from jetad.models.pixelcnn import PixelCNN, PixelCNNSettings
 from jetad.models.vae import VariationalAutoencoder
 from jetad.models.wae import WassersteinAutoencoder
 from jetad.models.wnae import WassersteinNormalizedAutoencoder
+from jetad.objectives.contrastive import Contrastive
+from jetad.objectives.transport import Transport
 from jetad.samplers.persistent import PersistentConfig
-from jetad.training.contrastive import Contrastive
-from jetad.training.transport import Transport
 
 SMALL = DenseConfig(components=None, hidden=(4,), latent_dim=3, manifold_dims=(2, 3))
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from jetad.samplers.base import ChainConfig
-from jetad.samplers.contrastive import ShortChainConfig, ShortChainSampler
 from jetad.samplers.geometry import SPHERE
 from jetad.samplers.on_manifold import OnManifoldConfig, OnManifoldSampler
 from jetad.samplers.persistent import PersistentConfig, PersistentSampler
 from jetad.samplers.recovery import RecoveryConfig, RecoverySampler
+from jetad.samplers.short_chain import ShortChainConfig, ShortChainSampler
 
 SLOPE = 0.3
 

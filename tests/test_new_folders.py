@@ -14,7 +14,8 @@ import pytest
 
 from jetad.config import resolve_config
 from jetad.errors import OutputError
-from jetad.run import Run, unfinished_runs
+from jetad.runs import Run
+from jetad.runs.directory import unfinished_runs
 from jetad.training.train import prepare_run
 
 

@@ -19,20 +19,20 @@ from conftest import toy_jets
 from test_cli import QUICK, jetad
 
 from jetad.batch import Job
-from jetad.config import MAX_SEED, RunConfig
+from jetad.config import RunConfig
+from jetad.config.schema import MAX_SEED
+from jetad.detector import TrainedDetector
 from jetad.errors import JetadError, OutputError, encodable, memory_message, without_secrets
 from jetad.files import atomic_output, own_token
-from jetad.inspection import inspect_file
-from jetad.jets import Jets
+from jetad.jets import Jets, Selection
 from jetad.plots.style import drawable
 from jetad.preprocessing.constituents import JetConstituents
 from jetad.preprocessing.features import JetFeatures
 from jetad.preprocessing.images import JetImages
-from jetad.readers.hdf5file import tell_if_huge
-from jetad.run import Run
+from jetad.readers.containers.hdf5 import tell_if_huge
+from jetad.readers.inspection import inspect_file
+from jetad.runs import Run
 from jetad.scores import Scores, load_scores
-from jetad.scoring import TrainedDetector
-from jetad.selection import Selection
 from jetad.writers import write_jets
 from jetad_cli.options import MAX_SEED as MAX_SEED_OF_OPTIONS
 
@@ -71,7 +71,7 @@ URLS = (f"http://ann:{SECRET}@127.0.0.1:9/x.h5", f"https://127.0.0.1:9/x.root?ac
 
 @pytest.mark.parametrize("url", URLS)
 def test_no_command_shows_or_keeps_a_password(folder, capsys, monkeypatch, url):
-    from jetad.readers import remote
+    from jetad.readers.containers import remote
 
     monkeypatch.setattr(remote, "RETRY_DELAYS", (0.0,))
     commands = [
@@ -227,7 +227,7 @@ def test_too_little_memory_is_told(folder, capsys, monkeypatch, error):
     def read(*arguments, **options):
         raise error
 
-    monkeypatch.setattr("jetad.inspection.describe", read)
+    monkeypatch.setattr("jetad.readers.inspection.describe", read)
     assert jetad("inspect", "qcd.h5") == 1
     assert "not enough memory" in said(capsys)
 
@@ -447,7 +447,7 @@ def test_directions_that_are_none_get_no_score(folder, odd):
 
 
 def test_the_same_directions_on_a_device():
-    from jetad.device_rows import device_images
+    from jetad.detector.inputs import device_images
 
     jets = Jets.from_lists([ONE, [*ONE, (50.0, 0.0, 1e30, 0.0)], [*ONE, (50.0, 1e6, 0.0, 0.0)], ONE])
     images = device_images(JetImages(), jets, torch.device("cpu")).numpy()
@@ -484,7 +484,7 @@ def test_libraries_are_heard_with_v(folder, capsys, monkeypatch):
         warnings.warn("of a library\nin two lines", RuntimeWarning, stacklevel=1)
         raise JetadError("end")
 
-    monkeypatch.setattr("jetad.inspection.describe", describe)
+    monkeypatch.setattr("jetad.readers.inspection.describe", describe)
     for words, shown in ((["inspect", "qcd.h5"], False), (["-v", "inspect", "qcd.h5"], True)):
         with warnings.catch_warnings():
             warnings.simplefilter("always")
@@ -500,7 +500,7 @@ def test_small_files_that_unpack_to_gigabytes_are_told_of(tmp_path, monkeypatch)
         shape = (4_000_000, 100, 4)
         file.create_dataset("images", shape=shape, dtype="f4", chunks=(50_000, 100, 4), compression="gzip")
         file["images"][:50_000] = np.zeros((50_000, 100, 4), dtype="f4")
-    from jetad.readers.hdf5file import check_dataset
+    from jetad.readers.containers.hdf5 import check_dataset
 
     with h5py.File(tmp_path / "bomb.h5") as file, pytest.raises(JetadError):
         check_dataset(tmp_path / "bomb.h5", file["images"])

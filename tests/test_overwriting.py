@@ -10,10 +10,10 @@ import pytest
 from conftest import toy_jets
 from test_cli import QUICK, jetad
 
+from jetad.detector import TrainedDetector
 from jetad.errors import OutputError
 from jetad.production import merge_scores, score_file
-from jetad.run import Run
-from jetad.scoring import TrainedDetector
+from jetad.runs import Run
 from jetad.writers import write_jets
 
 

@@ -14,7 +14,7 @@ from conftest import toy_jets
 from test_cli import QUICK, jetad
 
 from jetad.files import atomic_output
-from jetad.run import Run
+from jetad.runs import Run
 from jetad.writers import write_jets
 
 

@@ -14,15 +14,15 @@ from jetad.models.mpdr import ManifoldReconstruction
 from jetad.models.nae import NormalizedAutoencoder
 from jetad.models.networks.dense import DenseConfig
 from jetad.models.wnae import WassersteinNormalizedAutoencoder
+from jetad.objectives import make_phases
+from jetad.objectives.base import WeightPenalty
+from jetad.objectives.contrastive import Contrastive
+from jetad.objectives.reconstruction import Reconstruction
+from jetad.objectives.transport import Transport
 from jetad.samplers.base import ChainConfig, ChainRunner, Negatives
 from jetad.samplers.langevin import langevin
 from jetad.samplers.persistent import PersistentConfig
-from jetad.training.contrastive import Contrastive
-from jetad.training.objectives import make_phases
-from jetad.training.phases import WeightPenalty
-from jetad.training.reconstruction import Reconstruction
 from jetad.training.train import train
-from jetad.training.transport import Transport
 
 DENSE = DenseConfig(components=None, hidden=(6,), latent_dim=3)
 

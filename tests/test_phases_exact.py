@@ -17,16 +17,16 @@ from jetad.models.denoising import DenoisingAutoencoder
 from jetad.models.igebm import ScalarEnergy
 from jetad.models.nae import NormalizedAutoencoder
 from jetad.models.networks.dense import DenseConfig
+from jetad.objectives.base import SignalInputs
+from jetad.objectives.classification import Classification
+from jetad.objectives.contrastive import Contrastive, detached_state
+from jetad.objectives.reconstruction import Reconstruction
+from jetad.objectives.transport import Transport, langevin_with_graph
 from jetad.samplers.base import ChainConfig, Negatives
-from jetad.samplers.contrastive import ShortChainConfig
 from jetad.samplers.on_manifold import OnManifoldConfig
 from jetad.samplers.persistent import PersistentConfig
-from jetad.training.classification import Classification
-from jetad.training.contrastive import Contrastive, detached_state
+from jetad.samplers.short_chain import ShortChainConfig
 from jetad.training.data import BackgroundParts
-from jetad.training.phases import SignalInputs
-from jetad.training.reconstruction import Reconstruction
-from jetad.training.transport import Transport, langevin_with_graph
 
 SMALL = DenseConfig(components=None, hidden=(4,), latent_dim=2)
 

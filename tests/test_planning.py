@@ -18,7 +18,7 @@ from jetad.doctor import Finding, examine
 from jetad.errors import ConfigError
 from jetad.production import Request, score_files
 from jetad.production.planning import plan_scoring
-from jetad.run import Run
+from jetad.runs import Run
 from jetad.writers import write_jets
 
 N = 1500

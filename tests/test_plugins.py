@@ -19,7 +19,7 @@ MODULE = """
 import h5py
 import torch
 from jetad.models.fitted import FittedModel
-from jetad.readers.mapping import MappingReader
+from jetad.readers.formats.mapping import MappingReader
 
 class FromMean(FittedModel):
     def __init__(self, *settings):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from test_engine import SECOND, quick, run_of
 
+from jetad.device import computing_in, has_bfloat16
 from jetad.models.autoencoder import Autoencoder
-from jetad.precision import computing_in, has_bfloat16
-from jetad.training.contrastive import Contrastive
+from jetad.objectives.contrastive import Contrastive
 from jetad.training.train import train
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ def allowed() -> tuple[bool, bool]:
     ("precision", "tf32", "bits"), [("float32", False, 23), ("tf32", True, 23), ("bf16", True, 7)]
 )
 def test_precision_is_set_inside_and_restored(precision, tf32, bits, monkeypatch):
-    monkeypatch.setattr("jetad.precision.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("jetad.device.has_bfloat16", lambda device: True)
     before, x = allowed(), torch.full((1, 1), 1 + 2.0**-12)
     with pytest.raises(KeyError), computing_in(precision, CPU):
         assert allowed() == (tf32, tf32)
@@ -33,7 +33,7 @@ def test_precision_is_set_inside_and_restored(precision, tf32, bits, monkeypatch
 
 
 def test_a_device_without_bfloat16_computes_in_float32(monkeypatch):
-    monkeypatch.setattr("jetad.precision.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("jetad.device.has_bfloat16", lambda device: False)
     with computing_in("bf16", CPU):
         x = torch.full((1, 1), 1 + 2.0**-12)
         assert not torch.is_autocast_enabled("cpu")
@@ -59,7 +59,7 @@ def test_training_has_its_precision_and_scores_have_float32(tmp_path, make_jets,
 
         return call
 
-    monkeypatch.setattr("jetad.precision.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("jetad.device.has_bfloat16", lambda device: True)
     monkeypatch.setattr(Contrastive, "loss", watched(Contrastive.loss, "loss"))
     monkeypatch.setattr(Autoencoder, "score", watched(Autoencoder.score, "score"))
     run = run_of(tmp_path, quick("nae", "features", f"training.precision={precision}"))
@@ -71,7 +71,7 @@ def test_training_has_its_precision_and_scores_have_float32(tmp_path, make_jets,
 
 @pytest.mark.parametrize("method", [*SECOND, "ae", "dae", "vae", "wae", "dagmm", "glow", "pixelcnn"])
 def test_every_method_trains_in_bfloat16_and_adds_in_float32(tmp_path, make_jets, monkeypatch, method):
-    monkeypatch.setattr("jetad.precision.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("jetad.device.has_bfloat16", lambda device: True)
     seen = set()
     config = quick(method, "image", "training.precision=bf16", "training.validate_every=2")
     detector = train(run_of(tmp_path, config), make_jets(160, seed=1))

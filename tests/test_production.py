@@ -22,14 +22,15 @@ from conftest import toy_jets
 from test_cli import jetad
 
 from jetad import readers
+from jetad.detector import TrainedDetector
+from jetad.detector.member import _for_scoring
 from jetad.errors import ConfigError, InputError, Interrupted, JetadError, OutputError
 from jetad.evaluation.inputs import named_files
 from jetad.production import Request, merge_scores, read_ledger, score_file, score_files, verify_scores
-from jetad.production.copying import copy_with_scores
+from jetad.production.tree_copy import copy_with_scores
 from jetad.production.workspace import Workspace
-from jetad.run import Run
+from jetad.runs import Run
 from jetad.scores import Scores, load_scores
-from jetad.scoring import TrainedDetector, _for_scoring
 from jetad.writers import write_jets
 
 N = 230
@@ -135,13 +136,13 @@ class FullMemory:
 
 
 def test_full_memory_halves_the_batch(run, folder, whole, monkeypatch, caplog):
-    monkeypatch.setattr("jetad.scoring._BATCH", {"cpu": 200})
+    monkeypatch.setattr("jetad.detector.member._BATCH", {"cpu": 200})
     full = {}
 
     def network(model, device):
         return full.setdefault(id(model), FullMemory(_for_scoring(model, device), 70))
 
-    monkeypatch.setattr("jetad.scoring._for_scoring", network)
+    monkeypatch.setattr("jetad.detector.member._for_scoring", network)
     detector = TrainedDetector.from_run(run, "cpu")
     scores = detector.score(readers.read(folder / "signal.h5"))
     np.testing.assert_allclose(scores, whole.score, rtol=0, atol=1e-6)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from conftest import toy_jets
 
-from jetad.adapters import as_jets
 from jetad.errors import InputError
-from jetad.kinematics import cartesian
+from jetad.jets import as_jets
+from jetad.jets.kinematics import cartesian
 from jetad.writers import write_jets
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"

@@ -13,7 +13,8 @@ from test_cli import jetad as run_jetad
 import jetad
 from jetad.config import resolve_config
 from jetad.errors import ConfigError, InputError, OutputError
-from jetad.studies.ranking import DetectorSpec, Ranking, Row, rank_methods
+from jetad.studies.ranking import DetectorSpec, rank_methods
+from jetad.studies.standings import Ranking, Row
 from jetad.studies.trainings import TrainingOptions
 from jetad.writers import write_jets
 

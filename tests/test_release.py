@@ -168,7 +168,7 @@ def test_the_wheel_works_without_the_source_tree(built, tmp_path):
     target = tmp_path / "site"
     call(sys.executable, "-m", "pip", "install", "--no-deps", "--target", target, built[1])
     settings = ["--set", "training.epochs=1", "--method", "gmm", "--max-jets", "500"]
-    script = "from jetad.samples import sample; print(sample('qcd_train.h5'))"
+    script = "from jetad.demo.samples import sample; print(sample('qcd_train.h5'))"
     [path] = call(sys.executable, "-c", script, cwd=tmp_path, PYTHONPATH=str(target)).splitlines()
     assert path == str(target / "jetad" / "data_samples" / "qcd_train.h5")
     words = ["-m", "jetad", "train", "--background", path, *settings]

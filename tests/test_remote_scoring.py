@@ -21,8 +21,9 @@ from test_cli import jetad
 from jetad import readers
 from jetad.errors import InputError
 from jetad.production import read_ledger
-from jetad.production.identity import hash_of_ends, stamp_of
-from jetad.readers import remote, rootfile
+from jetad.production.input_identity import hash_of_ends, stamp_of
+from jetad.readers.containers import remote
+from jetad.readers.containers import root as rootfile
 from jetad.scores import load_scores
 from jetad.writers import write_jets
 
@@ -321,7 +322,7 @@ def test_parts_survive_a_server_that_went_away(
 ) -> None:
     # many small baskets, each fetched on its own
     monkeypatch.setattr("jetad.writers.jetclass._JETS_PER_BASKET", 20)
-    monkeypatch.setattr("jetad.readers.jetclass._MIN_ENTRIES", 20)
+    monkeypatch.setattr("jetad.readers.formats.jetclass._MIN_ENTRIES", 20)
     write_jets(toy_jets(230, 2, labels=1), files / "data" / "baskets.root")
     url = http.url("baskets.root")
     assert jetad("score", files / "data" / "baskets.root", "-o", "here", "--chunk", "20") == 0
@@ -346,7 +347,7 @@ def test_reading_goes_on_when_xrootd_comes_back(
     xrootd: XRootD, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jetad.writers.jetclass._JETS_PER_BASKET", 20)
-    monkeypatch.setattr("jetad.readers.jetclass._MIN_ENTRIES", 20)
+    monkeypatch.setattr("jetad.readers.formats.jetclass._MIN_ENTRIES", 20)
     jets = toy_jets(230, 8)
     write_jets(jets, files / "data" / "long.root")
     pieces = readers.iterate(xrootd.put(files / "data" / "long.root"), step=20)

@@ -18,10 +18,10 @@ from jetad.config import resolve_config
 from jetad.errors import ConfigError, InputError
 from jetad.evaluation import Interval, evaluate
 from jetad.plots import FigureLabel
-from jetad.references import bibtex, references_of
 from jetad.report import Report, collect_report, render_page, to_pdf, write_page
+from jetad.report.citations import bibtex, references_of
 from jetad.report.page import find_browser
-from jetad.run import Run
+from jetad.runs import Run
 from jetad.scores import Scores
 from jetad.studies.contamination import Contamination, ContaminationPoint
 from jetad.studies.two_way import Complexity, Direction, TwoWay

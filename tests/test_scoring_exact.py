@@ -11,8 +11,8 @@ import torch
 from conftest import toy_jets
 from test_engine import quick, run_of
 
-from jetad.calibration import Surprise
-from jetad.conditional import DecorrelatedEfficiency
+from jetad.calibration import DecorrelatedEfficiency, Surprise
+from jetad.detector import Member, TrainedDetector, calibrate
 from jetad.models.autoencoder import Autoencoder
 from jetad.models.mahalanobis import Mahalanobis
 from jetad.models.networks.dense import DenseConfig
@@ -20,7 +20,6 @@ from jetad.models.networks.inputs import InputsConfig
 from jetad.models.observable import JetMass
 from jetad.preprocessing.features import FeatureConfig, JetFeatures
 from jetad.preprocessing.images import ImageConfig, JetImages
-from jetad.scoring import Member, TrainedDetector, calibrate
 from jetad.training.train import train
 from jetad.writers import write_jets
 

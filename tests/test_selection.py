@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jetad.errors import ConfigError, InputError
-from jetad.jets import Jets
-from jetad.selection import Selection
+from jetad.jets import Jets, Selection
 
 
 @pytest.fixture

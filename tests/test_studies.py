@@ -13,6 +13,7 @@ from conftest import toy_jets
 
 from jetad.config import resolve_config
 from jetad.errors import ConfigError, InputError, Interrupted, OutputError
+from jetad.interrupts import StopRequest
 from jetad.jets import Jets
 from jetad.plots import plot_contamination, plot_robustness
 from jetad.preprocessing.images import JetImages
@@ -22,7 +23,6 @@ from jetad.studies.robustness import change_of, robustness
 from jetad.studies.saved import load_studies, load_study
 from jetad.studies.trainings import TrainingOptions, hold_out, train_in_study
 from jetad.studies.two_way import Complexity, Direction, TwoWay, n_pixels, two_way
-from jetad.training.loop import StopRequest
 from jetad.writers import write_jets
 from jetad_cli.main import main
 

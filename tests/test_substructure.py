@@ -116,7 +116,7 @@ def test_correlators_are_those_of_fastjet(fastjet, make_jets):
     import awkward as ak
 
     from jetad.extras import import_fastjet
-    from jetad.kinematics import cartesian
+    from jetad.jets.kinematics import cartesian
 
     jets = make_jets(60, 3)
     jets = jets[jets.n_constituents > 2]

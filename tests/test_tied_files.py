@@ -12,11 +12,10 @@ from conftest import toy_jets
 from test_cli import jetad
 
 import jetad as library
-from jetad.calibration import BackgroundEfficiency, Surprise
-from jetad.conditional import calibration_from_dict
+from jetad.calibration import BackgroundEfficiency, Surprise, calibration_from_dict
+from jetad.detector import TrainedDetector
 from jetad.errors import InputError, OutputError
-from jetad.run import Run
-from jetad.scoring import TrainedDetector
+from jetad.runs import Run
 from jetad.writers import write_jets
 
 
@@ -84,8 +83,8 @@ def test_calibrate_ties_anew(folder, capsys):
 
 def test_a_run_of_an_earlier_version_loads_and_this_is_said_once(folder, monkeypatch):
     told = []
-    monkeypatch.setattr("jetad.run._untied", set())
-    monkeypatch.setattr("jetad.run.logger.info", lambda text, *values: told.append(text % values))
+    monkeypatch.setattr("jetad.runs.directory._untied", set())
+    monkeypatch.setattr("jetad.runs.directory.logger.info", lambda text, *values: told.append(text % values))
     before = library.load("run", device="cpu").score(toy_jets(20, 4))
     untie()
     np.testing.assert_array_equal(library.load("run", device="cpu").score(toy_jets(20, 4)), before)

@@ -18,11 +18,11 @@ from jetad.batch.base import Queued
 from jetad.batch.htcondor import HTCondor, HTCondorOptions
 from jetad.batch.slurm import Slurm, SlurmOptions
 from jetad.batch.tasks import train_tasks
+from jetad.detector import TrainedDetector
 from jetad.errors import Interrupted, OutputError
 from jetad.production import Request, score_file
 from jetad.production.workspace import Workspace
-from jetad.run import Run
-from jetad.scoring import TrainedDetector
+from jetad.runs import Run
 from jetad.writers import write_jets
 
 TRAIN = ["train", "-b", "qcd.h5", "--method", "ae", "--representation", "image", *QUICK[:2], *QUICK[4:]]
@@ -117,7 +117,7 @@ def test_damage_inside_a_history_is_explained(folder, trainings, capsys):
 def test_a_record_that_does_not_fit_is_not_left_torn(folder):
     """A file size limit stands for the full disk: part of the line is written, then nothing more."""
     code = (
-        "import resource, signal; from jetad.run import Run\n"
+        "import resource, signal; from jetad.runs.directory import Run\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "run = Run('run')\n"

@@ -10,20 +10,20 @@ import pytest
 import torch
 
 from jetad.config import resolve_config
-from jetad.distances import energy_distance
+from jetad.detector import TrainedDetector
+from jetad.detector.negatives import draw_negatives
 from jetad.errors import DivergedError, InputError, Interrupted, JetadError, OutputError
 from jetad.evaluation import roc_curve
+from jetad.interrupts import StopRequest
 from jetad.jets import Jets
+from jetad.models.distances import energy_distance
 from jetad.models.nae import NormalizedAutoencoder
 from jetad.models.networks.dense import DenseConfig
 from jetad.models.networks.parts import PrincipalComponents
-from jetad.negatives import draw_negatives
-from jetad.run import Run, find_run
-from jetad.scoring import TrainedDetector
-from jetad.training.contrastive import Contrastive
+from jetad.objectives.contrastive import Contrastive
+from jetad.objectives.reconstruction import Reconstruction
+from jetad.runs import Run, find_run
 from jetad.training.data import PARTS, BackgroundParts, JetStream, open_background
-from jetad.training.loop import StopRequest
-from jetad.training.reconstruction import Reconstruction
 from jetad.training.train import prepare_run, train
 from jetad.writers import write_jets
 

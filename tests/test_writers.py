@@ -14,7 +14,7 @@ from conftest import toy_jets
 from jetad import readers
 from jetad.errors import ConfigError, OutputError
 from jetad.jets import Jets
-from jetad.kinematics import delta_phi
+from jetad.jets.kinematics import delta_phi
 from jetad.writers import WRITERS, write_jets
 from jetad.writers.top_landscape import COLUMNS
 

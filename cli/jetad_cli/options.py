@@ -15,8 +15,8 @@ from .terminal import echo
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
+    from jetad.jets import Selection
     from jetad.readers import ReadOptions
-    from jetad.selection import Selection
 
 __all__ = [
     "Inputs",
@@ -141,7 +141,7 @@ class Inputs(NamedTuple):
 
     def selection(self) -> Selection | None:
         """A fresh selection, whose cut flow begins at zero."""
-        from jetad.selection import Selection
+        from jetad.jets import Selection
 
         return None if self.select is None else Selection(self.select)
 
@@ -149,7 +149,7 @@ class Inputs(NamedTuple):
         """What is not the default, as JSON values."""
         values = {**self.options, "select": self.select, "max_jets": self.max_jets}
         if "mapping" in values:
-            from jetad.readers.mapping import load_mapping
+            from jetad.readers.formats.mapping import load_mapping
 
             values["mapping"] = load_mapping(self.options["mapping"]).model_dump(
                 mode="json", exclude_none=True
@@ -219,7 +219,7 @@ def _collecting(command: Callable[..., Any], decorators: tuple[Decorator, ...]) 
         if settings:
             options["options"] = settings
         if mapping is not None:
-            from jetad.readers.mapping import load_mapping
+            from jetad.readers.formats.mapping import load_mapping
 
             load_mapping(mapping)
             options["mapping"] = mapping

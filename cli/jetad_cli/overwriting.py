@@ -33,7 +33,7 @@ def files_meant(values: Any) -> list[Path]:
     a run directory, or any of them inside lists, tuples and mappings. A word that means no file is passed
     over.
     """
-    from jetad.run import Run
+    from jetad.runs import Run
 
     if isinstance(values, Run):
         return values.files
@@ -55,8 +55,8 @@ def _files(word: str) -> list[Path]:
     from jetad.errors import InputError
     from jetad.readers import listed
     from jetad.readers.base import split_path
-    from jetad.readers.remote import remote_url
-    from jetad.run import Run
+    from jetad.readers.containers.remote import remote_url
+    from jetad.runs import Run
 
     if not word or remote_url(word) is not None:
         return []

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .allowed import refuse
 from .files.fields import Fields
 from .jets import Jets
-from .kinematics import delta_r
+from .jets.kinematics import delta_r
 
 __all__ = ["TrainingJets", "check_label_of", "check_labels", "check_two_samples", "same_selection"]
 

@@ -15,7 +15,7 @@ from conftest import toy_jets
 from test_cli import QUICK, jetad
 from test_slurm import LONG
 
-from jetad.run import Run
+from jetad.runs import Run
 from jetad.scores import load_scores
 from jetad.writers import write_jets
 

@@ -16,7 +16,7 @@ from test_cli import QUICK, jetad
 from jetad.batch import Job, job_status
 from jetad.batch.base import Queued
 from jetad.batch.htcondor import HTCondorOptions
-from jetad.batch.sites import load_options, shipped_profiles
+from jetad.batch.options import load_options, shipped_profiles
 from jetad.batch.slurm import Slurm, SlurmOptions
 from jetad.batch.tasks import Footprint, parse_scans, score_tasks, train_tasks
 from jetad.errors import ConfigError, memory_message

@@ -16,7 +16,7 @@ from slurm_cluster import cluster  # noqa: F401
 from test_cli import QUICK, jetad
 
 from jetad.batch import base
-from jetad.run import Run
+from jetad.runs import Run
 from jetad.scores import load_scores
 from jetad.writers import write_jets
 

@@ -34,10 +34,10 @@ from torch.utils.flop_counter import flop_registry
 from jetad.config import ContrastiveConfig, resolve_config
 from jetad.models.nae import NormalizedAutoencoder
 from jetad.models.networks.jet40 import Jet40Config
+from jetad.objectives.contrastive import Contrastive
 from jetad.preprocessing.images import ImageConfig, JetImages
 from jetad.readers import read
 from jetad.samplers.compiling import compiled_chains
-from jetad.training.contrastive import Contrastive
 
 N_STEPS = 30
 LATENT = {"step": 50.0, "noise": 0.01, "clip": 0.01}

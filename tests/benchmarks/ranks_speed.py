@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
-from jetad import batches
 from jetad.config import resolve_config
+from jetad.device import select_device
+from jetad.distributed import shared_batch as batches
+from jetad.distributed.process_group import Ranks, join
 from jetad.models import model_class
+from jetad.objectives import make_phases
 from jetad.preprocessing.images import JetImages
-from jetad.ranks import Ranks, join
 from jetad.readers import read
-from jetad.scoring import select_device
 from jetad.training.loop import Trainer
-from jetad.training.objectives import make_phases
 
 CASES = {
     "default, batch 128": [],

@@ -31,10 +31,11 @@ from scipy.ndimage import gaussian_filter
 
 import jetad
 import jetad.readers
+from jetad.detector import TrainedDetector
 from jetad.jets import Jets
 from jetad.production import score_file
-from jetad.run import Run, file_hash
-from jetad.scoring import TrainedDetector
+from jetad.runs import Run
+from jetad.runs.provenance import file_hash
 from jetad.writers import write_jets
 
 N_PLAIN = 1000
@@ -89,7 +90,7 @@ def peak_memory(run: Path, path: Path, folder: Path) -> float:
     """Peak resident memory of a scoring process [MB]."""
     code = (
         "import sys, torch; torch.set_num_threads(1)\n"
-        "from jetad.run import Run; from jetad.production import score_files; from pathlib import Path\n"
+        "from jetad.runs import Run; from jetad.production import score_files; from pathlib import Path\n"
         "files = {Path(sys.argv[2]): Path(sys.argv[3])}\n"
         "score_files([Run.open(sys.argv[1])], files, device='cpu', force=True)\n"
         # ru_maxrss is handed down by the parent

@@ -163,9 +163,9 @@ _known: list[str] = []
 
 def _settings() -> list[str]:
     if not _known:
-        from jetad.config import _setting_paths
+        from jetad.config.messages import setting_paths
 
-        paths = _setting_paths()
+        paths = setting_paths()
         _known.extend(paths)
         _known.extend(f"members.image.{p}" for p in paths if p.startswith(("training", "network", "preproc")))
         _known.extend(
@@ -809,12 +809,12 @@ def read_anything(path: Path, root: Path) -> None:
     from jetad.batch.slurm import Slurm
     from jetad.batch.status import job_status
     from jetad.config import resolve_config
+    from jetad.detector import TrainedDetector
     from jetad.production.ledger import read_ledger
     from jetad.readers import iterate
-    from jetad.readers.mapping import load_mapping
-    from jetad.run import Run
+    from jetad.readers.formats.mapping import load_mapping
+    from jetad.runs import Run
     from jetad.scores import load_scores
-    from jetad.scoring import TrainedDetector
 
     name = path.name
     run = Run(path.parent)
@@ -911,7 +911,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     os.environ.update(OMP_NUM_THREADS="1", MPLBACKEND="Agg")
 
-    from jetad.readers import remote
+    from jetad.readers.containers import remote
 
     remote.RETRY_DELAYS = ()
     with tempfile.TemporaryDirectory(prefix="jetad-fuzz-") as name:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from jetad.errors import JetadError
-from jetad.inspection import inspect_file
 from jetad.readers import count, iterate
+from jetad.readers.inspection import inspect_file
 
 __all__ = ["damage", "outcome", "run_cases"]
 

@@ -11,8 +11,8 @@ import uproot
 from reader_examples import write_root
 
 from jetad import readers
-from jetad.inspection import inspect_file
-from jetad.kinematics import cylindrical
+from jetad.jets.kinematics import cylindrical
+from jetad.readers.inspection import inspect_file
 
 DATA = Path(__file__).parent / "data"
 WHOLE, SLIMMED = DATA / "delphes_references.root", DATA / "delphes_slimmed.root"
@@ -52,7 +52,7 @@ def test_by_angle_where_the_file_lacks_what_jets_refer_to():
 
 
 def test_lost_constituents_are_said(monkeypatch, caplog):
-    monkeypatch.setattr("jetad.readers.delphes._N_TRIED", 1)  # an event without jets
+    monkeypatch.setattr("jetad.readers.formats.delphes._N_TRIED", 1)  # an event without jets
     jets = readers.read(SLIMMED)
     with uproot.open(SLIMMED) as file:
         references = file["Delphes/FatJet.Constituents"].array()

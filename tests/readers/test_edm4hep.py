@@ -9,8 +9,8 @@ from reader_examples import write_root
 
 from jetad import readers
 from jetad.errors import InputError
-from jetad.inspection import inspect_file
-from jetad.readers import edm4hep
+from jetad.readers.formats import edm4hep
+from jetad.readers.inspection import inspect_file
 
 
 def event_file(tmp_path, *, relation="_Jets_particles", shift=0, wrong_event=None):

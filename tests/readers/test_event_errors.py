@@ -10,7 +10,7 @@ from reader_examples import write_root, write_table
 
 from jetad import readers
 from jetad.errors import ConfigError, InputError
-from jetad.inspection import inspect_file
+from jetad.readers.inspection import inspect_file
 
 
 def nano_arrays(**changes):

@@ -14,10 +14,11 @@ import uproot
 from format_examples import FORMATS, Expected
 
 from jetad import readers
-from jetad.inspection import inspect_file
 from jetad.jets import Jets
-from jetad.readers import darkmachines, events, imagefile, jetnet, lhco, mapping
-from jetad.readers.rootfile import find_trees, open_root
+from jetad.readers import events
+from jetad.readers.containers.root import find_trees, open_root
+from jetad.readers.formats import darkmachines, imagefile, jetnet, lhco, mapping
+from jetad.readers.inspection import inspect_file
 
 every_format = pytest.mark.parametrize("name", list(FORMATS))
 

@@ -20,8 +20,14 @@ from reader_examples import (
 
 from jetad import readers
 from jetad.errors import InputError, OutputError
-from jetad.inspection import draw_mean_images, find_overlaps, inspect_file, jet_hashes, save_mean_images
 from jetad.jets import Jets
+from jetad.readers.inspection import (
+    draw_mean_images,
+    find_overlaps,
+    inspect_file,
+    jet_hashes,
+    save_mean_images,
+)
 from jetad_cli.main import cli, main
 
 

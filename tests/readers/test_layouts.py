@@ -7,8 +7,8 @@ import pytest
 from layout_examples import LAYOUTS, make_jets
 
 from jetad import readers
-from jetad.inspection import inspect_file
 from jetad.jets import Jets
+from jetad.readers.inspection import inspect_file
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -35,7 +35,7 @@ def test_jets_of_a_published_layout(name, tmp_path):
 def test_pieces_are_those_of_the_whole(name, tmp_path, monkeypatch):
     path, _ = LAYOUTS[name][0](tmp_path, make_jets())
     whole = readers.read(path)
-    monkeypatch.setattr("jetad.readers.mapping._MAX_ROWS", 7)
+    monkeypatch.setattr("jetad.readers.formats.mapping._MAX_ROWS", 7)
     pieces = Jets.concatenate(readers.iterate(path, step=9))
     for field in ("pt", "eta", "phi", "mass", "offsets", "entry", "position", "labels"):
         np.testing.assert_array_equal(getattr(pieces, field), getattr(whole, field))

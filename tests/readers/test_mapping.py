@@ -12,7 +12,7 @@ from reader_examples import write_root
 
 from jetad import readers
 from jetad.errors import ConfigError, InputError
-from jetad.readers.mapping import load_mapping
+from jetad.readers.formats.mapping import load_mapping
 from jetad.readers.suggest import suggest_mapping
 
 FOUR = {"pt": "c_pt", "eta": "c_eta", "phi": "c_phi"}

@@ -28,7 +28,7 @@ from reader_examples import (
 from jetad import readers
 from jetad.errors import InputError
 from jetad.jets import Jets
-from jetad.readers import jetclass, landscape
+from jetad.readers.formats import jetclass, landscape
 
 every_layout = pytest.mark.parametrize("layout", list(LAYOUTS))
 

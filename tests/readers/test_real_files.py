@@ -11,9 +11,9 @@ import uproot
 
 from jetad import readers
 from jetad.errors import InputError
-from jetad.inspection import inspect_file
 from jetad.preprocessing.features import FeatureConfig, JetFeatures, observable
 from jetad.preprocessing.images import JetImages
+from jetad.readers.inspection import inspect_file
 from jetad.readers.particles import charge_of
 
 FOLDERS = [p / "shared" / "data" / "real" for p in Path(__file__).resolve().parents]

@@ -10,7 +10,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from jetad import readers
 from jetad.errors import InputError
-from jetad.readers import base, remote
+from jetad.readers import base
+from jetad.readers.containers import remote
 
 
 class BusyServer(LocalFileSystem):

@@ -13,7 +13,7 @@ from reader_examples import write_root, write_table
 
 from jetad import readers
 from jetad.errors import InputError
-from jetad.kinematics import cartesian
+from jetad.jets.kinematics import cartesian
 from jetad.readers.suggest import suggest_mapping
 
 N, SLOTS = 60, 20

@@ -10,7 +10,7 @@ import click
 
 from ..options import ManyValues, device_option, json_option, seed_option
 from ..overwriting import keep_inputs
-from ..studies import trainings
+from ..study_options import trainings
 from ..terminal import echo
 
 __all__ = ["command"]
@@ -30,7 +30,7 @@ __all__ = ["command"]
 )  # fmt: skip
 @click.option(
     "--detector", "-d", "detectors", multiple=True, metavar="'[LABEL=]METHOD [KEY=VALUE...]'...",
-    help="Methods (or preset:NAME) with settings.  [default: nae ae gmm knn mass multiplicity]",
+    help="Methods (or preset:NAME) with settings.  [default: gmm knn nae ae mass multiplicity]",
 )  # fmt: skip
 @click.option(
     "--judge", "judged", multiple=True, metavar="NAME:NAME...",
@@ -93,7 +93,7 @@ def command(
 
     with trainings(method=None, representation=None, config_file=None, settings=(), **options) as how:
         found = rank_methods(
-            files, trained_on, detectors or ("nae", "ae", "gmm", "knn", "mass", "multiplicity"), output, how,
+            files, trained_on, detectors or ("gmm", "knn", "nae", "ae", "mass", "multiplicity"), output, how,
             training_files=separate, judged=pairs, n_train=n_train, max_test=max_test, n_seeds=n_seeds,
             representation=representation, say=lambda text: echo(text, err=True),
         )  # fmt: skip

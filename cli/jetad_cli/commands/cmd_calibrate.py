@@ -105,16 +105,15 @@ def command(
     jetad calibrate --background qcd2.h5 --decorrelate jet_mass
     """
     from jetad.readers import expand
-    from jetad.run import find_run
+    from jetad.runs import find_run
 
     run = find_run(run_dir)
     files = expand(background)
     keep_inputs([run.path / "calibration.json"], background, inputs.files)
     bins = dict(_bins(text) for text in in_bins_of)
 
-    from jetad.calibration import BackgroundEfficiency
-    from jetad.conditional import BinnedEfficiency, DecorrelatedEfficiency
-    from jetad.scoring import calibrate
+    from jetad.calibration import BackgroundEfficiency, BinnedEfficiency, DecorrelatedEfficiency
+    from jetad.detector import calibrate
 
     calibration = calibrate(
         run, files, device=device, in_bins_of=bins, decorrelate=decorrelate, weight=weight,

@@ -29,8 +29,8 @@ def command(run_dir: Path | None, text: bool, as_json: bool) -> None:
     \b
     jetad cite --run runs/latest > jetad.bib
     """
-    from jetad.references import bibtex, references_of
-    from jetad.run import find_run
+    from jetad.report.citations import bibtex, references_of
+    from jetad.runs import find_run
 
     found = references_of(find_run(run_dir).config(), evaluation=True, sculpting=True)
     if as_json:

@@ -85,7 +85,7 @@ def command(
     """
     from jetad import readers
     from jetad.errors import ConfigError
-    from jetad.run import find_run
+    from jetad.runs import find_run
 
     if output.suffix == ".pt2" and target != "generic":
         raise ConfigError(f"--target {target} is for ONNX: give -o a name that does not end with .pt2")

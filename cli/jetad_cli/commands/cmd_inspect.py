@@ -15,7 +15,7 @@ from jetad_cli.overwriting import keep_inputs
 from ..terminal import echo
 
 if TYPE_CHECKING:
-    from jetad.inspection import Inspection
+    from jetad.readers.inspection import Inspection
 
 __all__ = ["command"]
 
@@ -52,8 +52,8 @@ def command(
     jets that pass, with the cut flow.
     """
     from jetad.files import check_output
-    from jetad.inspection import find_overlaps, inspect_file, save_mean_images
     from jetad.readers import expand
+    from jetad.readers.inspection import find_overlaps, inspect_file, save_mean_images
 
     if plot:
         keep_inputs([plot], files, inputs.files)
@@ -98,7 +98,7 @@ def command(
 
 def _text(found: Inspection) -> str:
     """A readable page about one file."""
-    from jetad.readers.remote import remote_url
+    from jetad.readers.containers.remote import remote_url
 
     summary = found.summary
     facts = {

@@ -92,9 +92,9 @@ def command(
     jetad plan *.h5 --jobs 8
     jetad plan *.root --target-hours 2
     """
+    from jetad.detector import TrainedDetector
     from jetad.readers import expand
-    from jetad.run import find_run
-    from jetad.scoring import TrainedDetector
+    from jetad.runs import find_run
 
     runs = [find_run(path) for path in run_dirs or (None,)]
     paths = expand(files)

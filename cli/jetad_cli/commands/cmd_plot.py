@@ -91,7 +91,7 @@ def figure_command(name: str, *, numbers: bool = False) -> Callable[[Callable[..
 def _read(options: Mapping[str, Any]) -> Any:
     """What a kind of figure reads: all words among its options, and the run that it takes by itself."""
     if "run_dir" in options and options["run_dir"] is None and not options.get("score_file"):
-        from jetad.run import find_run
+        from jetad.runs import find_run
 
         return [options, find_run(None)]
     return options
@@ -187,11 +187,11 @@ def images(files: tuple[str, ...], max_jets: int, sigma: float, difference: bool
 )
 def negatives(run_dir: str | None, count: int, background: str | None) -> Figure:
     """Jets that the density of an energy-based method thinks likely: starts and ends of its chains."""
+    from jetad.detector.negatives import draw_negatives
     from jetad.errors import ConfigError
-    from jetad.negatives import draw_negatives
     from jetad.plots import plot_image_grid
     from jetad.readers import read
-    from jetad.run import find_run
+    from jetad.runs import find_run
 
     run = find_run(run_dir)
     members = [name for name, m in run.config().members.items() if m.preprocessing.representation == "image"]
@@ -214,19 +214,21 @@ def negatives(run_dir: str | None, count: int, background: str | None) -> Figure
 )
 def reconstructions(file: str, run_dir: str | None) -> Figure:
     """Input, reconstruction and residual of the first jets of a file."""
+    from jetad.detector import TrainedDetector
+    from jetad.detector.reconstructions import reconstruct
     from jetad.errors import ConfigError
     from jetad.plots import plot_reconstructions
     from jetad.readers import read
-    from jetad.reconstructions import reconstruct
-    from jetad.run import find_run
-    from jetad.scoring import TrainedDetector
+    from jetad.runs import find_run
 
     run = find_run(run_dir)
     pair = reconstruct(TrainedDetector.from_run(run, "cpu"), read([file], max_jets=4))
     if pair is not None:
         before, after, titles = pair.pictures()
         return plot_reconstructions(before, after, titles=titles)
-    raise ConfigError(f"{run.path}: has no autoencoder of images to draw")
+    raise ConfigError(
+        f"{run.path}: has no autoencoder of images to draw; train one, such as --method nae or ae"
+    )
 
 
 _jets_option = click.option(
@@ -240,7 +242,7 @@ def _with_multiplicity(
 ) -> dict[str, dict[str, Any]]:
     """Variables of every class; multiplicities are read from the files of jets, one file a class."""
     from jetad.evaluation import variables_of
-    from jetad.gallery import paired_with_scores
+    from jetad.evaluation.anomalies import paired_with_scores
     from jetad.readers import iterate
 
     if not jet_files:
@@ -340,7 +342,7 @@ def efficiency(files: tuple[str, ...], eff_b: float, bins: int, jet_files: tuple
 )
 def anomalous(file: str, score_file: str | None, run_dir: str | None, count: int, sigma: float) -> Any:
     """Gallery of the most anomalous jets of a file with pT, mass, multiplicity and event keys."""
-    from jetad.gallery import captions, most_anomalous, paired_with_scores
+    from jetad.evaluation.anomalies import captions, most_anomalous, paired_with_scores
     from jetad.plots import plot_gallery
     from jetad.preprocessing.images import ImageConfig, JetImages
     from jetad.readers import iterate
@@ -350,8 +352,8 @@ def anomalous(file: str, score_file: str | None, run_dir: str | None, count: int
 
         chunks = paired_with_scores(iterate(file), load_scores(score_file), names=(file, score_file))
     else:
-        from jetad.run import find_run
-        from jetad.scoring import TrainedDetector
+        from jetad.detector import TrainedDetector
+        from jetad.runs import find_run
 
         detector = TrainedDetector.from_run(find_run(run_dir), "cpu")
 

@@ -81,7 +81,7 @@ def command(
     """
     from jetad.errors import ConfigError
     from jetad.files import check_output, same_file
-    from jetad.run import Run, find_run
+    from jetad.runs import Run, find_run
     from jetad.studies.saved import load_studies, study_files
 
     label = figure_label(label_values)

@@ -42,7 +42,7 @@ def command(
     jetad resubmit jobs/20250101-score
     """
     from jetad.batch import BATCH_SYSTEMS, Job, job_status, render, repairs, resubmit
-    from jetad.batch.sites import clock, load_again
+    from jetad.batch.options import clock, load_again
     from jetad.registry import load
 
     job = Job.open(path)

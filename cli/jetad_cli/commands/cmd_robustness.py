@@ -78,7 +78,7 @@ def command(
     jetad robustness --run runs/latest -b qcd_test.h5 -s top.h5 -o robustness
     """
     from jetad.files import atomic_output, check_output
-    from jetad.run import find_run
+    from jetad.runs import find_run
 
     label = figure_label(label_values)
     if output is not None:
@@ -92,9 +92,9 @@ def command(
 
     import torch
 
+    from jetad.detector import TrainedDetector
     from jetad.errors import ConfigError
     from jetad.readers import expand, read
-    from jetad.scoring import TrainedDetector
     from jetad.studies.robustness import robustness
     from jetad.studies.trainings import check_distinct
     from jetad.training.data import check_sample

@@ -207,7 +207,7 @@ def command(
             temporary.write_text(text + "\n", encoding="utf-8")
         echo(f"wrote {json_path}", err=True)
     if hepdata is not None:
-        from jetad.hepdata import write_hepdata
+        from jetad.evaluation.hepdata import write_hepdata
 
         written = write_hepdata(curves, hepdata, force=force, inputs=files_meant(read))
         echo(f"wrote {written[0]} and {len(written) - 1} tables", err=True)

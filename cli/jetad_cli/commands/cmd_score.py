@@ -176,7 +176,7 @@ def command(
     """
     from jetad.errors import InputError
     from jetad.readers import check_format, expand
-    from jetad.run import find_run
+    from jetad.runs import find_run
 
     runs = [find_run(path) for path in run_dirs or (None,)]
     broken: dict[Path, InputError] = {}
@@ -193,8 +193,8 @@ def command(
 
     import torch
 
+    from jetad.interrupts import stop_signals
     from jetad.production import Account, Request, check_files, score_files
-    from jetad.training.loop import stop_signals
 
     from ..progress import ScoringProgress
 

@@ -203,7 +203,7 @@ def _scorings(
     from jetad.batch import score_tasks
     from jetad.batch.tasks import merges
     from jetad.files import check_output
-    from jetad.run import find_run
+    from jetad.runs import find_run
 
     own = _command("score").make_context("jetad score", list(words)).params
     if parts > 1 and own["share"] != (0, 1):

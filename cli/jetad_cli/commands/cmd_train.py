@@ -83,7 +83,7 @@ def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
     metavar="FILE...",
     help="Signal jets, for the supervised reference alone (--method classifier).",
 )
-@click.option("--method", "-m", help="Detector (see 'jetad methods').  [default: nae]")
+@click.option("--method", "-m", help="Detector (see 'jetad methods').  [default: gmm]")
 @click.option("--preset", help="Published or own settings by name; 'jetad methods' lists them.")
 @click.option(
     "--representation",
@@ -179,7 +179,7 @@ def command(
             settings = (f"preprocessing.observables=[{', '.join(map(repr, chosen))}]", *settings)
 
     from jetad.config import resolve_config
-    from jetad.encoders import describe_encoder
+    from jetad.runs import describe_encoder
 
     config = resolve_config(
         method=method,
@@ -197,10 +197,10 @@ def command(
 
     import torch
 
-    from jetad.ranks import join
-    from jetad.scoring import select_device
+    from jetad.device import select_device
+    from jetad.distributed.process_group import join
+    from jetad.interrupts import stop_signals
     from jetad.training.data import BY_FILE, check_charges, check_sample, open_background
-    from jetad.training.loop import stop_signals
     from jetad.training.train import (
         check_inputs,
         check_no_overlap,

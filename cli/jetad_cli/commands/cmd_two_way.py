@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..options import ManyValues, figure_label
-from ..studies import StudyFiles, study_options, trainings, two_classes
+from ..study_options import StudyFiles, study_options, trainings, two_classes
 from ..terminal import echo
 
 if TYPE_CHECKING:

@@ -35,9 +35,9 @@ def command(
     \b
     jetad verify signal.scores.root signal.root
     """
+    from jetad.detector import TrainedDetector
     from jetad.production.verify import verify_scores
-    from jetad.run import find_run
-    from jetad.scoring import TrainedDetector
+    from jetad.runs import find_run
 
     detector = None if run_dir is None else TrainedDetector.from_run(find_run(run_dir), device)
     checks = verify_scores(scores, original, detector=detector, options=inputs.options)

@@ -14,15 +14,15 @@ from .systems import BATCH_SYSTEMS
 if TYPE_CHECKING:
     from .base import Scheduler
     from .job import Job, Submission, Task, open_jobs
+    from .options import Options, load_options
     from .resubmitting import Repair, repairs, resubmit
-    from .sites import Options, load_options
     from .status import TaskStatus, job_status
     from .submitting import render, submit
     from .tasks import score_tasks, train_tasks
 else:  # the commands name the batch systems before anything else is installed
     __getattr__, __dir__ = lazy(
         __name__, base=["Scheduler"], job=["Job", "Submission", "Task", "open_jobs"],
-        resubmitting=["Repair", "repairs", "resubmit"], sites=["Options", "load_options"],
+        resubmitting=["Repair", "repairs", "resubmit"], options=["Options", "load_options"],
         status=["TaskStatus", "job_status"], submitting=["render", "submit"],
         tasks=["score_tasks", "train_tasks"],
     )  # fmt: skip

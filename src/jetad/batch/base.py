@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple, Protocol
 
 from ..errors import JetadError, MissingPackageError
 from .job import Job
-from .sites import Options
+from .options import Options
 
 __all__ = ["Event", "Queued", "Scheduler", "Work", "ask", "body", "call"]
 

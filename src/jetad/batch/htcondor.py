@@ -13,10 +13,10 @@ from pydantic import Field
 
 from .. import __version__
 from ..errors import ConfigError
-from ..readers.remote import remote_url
+from ..readers.containers.remote import remote_url
 from .base import Event, Queued, Work, ask, body, call
 from .job import Job, require_printable
-from .sites import Options
+from .options import Options
 
 __all__ = ["HTCondor", "HTCondorOptions"]
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError, InputError, OutputError, without_secrets
 from ..files import atomic_output, own_folder, own_token, refuse_link, remove_leftovers
 from ..files.jsonfiles import read_object
-from .sites import Options
+from .options import Options
 
 __all__ = ["Job", "Submission", "Task", "now", "open_jobs", "require_printable", "shell_word"]
 

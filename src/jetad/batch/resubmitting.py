@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError
 from .base import Scheduler
 from .job import Job, Submission
-from .sites import Options
+from .options import Options
 from .status import FAILURES, TaskStatus
 from .submitting import submit
 

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..files.jsonfiles import whole_lines
 from .base import Event, Queued, Work, ask, body, call
 from .job import Job, require_printable
-from .sites import Options, clock
+from .options import Options, clock
 
 __all__ = ["Slurm", "SlurmOptions"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import JetadError
 from .base import Scheduler, Work
 from .job import Job, Submission, now
-from .sites import Options
+from .options import Options
 
 __all__ = ["render", "submit"]
 

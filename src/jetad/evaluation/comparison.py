@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from ..errors import InputError
 from ..scores import Scores
@@ -23,6 +22,7 @@ __all__ = [
     "SignalSpread",
     "Spread",
     "compare_paired",
+    "placements",
     "rejection_by_bootstrap",
     "same_jets",
     "spread_of",
@@ -222,8 +222,8 @@ def compare_paired(
 
     areas, parts = [], []
     for b, s in zip(background, sig, strict=True):
-        v_s = _placement(b.score, w_b, s.score)
-        v_b = 1.0 - _placement(s.score, w_s, b.score)
+        v_s = placements(b.score, s.score, w_b)
+        v_b = 1.0 - placements(s.score, b.score, w_s)
         areas.append(float(np.average(v_s, weights=w_s)))
         parts.append((v_b, v_s))
     difference = areas[0] - areas[1]
@@ -231,7 +231,7 @@ def compare_paired(
         _variance_of_mean(a - b, w) for a, b, w in zip(parts[0], parts[1], (w_b, w_s), strict=True)
     )
     error = math.sqrt(variance) if variance == variance else math.nan
-    p = 2.0 * float(ndtr(-abs(difference) / error)) if error > 0 else math.nan
+    p = math.erfc(abs(difference) / error / math.sqrt(2.0)) if error > 0 else math.nan
     p = 1.0 if difference == 0 else p
 
     at = np.asarray(list(signal_efficiencies), dtype=np.float64)
@@ -262,8 +262,19 @@ def _ratio(replicas: Sequence[_Replicas], weights: Floats, at: Floats) -> Floats
     return second / first
 
 
-def _placement(reference: NDArray[Any], weights: Floats, values: NDArray[Any]) -> Floats:
-    """Weighted fraction of ``reference`` below each value, ties half, ``(len(values),)``."""
+def placements(reference: NDArray[Any], values: NDArray[Any], weights: Floats | None = None) -> Floats:
+    """Fraction of ``reference`` below each value, ties half: DeLong's V; their mean is the AUC.
+
+    Arguments:
+        reference: Scores of the other class, ``(n,)``, at least one.
+        values: Scores to place, ``(m,)``.
+        weights: Of the reference, ``(n,)``; default: one each.
+
+    Returns:
+        Numbers in [0, 1], ``(m,)``.
+    """
+    if weights is None:
+        weights = np.ones(len(reference))
     order = np.argsort(reference, kind="stable")
     ranked = reference[order]
     total = np.concatenate([[0.0], np.cumsum(weights[order])])

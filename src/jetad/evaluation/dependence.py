@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from ..errors import InputError
 from ..scores import Scores
@@ -112,10 +111,17 @@ def rank_correlation(a: ArrayLike, b: ArrayLike) -> float:
     good = ~(np.isnan(a) | np.isnan(b))
     if good.sum() < 3:
         return math.nan
-    x, y = rankdata(a[good]), rankdata(b[good])
+    x, y = _ranks(a[good]), _ranks(b[good])
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
     return float(np.corrcoef(x, y)[0, 1])
+
+
+def _ranks(x: NDArray[Any]) -> Floats:
+    """Ranks from 1 on, the mean rank where values are equal, ``(n,)``."""
+    _, place, count = np.unique(x, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(count) - (count - 1) / 2.0)[place]
+    return ranks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv
 
 __all__ = ["ONE_SIGMA", "Interval", "SicPoint", "binomial_interval", "finite_or_none", "nan_if_none"]
 
@@ -78,6 +77,8 @@ def binomial_interval(efficiency: ArrayLike, n: float, *, level: float = ONE_SIG
         C. Clopper, E. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
         binomial", Biometrika 26 (1934) 404.
     """
+    from scipy.special import betaincinv  # takes longer to load than many a command to run
+
     k = np.clip(np.asarray(efficiency, dtype=np.float64), 0.0, 1.0) * n
     tail = (1.0 - level) / 2.0
     tiny = 1e-9 * max(n, 1.0)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from .. import __version__
+from ..detector import TrainedDetector
 from ..registry import resolve
-from ..scoring import TrainedDetector
 from .graph import ConstituentGraph, ImageGraph, JetGraph
 from .packed import Graph, Packed
 from .parity import Parity

@@ -13,14 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..calibration import BackgroundEfficiency, Surprise
-from ..conditional import BinnedEfficiency, Calibration, DecorrelatedEfficiency
+from ..calibration import (
+    BackgroundEfficiency,
+    BinnedEfficiency,
+    Calibration,
+    DecorrelatedEfficiency,
+    Surprise,
+)
+from ..detector import Member, TrainedDetector
 from ..errors import ConfigError
 from ..models.base import EnergyModel
 from ..preprocessing.constituents import JetConstituents
 from ..preprocessing.features import COLUMN, JetFeatures
 from ..preprocessing.images import JetImages
-from ..scoring import Member, TrainedDetector
 from .features import MASSIVE, OF_THE_JET, Observables, Scaling, of_the_jet
 from .frame import Frame, buffer, finite, four_momentum, fractions
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import __version__
+from ..detector import TrainedDetector
 from ..errors import ConfigError, MissingPackageError
 from ..files import atomic_output, check_output, own_folder, refuse_inputs
 from ..jets import Jets
 from ..registry import load
-from ..run import Run
-from ..scoring import TrainedDetector
+from ..runs import Run
 from . import TARGETS
 from .common import Exported, make_graph, metadata, output_names, quietly, shapes
 from .packed import Graph

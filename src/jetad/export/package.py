@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..detector import TrainedDetector
 from ..errors import ConfigError, MissingPackageError
 from ..files import atomic_output, check_output
 from ..jets import Jets
-from ..run import Run
-from ..scoring import TrainedDetector
+from ..runs import Run
 from .common import Exported, make_graph, metadata, output_names, quietly, shapes
 from .parity import check_jets, compare, graph_inputs
 

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..detector import TrainedDetector
 from ..errors import JetadError
 from ..jets import Jets
 from ..preprocessing.features import COLUMN, JetFeatures
-from ..scoring import TrainedDetector
 from .graph import ConstituentGraph, ImageGraph, JetGraph
 from .packed import Graph, Packed, pack
 

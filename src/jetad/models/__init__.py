@@ -17,9 +17,12 @@ from ..settings import Strict
 if TYPE_CHECKING:
     from .base import EnergyModel
 
-__all__ = ["METHODS", "MethodInfo", "model_class"]
+__all__ = ["DEFAULT_METHOD", "DEFAULT_NETWORK", "METHODS", "MethodInfo", "model_class"]
 
-_DEFAULT = "nae"
+#: Trained where nobody names a method. Chosen on directions that no table reports (docs/physics.md).
+DEFAULT_METHOD = "gmm"
+#: The same where inputs or settings are given that only a network has.
+DEFAULT_NETWORK = "nae"
 _KINDS = (
     "energy-based", "reconstruction", "likelihood", "classical", "representation", "supervised reference",
     "trivial reference",
@@ -71,7 +74,7 @@ def _names() -> list[str]:
     """The default first, then by kind and name."""
     kinds = {name: METHODS[name].kind for name in presets() if name in METHODS}
     order = [*_KINDS, *sorted({*kinds.values()} - {*_KINDS})]
-    return sorted(kinds, key=lambda name: (name != _DEFAULT, order.index(kinds[name]), name))
+    return sorted(kinds, key=lambda name: (name != DEFAULT_METHOD, order.index(kinds[name]), name))
 
 
 METHODS: Mapping[str, MethodInfo] = _Methods()

@@ -79,8 +79,8 @@ class EnergyModel(nn.Module, abc.ABC):
     def objective(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """What the first phase minimises on a batch ``(n, d)``, a scalar.
 
-        Noise comes from the generator through :mod:`jetad.batches`, and so does the whole batch where jets
-        are compared with each other: several processes may share it.
+        Noise comes from the generator through :mod:`jetad.distributed.shared_batch`, and so does the whole
+        batch where jets are compared with each other: several processes may share it.
         """
         return self.reconstruction_error(x).mean()
 

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..batches import normal, uniform, whole
+from ..distributed.shared_batch import normal, uniform, whole
 from ..errors import ConfigError
 from .base import EnergyModel, MethodSettings
 from .networks import Architecture

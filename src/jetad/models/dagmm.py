@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batches import whole
+from ..distributed.shared_batch import whole
 from .base import MethodSettings
 from .flat import FlatAutoencoder
 from .networks import Architecture, Layers

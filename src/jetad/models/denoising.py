@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batches import normal, uniform
+from ..distributed.shared_batch import normal, uniform
 from .autoencoder import Autoencoder
 from .base import MethodSettings
 from .networks import Architecture

@@ -7,7 +7,7 @@ import abc
 import torch
 from torch import Tensor
 
-from ..batches import uniform
+from ..distributed.shared_batch import uniform
 from .base import EnergyModel, MethodSettings
 from .networks import Architecture
 

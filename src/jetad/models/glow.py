@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batches import normal
+from ..distributed.shared_batch import normal
 from ..errors import ConfigError
 from .base import MethodSettings
 from .likelihood import LikelihoodModel

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..batches import normal
+from ..distributed.shared_batch import normal
 from .base import MethodSettings
 from .flat import FlatAutoencoder
 from .networks import Architecture

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batches import normal, uniform, whole
-from ..distances import mean_discrepancy
+from ..distributed.shared_batch import normal, uniform, whole
 from .base import MethodSettings
+from .distances import mean_discrepancy
 from .flat import FlatAutoencoder
 
 __all__ = ["WassersteinAutoencoder", "WassersteinSettings"]

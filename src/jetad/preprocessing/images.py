@@ -9,12 +9,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
-from scipy.ndimage import gaussian_filter1d
 from typing_extensions import Self
 
 from ..errors import InputError
 from ..jets import Jets
-from ..kinematics import delta_phi
+from ..jets.kinematics import delta_phi
 from ..settings import Strict
 
 __all__ = ["ImageConfig", "JetImages", "PixelatedJets", "align"]
@@ -269,6 +268,8 @@ class JetImages:
         c = self.config
         if c.sigma == 0:
             return None
+        from scipy.ndimage import gaussian_filter1d  # not loaded by runs that use no filter
+
         eta, phi = (
             gaussian_filter1d(np.eye(n), c.sigma, axis=0, mode="reflect", truncate=4.0).astype(np.float32)
             for n in (c.n_eta, c.n_phi)

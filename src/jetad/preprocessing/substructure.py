@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..extras import import_fastjet
 from ..jets import Jets
-from ..kinematics import cartesian, delta_phi
+from ..jets.kinematics import cartesian, delta_phi
 
 __all__ = ["CLUSTERED", "PAIRWISE", "clustered", "pairwise"]
 

@@ -5,9 +5,9 @@ beside the output; when all are there they are joined under the final name. A ki
 where it was, and its result does not depend on where that was, nor on the number of processes.
 """
 
+from .job import check_files
 from .ledger import Account, ledger_path, read_ledger
 from .merging import merge_scores
-from .produce import check_files
 from .request import Request
 from .score import score_file, score_files
 from .verify import Check, verify_scores

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from ..files import check_output, refuse_inputs
 from ..scores import ScoreWriter
-from .identity import CONTENT
+from .input_identity import CONTENT
 from .ledger import Account, Digest, ledger_path, write_ledger
 from .verify import load_with_facts, require_known
 

@@ -19,15 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ..detector import TrainedDetector
 from ..errors import ConfigError, InputError
 from ..readers import count, iterate
 from ..readers.base import plain_name, split_path
-from ..readers.remote import remote_url
-from ..run import Run
-from ..scoring import TrainedDetector
-from .crew import load_detectors
-from .identity import stamp_of
-from .produce import Job, finish, score_range
+from ..readers.containers.remote import remote_url
+from ..runs import Run
+from .executors.base import load_detectors
+from .input_identity import stamp_of
+from .job import Job, finish, score_range
 from .request import Request
 from .workspace import PartRange, Workspace
 

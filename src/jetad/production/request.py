@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration import flag_name
+from ..detector import TrainedDetector
 from ..errors import ConfigError, InputError, of_file
-from ..jets import Jets
+from ..jets import Jets, Selection
 from ..registry import closest_first
 from ..scores import Scores
-from ..scoring import TrainedDetector
-from ..selection import Selection
 
 __all__ = ["Part", "Request", "run_names", "score_jets"]
 
@@ -28,7 +27,7 @@ class Request:
 
     Arguments:
         keep: Columns of the input to carry along.
-        select: Cuts as :class:`jetad.selection.Selection` takes them; jets that fail are selected out.
+        select: Cuts as :class:`jetad.jets.Selection` takes them; jets that fail are selected out.
         max_jets: Only so many jets of each file.
         working_points: Background efficiencies that become columns ``pass_...``.
         options: How files are read, as the functions of ``jetad.readers`` take it (``reader``).

@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ..detector import TrainedDetector
 from ..errors import ConfigError, InputError
-from ..run import Run
-from ..scoring import TrainedDetector
-from ..training.loop import StopRequest
-from .crew import Crew
+from ..interrupts import StopRequest
+from ..runs import Run
+from .executors.base import Crew
+from .executors.loop import score_by_crew
+from .job import Job, Progress, check_stop, failure, finish, prepare, refuse_overwriting, score_range
 from .ledger import Account
-from .pool import score_by_crew
-from .produce import Job, Progress, check_stop, failure, finish, prepare, refuse_overwriting, score_range
 from .request import Request, run_names
 from .workspace import gaps
 
@@ -72,11 +72,11 @@ def score_files(
         return _score_here(detectors, outputs, request, share, force, stop, progress, report)
     crew: Crew
     if cluster is not None:
-        from .dask_cluster import DaskCluster
+        from .executors.dask import DaskCluster
 
         crew = DaskCluster(cluster, runs, threads=threads, device=device)
     else:
-        from .processes import Processes
+        from .executors.local import Processes
 
         crew = Processes(runs, jobs, threads=threads, device=device)
     return score_by_crew(

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..detector import TrainedDetector
 from ..errors import InputError
 from ..jets import Jets
 from ..readers import ReadOptions, iterate
 from ..readers.base import split_path
-from ..readers.remote import remote_url
-from ..run import file_hash
+from ..readers.containers.remote import remote_url
+from ..runs.provenance import file_hash
 from ..scores import Scores, load_scores
-from ..scoring import TrainedDetector
-from .identity import CONTENT, hash_of_ends
+from .input_identity import CONTENT, hash_of_ends
 from .ledger import Digest, ledger_path, read_ledger
 
 __all__ = ["Check", "load_with_facts", "verify_scores"]

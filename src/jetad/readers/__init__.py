@@ -16,9 +16,8 @@ from typing_extensions import TypedDict, Unpack
 
 from ..errors import ConfigError, InputError
 from ..files import require_plain
-from ..jets import Jets
+from ..jets import Jets, Selection
 from ..registry import load, with_plugins, working
-from ..selection import Selection
 from .base import (
     CONTAINER_NAMES,
     FileSummary,
@@ -29,7 +28,7 @@ from .base import (
     split_path,
     wrong_units,
 )
-from .remote import Attempts, UnansweredError, remote_url, with_retries
+from .containers.remote import Attempts, UnansweredError, remote_url, with_retries
 
 __all__ = [
     "READERS",
@@ -49,30 +48,30 @@ __all__ = [
 # name -> reader class; the modules import h5py and uproot only when they open a file. Other packages add
 # theirs by entry points "jetad.readers".
 _OURS = {
-    "landscape": "jetad.readers.landscape:LandscapeReader",
-    "jetclass": "jetad.readers.jetclass:JetClassReader",
-    "nanoaod": "jetad.readers.nanoaod:NanoAODReader",
-    "physlite": "jetad.readers.physlite:PhysliteReader",
-    "treemaker": "jetad.readers.treemaker:TreeMakerReader",
-    "delphes": "jetad.readers.delphes:DelphesReader",
-    "edm4hep": "jetad.readers.edm4hep:EDM4hepReader",
-    "jetnet": "jetad.readers.jetnet:JetNetReader",
-    "energyflow": "jetad.readers.layouts:EnergyFlowReader",
-    "hls4ml": "jetad.readers.layouts:Hls4mlReader",
-    "aspen": "jetad.readers.layouts:AspenReader",
-    "atlastop": "jetad.readers.layouts:AtlasTopReader",
-    "ftag": "jetad.readers.layouts:FlavourTaggingReader",
-    "lhcofeatures": "jetad.readers.layouts:OlympicsFeaturesReader",
-    "imagetable": "jetad.readers.imagefile:ImageTableReader",
-    "images": "jetad.readers.imagefile:ImagesReader",
-    "npz": "jetad.readers.imagefile:NumpyImagesReader",
-    "lhco": "jetad.readers.lhco:LHCOReader",
-    "darkmachines": "jetad.readers.darkmachines:DarkMachinesReader",
-    "hepmc": "jetad.readers.generated:HepMCReader",
-    "lhe": "jetad.readers.generated:LesHouchesReader",
-    "arrays": "jetad.readers.layouts:ArraysReader",
-    "table": "jetad.readers.layouts:TableReader",
-    "mapping": "jetad.readers.mapping:MappingReader",
+    "landscape": "jetad.readers.formats.landscape:LandscapeReader",
+    "jetclass": "jetad.readers.formats.jetclass:JetClassReader",
+    "nanoaod": "jetad.readers.formats.nanoaod:NanoAODReader",
+    "physlite": "jetad.readers.formats.physlite:PhysliteReader",
+    "treemaker": "jetad.readers.formats.treemaker:TreeMakerReader",
+    "delphes": "jetad.readers.formats.delphes:DelphesReader",
+    "edm4hep": "jetad.readers.formats.edm4hep:EDM4hepReader",
+    "jetnet": "jetad.readers.formats.jetnet:JetNetReader",
+    "energyflow": "jetad.readers.formats.layouts:EnergyFlowReader",
+    "hls4ml": "jetad.readers.formats.layouts:Hls4mlReader",
+    "aspen": "jetad.readers.formats.layouts:AspenReader",
+    "atlastop": "jetad.readers.formats.layouts:AtlasTopReader",
+    "ftag": "jetad.readers.formats.layouts:FlavourTaggingReader",
+    "lhcofeatures": "jetad.readers.formats.layouts:OlympicsFeaturesReader",
+    "imagetable": "jetad.readers.formats.imagefile:ImageTableReader",
+    "images": "jetad.readers.formats.imagefile:ImagesReader",
+    "npz": "jetad.readers.formats.imagefile:NumpyImagesReader",
+    "lhco": "jetad.readers.formats.lhco:LHCOReader",
+    "darkmachines": "jetad.readers.formats.darkmachines:DarkMachinesReader",
+    "hepmc": "jetad.readers.formats.generated:HepMCReader",
+    "lhe": "jetad.readers.formats.generated:LesHouchesReader",
+    "arrays": "jetad.readers.formats.layouts:ArraysReader",
+    "table": "jetad.readers.formats.layouts:TableReader",
+    "mapping": "jetad.readers.formats.mapping:MappingReader",
 }
 READERS = with_plugins(_OURS, "jetad.readers")
 
@@ -354,7 +353,7 @@ def read(
         paths: A file, a pattern, or several of them.
         max_jets: Stop after that many jets, counted after the selection.
         select: Keep only jets that pass, ``"jet_pt > 500 & abs(jet_eta) < 2"``; a
-            :class:`~jetad.selection.Selection` has the cut flow afterwards.
+            :class:`~jetad.jets.Selection` has the cut flow afterwards.
         options: See :class:`ReadOptions`; the same for all files.
 
     Raises:

@@ -16,8 +16,15 @@ from ..errors import ConfigError, InputError, JetadError
 from ..files import require_plain
 from ..jets import Jets
 from ..registry import closest_first
-from .delimiters import csv_delimiter
-from .remote import UnansweredError, first_line, may_pass, remote_reason, remote_url, tree_of_remote
+from .containers.delimiters import csv_delimiter
+from .containers.remote import (
+    UnansweredError,
+    first_line,
+    may_pass,
+    remote_reason,
+    remote_url,
+    tree_of_remote,
+)
 
 __all__ = [
     "CONTAINER_NAMES",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..jets import Jets
 from .base import BaseReader, FileSummary, StoredJet, column_name, nearest, reading, require_container
-from .rootfile import (
+from .containers.root import (
     NUMBERS,
     Jagged,
     Outline,

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, JetadError
 from ..jets import Jets
-from .arrays import ArraySource, Source, is_number, open_source, tree_names
 from .base import MEV_THRESHOLD, container_of, reading, split_path
-from .mapping import ColumnMap, Mapped, plain_name_of
+from .containers.arrays import ArraySource, Source, is_number, open_source, tree_names
+from .formats.mapping import ColumnMap, Mapped, plain_name_of
 
 __all__ = [
     "Guess",

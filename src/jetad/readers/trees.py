@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .arrays import ParquetSource, open_parquet
 from .base import container_of, split_path
-from .rootfile import Outline, Tree, find_trees, open_root, outlines
+from .containers.arrays import ParquetSource, open_parquet
+from .containers.root import Outline, Tree, find_trees, open_root, outlines
 
 __all__ = ["ParquetTree", "open_trees", "outlines_of"]
 

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..detector import TrainedDetector
 from ..errors import ConfigError, InputError, of_file
 from ..evaluation import (
     Evaluation,
@@ -23,8 +24,8 @@ from ..evaluation import (
     sculpting,
     variables_of,
 )
+from ..evaluation.anomalies import Anomalies, captions, most_anomalous
 from ..evaluation.dependence import threshold_at
-from ..gallery import Anomalies, captions, most_anomalous
 from ..jets import Jets
 from ..plots import (
     FigureLabel,
@@ -41,13 +42,12 @@ from ..plots import (
     plot_sic,
 )
 from ..preprocessing.images import ImageConfig, JetImages
-from ..references import Reference, references_of
-from ..run import Run
+from ..runs import Run
 from ..scores import Scores
-from ..scoring import TrainedDetector
 from ..studies.robustness import Robustness, robustness
 from ..studies.saved import Study
-from .studies import StudySection, section_of
+from .citations import Reference, references_of
+from .study_sections import StudySection, section_of
 
 __all__ = ["CutFlowRow", "NamedFigure", "Report", "collect_report"]
 
@@ -205,7 +205,7 @@ def _note_training_files(
     notes: list[str],
 ) -> None:
     """Say which samples a run was trained on, and which run is no anomaly detector."""
-    from ..run import file_hash
+    from ..runs.provenance import file_hash
 
     for name, run in runs.items():
         known = {entry["sha256"]: entry["path"] for entry in run.provenance.get("signal_inputs", [])}
@@ -317,8 +317,8 @@ def _figures(
     found: Any,
     device: str,
 ) -> Any:
-    from ..negatives import draw_negatives
-    from ..reconstructions import reconstruct
+    from ..detector.negatives import draw_negatives
+    from ..detector.reconstructions import reconstruct
 
     several = len(evaluations) > 1
     if evaluations:

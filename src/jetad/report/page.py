@@ -22,7 +22,7 @@ from ..evaluation import Evaluation, Interval, either_way
 from ..files import atomic_output
 from ..plots.style import style
 from .collect import NamedFigure, Report
-from .studies import StudySection
+from .study_sections import StudySection
 
 __all__ = ["find_browser", "render_page", "to_pdf", "write_page"]
 

@@ -5,6 +5,6 @@ __all__ = ["SAMPLERS"]
 SAMPLERS = {
     "omi": "jetad.samplers.on_manifold:OnManifoldSampler",
     "pcd": "jetad.samplers.persistent:PersistentSampler",
-    "cd": "jetad.samplers.contrastive:ShortChainSampler",
+    "cd": "jetad.samplers.short_chain:ShortChainSampler",
     "recovery": "jetad.samplers.recovery:RecoverySampler",
 }

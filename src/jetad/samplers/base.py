@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batches import mean, uniform
+from ..distributed.shared_batch import mean, uniform
 from ..papers import Reference
 from ..settings import Strict
 from .compiling import begin_chain, compilable
@@ -96,8 +96,8 @@ class Sampler(Protocol):
     def negatives(self, model: Any, x: Tensor, generator: torch.Generator) -> Negatives:
         """As many negatives as there are background inputs ``x``, ``(n, d)``.
 
-        Numbers for them are drawn by :mod:`jetad.batches`, which knows whose they are where several
-        processes share the batch. The model's parameters should not require gradients meanwhile.
+        Numbers for them are drawn by :mod:`jetad.distributed.shared_batch`, which knows whose they are where
+        several processes share the batch. The model's parameters should not require gradients meanwhile.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..batches import integers, uniform, whole
+from ..distributed.shared_batch import integers, uniform, whole
 
 __all__ = ["ReplayBuffer"]
 

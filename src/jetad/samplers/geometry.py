@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..batches import normal, uniform
+from ..distributed.shared_batch import normal, uniform
 
 __all__ = ["EUCLIDEAN", "SPHERE", "Geometry", "perturbed"]
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..batches import normal, uniform
+from ..distributed.shared_batch import normal, uniform
 from .compiling import begin_chain, compilable, end_chain
 from .geometry import EUCLIDEAN, Geometry
 

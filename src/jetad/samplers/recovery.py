@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from typing_extensions import Self
 
-from ..batches import length, part
+from ..distributed.shared_batch import length, part
 from .base import ChainConfig, ChainRunner, Negatives, SamplerSettings
 from .geometry import EUCLIDEAN, perturbed
 

@@ -84,7 +84,7 @@ def _reader(path: Path) -> Callable[[Path], Loaded]:
 def _read_hdf5(path: Path) -> Loaded:
     import h5py
 
-    from ..readers.hdf5file import refuse_external
+    from ..readers.containers.hdf5 import refuse_external
 
     with h5py.File(path, "r") as file:
         refuse_external(file, path)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jets import Jets
-from ..kinematics import cylindrical, delta_r
+from ..jets.kinematics import cylindrical, delta_r
 from .clustering import HardestJets, hardest_jets
 from .detector import measure
 from .generator import Events, Generator

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..extras import import_fastjet
-from ..kinematics import cartesian, cylindrical
+from ..jets.kinematics import cartesian, cylindrical
 from .detector import Particles
 
 __all__ = ["HardestJets", "hardest_jets"]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, JetadError, MissingPackageError
-from ..kinematics import cylindrical
+from ..jets.kinematics import cylindrical
 from .detector import Particles
 
 __all__ = ["Events", "Generator", "import_pythia", "quiet_stdout"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jets import Jets
-from ..kinematics import delta_phi
+from ..jets.kinematics import delta_phi
 
 __all__ = ["DISTORTIONS", "Distortion", "distort"]
 

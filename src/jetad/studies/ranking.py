@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,9 +21,11 @@ from ..files.jsonfiles import read_object
 from ..jets import Jets
 from ..models import METHODS
 from ..readers import read
+from .paired import TestScores, read_scores, write_scores
+from .standings import Ranking, Row
 from .trainings import TrainingOptions, check_distinct, train_in_study
 
-__all__ = ["DetectorSpec", "Ranking", "Row", "Standing", "rank_methods"]
+__all__ = ["DetectorSpec", "rank_methods"]
 
 _REJECTION_AT = (0.3, 0.5)
 
@@ -65,152 +67,6 @@ class DetectorSpec(NamedTuple):
             method=None if preset else self.method, preset=preset, settings=list(self.settings), seed=seed,
             representation=representation,
         )  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One training and its tests.
-
-    Arguments:
-        detector: Label.
-        spec: Method and settings, as given.
-        train: Class of the training.
-        seed: Of the training.
-        n_train: Training jets.
-        n_test: Test jets by class.
-        auc: By ``score`` and member, by class looked for.
-        rejection: 1/background efficiency of the score, by class and signal efficiency; ``None``: infinite.
-        seconds: Wall time of the training.
-        supervised: It has seen the signal.
-    """
-
-    detector: str
-    spec: str
-    train: str
-    seed: int
-    n_train: int
-    n_test: Mapping[str, int]
-    auc: Mapping[str, Mapping[str, float]]
-    rejection: Mapping[str, Mapping[str, float | None]]
-    seconds: float
-    supervised: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Standing:
-    """A detector in the ranking.
-
-    Arguments:
-        detector: Label.
-        auc: Mean and spread over the seeds, by direction.
-        worst: Mean AUC of the worst of the ranked directions.
-        fraction: (AUC - 0.5) / (ceiling - 0.5) in the direction where that is smallest, or ``None``.
-        seconds: Mean wall time of a training.
-        seeds: How many.
-        supervised: It has seen the signal.
-    """
-
-    detector: str
-    auc: Mapping[tuple[str, str], tuple[float, float]]
-    worst: float
-    fraction: float | None
-    seconds: float
-    seeds: int
-    supervised: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Ranking:
-    """All rows, and what they say.
-
-    Arguments:
-        rows: One a training.
-        judged: Directions (trained on, looked for) whose worst counts; all that were tested by default.
-    """
-
-    rows: tuple[Row, ...]
-    judged: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def directions(self) -> tuple[tuple[str, str], ...]:
-        """(trained on, looked for), as first met."""
-        return tuple(dict.fromkeys((r.train, s) for r in self.rows for s in r.auc["score"]))
-
-    def standings(self) -> list[Standing]:
-        """Best worst direction first; detectors that miss one of them last."""
-        judged = self.judged or self.directions
-        ceiling: dict[tuple[str, str], float] = {}
-        for row in self.rows:
-            if row.supervised:
-                for s, value in row.auc["score"].items():
-                    ceiling[row.train, s] = max(value, ceiling.get((row.train, s), 0.5))
-        found = []
-        for label in dict.fromkeys(r.detector for r in self.rows):
-            mine = [r for r in self.rows if r.detector == label]
-            auc = {}
-            for background, s in self.directions:
-                values = [r.auc["score"][s] for r in mine if r.train == background and s in r.auc["score"]]
-                if values:
-                    auc[background, s] = float(np.mean(values)), float(np.std(values))
-            complete = [auc[d][0] for d in judged if d in auc]
-            worst = min(complete) if len(complete) == len(judged) else np.nan
-            parts = [(auc[d][0] - 0.5) / (ceiling[d] - 0.5) for d in judged if d in auc and d in ceiling]
-            fraction = (
-                min(parts) if len(parts) == len(judged) and all(c > 0.5 for c in ceiling.values()) else None
-            )
-            found.append(
-                Standing(
-                    label, auc, worst, fraction, float(np.mean([r.seconds for r in mine])),
-                    len({r.seed for r in mine}), mine[0].supervised,
-                )
-            )  # fmt: skip
-        return sorted(found, key=lambda s: (np.isnan(s.worst), -s.worst))
-
-    def to_markdown(self) -> str:
-        """The table, best first."""
-        standings, directions = self.standings(), self.directions
-        many = any(s.seeds > 1 for s in standings)
-        with_ceiling = any(s.fraction is not None for s in standings)
-        head = ["detector", *(f"{a} → {b}" for a, b in directions), "worst"]
-        head += ["of ceiling"] * with_ceiling + ["time [s]", "seeds"]
-        lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-        for s in standings:
-            mark = "*" if s.supervised else ""
-            name = f"*`{s.detector}` (supervised)*" if s.supervised else f"`{s.detector}`"
-            cells = [name]
-            for d in directions:
-                value = "" if d not in s.auc else f"{s.auc[d][0]:.3f}"
-                spread = f" ± {s.auc[d][1]:.3f}" if value and many and s.seeds > 1 else ""
-                cells.append(f"{mark}{value}{spread}{mark}" if value else "")
-            cells.append("" if np.isnan(s.worst) else f"{mark}{s.worst:.3f}{mark}")
-            if with_ceiling:
-                cells.append("" if s.fraction is None or s.supervised else f"{s.fraction:.2f}")
-            cells += [f"{s.seconds:.0f}", str(s.seeds)]
-            lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for JSON: the standings and every training."""
-
-        def named(direction: tuple[str, str]) -> str:
-            return f"{direction[0]} -> {direction[1]}"
-
-        return {
-            "judged": [named(d) for d in self.judged or self.directions],
-            "standings": [
-                {
-                    "detector": s.detector,
-                    "supervised": s.supervised,
-                    "auc": {named(d): {"mean": m, "spread": w} for d, (m, w) in s.auc.items()},
-                    "worst": finite_or_none(s.worst),
-                    "fraction_of_ceiling": s.fraction,
-                    "seconds": s.seconds,
-                    "seeds": s.seeds,
-                }
-                for s in self.standings()
-            ],
-            "trainings": [dataclasses.asdict(r) for r in self.rows],
-        }
 
 
 def rank_methods(
@@ -286,6 +142,7 @@ def rank_methods(
     refuse_link(folder / "runs")
     own_folder(folder / "rows")
     rows = []
+    scores: dict[tuple[str, str, int], TestScores] = {}
     for seed in range(first, first + n_seeds):
         for spec in specs:
             for background in trained_on:
@@ -302,14 +159,19 @@ def rank_methods(
                     config = spec.config(seed=seed, representation=representation)
                     say(f"training {spec.label} on {background} (seed {seed})")
                     files = [training_files.get(background, samples[background])]
-                    row = _train_and_test(
+                    row, tested = _train_and_test(
                         spec, options._replace(config=config), background, files, training[background],
                         tests[background], samples, folder / "runs" / name,
                     )  # fmt: skip
+                    if tested:
+                        write_scores(path.with_suffix(".safetensors"), tested)
                     with atomic_output(path, force=True) as temporary:
                         temporary.write_text(json.dumps(dataclasses.asdict(row)) + "\n")
                 rows.append(row)
-    return Ranking(tuple(rows), tuple(judged))
+                kept = read_scores(path.with_suffix(".safetensors"))
+                if kept is not None and {n: len(x) for n, x in kept.items()} == row.n_test:
+                    scores[spec.label, background, seed] = kept
+    return Ranking(tuple(rows), tuple(judged), scores)
 
 
 def _unlabelled(jets: Jets) -> Jets:
@@ -338,15 +200,17 @@ def _train_and_test(
     tests: Mapping[str, Jets],
     samples: Mapping[str, Path],
     folder: Path,
-) -> Row:
+) -> tuple[Row, TestScores]:
+    """The row of a training, and the scores of its test jets (none of a supervised one: its jets differ)."""
     supervised = METHODS[options.config.method].signal
     others = [name for name in tests if name != background]
     auc: dict[str, dict[str, float]] = {}
     rejection: dict[str, dict[str, float | None]] = {}
+    kept: TestScores = {}
     seconds, n_test = 0.0, {name: len(j) for name, j in tests.items()}
 
     def one(where: Path, looked_for: Mapping[str, Jets], signal: tuple[Path, Jets] | None = None) -> None:
-        nonlocal seconds
+        nonlocal seconds, kept
         study = {"kind": "bench", "trained_on": background, "n_train": len(jets)}
         started = time.monotonic()
         detector = train_in_study(jets, files, where, options, study, signal=signal)
@@ -354,6 +218,8 @@ def _train_and_test(
         energies = {n: detector.energies(j) for n, j in {**looked_for, background: tests[background]}.items()}
         for member in ["score", *(m.name for m in detector.members)]:
             scores = {n: detector.combine(e) if member == "score" else e[member] for n, e in energies.items()}
+            if member == "score" and not supervised:
+                kept = {name: np.asarray(x, dtype=np.float32) for name, x in scores.items()}
             for name in looked_for:
                 curve = roc_curve(scores[background], scores[name])
                 auc.setdefault(member, {})[name] = round(curve.auc, 5)
@@ -370,7 +236,8 @@ def _train_and_test(
         seconds /= max(len(others), 1)
     else:
         one(folder, {name: tests[name] for name in others})
-    return Row(
+    row = Row(
         spec.label, spec.text, background, options.config.seed, len(jets), n_test, auc, rejection,
         round(seconds, 1), supervised,
     )  # fmt: skip
+    return row, kept

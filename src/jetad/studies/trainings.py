@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config import RunConfig
+from ..detector import TrainedDetector
 from ..errors import InputError, OutputError
 from ..files import refuse_link
+from ..interrupts import StopRequest
 from ..jets import Jets
-from ..run import Run, collect_inputs
-from ..scoring import TrainedDetector
-from ..training.loop import StopRequest
+from ..runs import Run
+from ..runs.provenance import collect_inputs
 from ..training.train import prepare_run, same_content, train
 
 __all__ = ["Halves", "TrainingOptions", "check_distinct", "hold_out", "train_in_study"]

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from ..checks import check_labels
 from ..config import RunConfig
 from ..errors import InputError, of_file
-from ..inspection import jet_hashes
-from ..jets import Jets
+from ..jets import Jets, Selection
 from ..preprocessing.images import ImageConfig, JetImages
 from ..readers import ReadOptions, count, iterate, read
+from ..readers.inspection import jet_hashes
 from ..registry import closest_first
-from ..selection import Selection
 
 __all__ = [
     "BY_FILE", "BackgroundParts", "JetStream", "check_charges", "check_sample", "class_column",
@@ -43,7 +42,7 @@ class JetStream:
 
     Arguments:
         paths: Files, one data set.
-        select: Cuts, as :class:`~jetad.selection.Selection` takes them.
+        select: Cuts, as :class:`~jetad.jets.Selection` takes them.
         max_jets: Stop after that many jets, counted after the selection.
         options: How files are read.
     """

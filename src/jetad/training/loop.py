@@ -1,4 +1,4 @@
-"""The training loop of one member: steps, validation, checkpoints, divergence, stop signals."""
+"""The training loop of one member: steps, validation, checkpoints, divergence."""
 
 from __future__ import annotations
 
@@ -13,54 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batches import SharedGenerator, means, share
 from ..config import TrainingConfig
+from ..device import computing_in
+from ..distributed.process_group import Ranks
+from ..distributed.shared_batch import SharedGenerator, means, share
 from ..errors import ConfigError, DivergedError, Interrupted
-from ..precision import computing_in
-from ..ranks import Ranks
+from ..interrupts import StopRequest
+from ..objectives.base import Phase
+from ..objectives.contrastive import detached_state
 from ..samplers.compiling import compiled_chains
-from .contrastive import detached_state
-from .phases import Phase
 
-__all__ = ["StopRequest", "Trainer", "stop_signals"]
+__all__ = ["Trainer"]
 
 logger = logging.getLogger("jetad.training")
-
-
-class StopRequest:
-    """A flag that a signal handler sets; the loop looks at it between two steps."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.signal is not None
-
-
-@contextmanager
-def stop_signals() -> Iterator[StopRequest]:
-    """Catch SIGTERM, SIGUSR1 and SIGINT as requests to stop after the current step.
-
-    A second SIGINT interrupts at once. Outside the main thread nothing is caught.
-    """
-    request = StopRequest()
-    previous: dict[int, Any] = {}
-
-    def handler(number: int, frame: Any) -> None:
-        if number == signal.SIGINT and request.signal == signal.SIGINT:
-            raise KeyboardInterrupt
-        request.signal = number
-
-    try:
-        for wanted in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-            previous[wanted] = signal.signal(wanted, handler)
-    except ValueError:
-        pass  # not the main thread
-    try:
-        yield request
-    finally:
-        for number, old in previous.items():
-            signal.signal(number, old)
 
 
 class Trainer:

@@ -20,24 +20,28 @@ from numpy.typing import NDArray
 from ..calibration import BackgroundEfficiency, Surprise
 from ..checks import TrainingJets
 from ..config import MemberConfig, RunConfig
-from ..device_rows import device_rows
+from ..detector import Member, TrainedDetector
+from ..detector.inputs import device_rows
+from ..device import select_device
+from ..distributed.process_group import Ranks
 from ..errors import ConfigError, InputError, JetadError, OutputError, memory_message
 from ..files import refuse_inputs_inside, refuse_link
+from ..interrupts import StopRequest
 from ..jets import Jets
 from ..models import METHODS, model_class
 from ..models.fitted import FittedModel
+from ..objectives import make_phases
+from ..objectives.base import SignalInputs
 from ..preprocessing import PREPROCESSORS
-from ..ranks import Ranks
 from ..readers.base import split_path
-from ..readers.remote import remote_url
+from ..readers.containers.remote import remote_url
 from ..registry import load
-from ..run import Run, collect_inputs, collect_provenance, file_hash, unfinished_runs
+from ..runs import Run
+from ..runs.directory import unfinished_runs
+from ..runs.provenance import collect_inputs, collect_provenance, file_hash
 from ..samplers.compiling import check_compiler
-from ..scoring import Member, TrainedDetector, select_device
 from .data import PARTS, BackgroundParts, JetStream, class_column, class_numbers
-from .loop import StopRequest, Trainer
-from .objectives import make_phases
-from .phases import SignalInputs
+from .loop import Trainer
 
 __all__ = [
     "check_inputs",

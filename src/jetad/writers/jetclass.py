@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..jets import Jets
-from ..kinematics import cartesian, delta_phi
+from ..jets.kinematics import cartesian, delta_phi
 
 __all__ = ["PROVENANCE", "TREE", "write"]
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from ..jets import Jets
-from ..kinematics import cartesian
+from ..jets.kinematics import cartesian
 
 __all__ = ["COLUMNS", "N_CONSTITUENTS", "write"]
 

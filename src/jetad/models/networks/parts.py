@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...batches import normal
+from ...distributed.shared_batch import normal
 from ...errors import InputError
 from ...samplers.geometry import SPHERE, Geometry
 

@@ -1,0 +1,386 @@
+"""HDF5 without surprises: opening, filters, and pandas frames read without pandas and without unpickling."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import itertools
+import logging
+import pickletools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError, MissingPackageError
+from ..base import nearest, reading, split_path
+from .remote import open_remote, remote_url
+
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = [
+    "Block",
+    "Frame",
+    "check_dataset",
+    "check_frame",
+    "choose_frame",
+    "find_frames",
+    "open_hdf5",
+    "refuse_external",
+    "pickled_strings",
+    "tell_if_huge",
+]
+
+# HDF5 filters that the package hdf5plugin brings: blosc, lz4, bitshuffle, zstd, blosc2, bzip2, ...
+_PLUGIN_FILTERS = {
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bitshuffle",
+    32015: "zstd",
+    32026: "blosc2",
+    307: "bzip2",
+}
+
+_STRING_OPCODES = {
+    f"{prefix}{name}{suffix}"
+    for prefix in ("", "SHORT_", "BIN", "SHORT_BIN")
+    for name in ("STRING", "UNICODE", "BYTES")
+    for suffix in ("", "8")
+}
+
+# A chunk is decompressed whole; HDF5 writers make them kilobytes to a few megabytes.
+_MAX_CHUNK_BYTES = 1 << 30
+
+# a file that unpacks to more than a GB and a hundredfold is told of before it is read
+_HUGE_BYTES, _HUGE_RATIO = 1_000_000_000, 100
+_told: set[str] = set()
+
+logger = logging.getLogger("jetad.readers")
+
+
+@contextlib.contextmanager
+def open_hdf5(path: str | Path, external: bool = False) -> Iterator[h5py.File]:
+    """The file, open for reading and not locked (locks fail on many network file systems).
+
+    Arguments:
+        path: The file.
+        external: Whether parts of it may lie in other files.
+
+    Raises:
+        InputError: if it cannot be opened, or parts of it lie in other files and must not.
+    """
+    import h5py
+
+    file, _ = split_path(path)
+    with contextlib.ExitStack() as stack:
+        with reading(file):
+            if remote_url(path) is None:
+                handle = h5py.File(file, "r", locking=False)
+            else:
+                handle = h5py.File(stack.enter_context(open_remote(path, in_blocks=True)), "r")
+            stack.enter_context(handle)
+            if not external:
+                refuse_external(handle, path)
+        yield handle
+
+
+def refuse_external(handle: h5py.File, path: str | Path) -> None:
+    """Refuse a file that takes data from other files: links, raw storage, virtual datasets.
+
+    Nothing is followed: what they name may be a secret, or a pipe that hangs.
+
+    Raises:
+        InputError: naming the dataset and the other file.
+    """
+    import h5py
+
+    # no visit of HDF5: what a server says would get lost in its callback
+    groups, seen = [(handle.id, b"")], {h5py.h5o.get_info(handle.id).addr}
+    while groups:
+        group, above = groups.pop()
+        for name in group:
+            info = group.links.get_info(name)
+            other = None
+            if info.type == h5py.h5l.TYPE_EXTERNAL:
+                other = _text(group.links.get_val(name)[0])
+            elif info.type not in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT):
+                other = "something unknown"
+            elif info.type == h5py.h5l.TYPE_HARD:
+                found = h5py.h5o.open(group, name)
+                address = h5py.h5o.get_info(found).addr
+                if isinstance(found, h5py.h5g.GroupID) and address not in seen:
+                    groups.append((found, above + name + b"/"))
+                elif isinstance(found, h5py.h5d.DatasetID):
+                    other = _source(found.get_create_plist())
+                seen.add(address)
+            if other is not None:
+                raise InputError(
+                    f"{path}: '{_text(above + name)}' lies in another file ({other}), which is not read; "
+                    "copy it into this one (h5repack, or h5copy -f ext), or allow it with --reader-option "
+                    "external=true"
+                )
+
+
+def _source(properties: Any) -> str | None:
+    """The first other file that a dataset with these properties takes its numbers from."""
+    import h5py
+
+    others = [properties.get_external(i)[0] for i in range(properties.get_external_count())]
+    if properties.get_layout() == h5py.h5d.VIRTUAL:
+        sources = range(properties.get_virtual_count())
+        others += [name for name in map(properties.get_virtual_filename, sources) if name not in (".", b".")]
+    return _text(others[0]) if others else None
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else name
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns of one type stored together: ``(n_rows, width)``."""
+
+    key: str  # field of the compound dataset, or path of the dataset
+    dtype: np.dtype[Any]
+    width: int
+    names: tuple[str, ...] | None  # None where the file does not tell
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A pandas DataFrame inside an HDF5 file.
+
+    The *table* layout is one compound dataset ``<key>/table`` with fields ``values_block_*`` and data
+    columns; the *fixed* layout has one dataset ``<key>/block*_values`` a block.
+    """
+
+    path: str | Path
+    key: str
+    layout: str  # "table" or "fixed"
+    n_rows: int
+    blocks: tuple[Block, ...]
+    row_bytes: int = field(repr=False)
+
+    @property
+    def columns(self) -> dict[str, tuple[Block, int]]:
+        """Name -> block and position inside it."""
+        return {name: (b, i) for b in self.blocks if b.names for i, name in enumerate(b.names)}
+
+    def rows(self, handle: h5py.File, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Rows ``start`` to ``stop`` as block key -> ``(stop - start, width)``."""
+        with reading(f"{self.path}: rows {start} to {stop} of '{self.key}'"):
+            if self.layout == "table":
+                table = handle[f"{self.key}/table"][start:stop]
+                blocks = {b.key: table[b.key].reshape(len(table), b.width) for b in self.blocks}
+            else:
+                blocks = {b.key: handle[b.key][start:stop] for b in self.blocks}
+        if any(len(values) != stop - start for values in blocks.values()):
+            raise InputError(f"{self.path}: '{self.key}' ends before row {stop}; the file is broken")
+        return blocks
+
+
+def find_frames(handle: h5py.File, path: str | Path) -> list[Frame]:
+    """All pandas frames of a file, in both layouts."""
+    import h5py
+
+    frames: list[Frame] = []
+    keys: list[str] = [""]
+
+    def visit(name: str) -> None:
+        # PyTables keeps its indices in groups '_i_*': thousands of helper datasets, never jets
+        if "/_i_" not in f"/{name}":
+            keys.append(name)
+
+    with reading(path):
+        handle.visit(visit)
+        for key in keys:
+            group = handle[key] if key else handle
+            if not isinstance(group, h5py.Group):
+                continue
+            table = group.get("table")
+            if isinstance(table, h5py.Dataset) and table.dtype.names:
+                frames.append(_table_frame(path, key, group, table))
+            elif "block0_values" in group:
+                frames.append(_fixed_frame(path, key, group))
+    return frames
+
+
+def choose_frame(frames: list[Frame], path: str | Path) -> Frame | None:
+    """The frame named in ``file.h5:key``, or the only one, or the one called ``table``.
+
+    Raises:
+        InputError: if several could be meant, or none has the asked name.
+    """
+    _, wanted = split_path(path)
+    if wanted is not None:
+        for frame in frames:
+            if wanted in (frame.key, f"{frame.key}/table"):
+                return frame
+        raise InputError(
+            f"{path}: no table '{wanted}'; there are: {nearest(wanted, [f.key for f in frames])}"
+        )
+    if len(frames) > 1:
+        named = [f for f in frames if f.key == "table"]
+        if not named:
+            keys = ", ".join(sorted(f.key for f in frames))
+            raise InputError(f"{path}: several tables hold jets ({keys}); name one: '{path}:{frames[0].key}'")
+        return named[0]
+    return frames[0] if frames else None
+
+
+# --- the two layouts -----------------------------------------------------------------------------
+
+
+def _table_frame(path: str | Path, key: str, group: h5py.Group, table: h5py.Dataset) -> Frame:
+    blocks = []
+    for name in table.dtype.names:
+        if name == "index":
+            continue
+        dtype = table.dtype[name]
+        width = int(np.prod(dtype.shape, dtype=np.int64))
+        names: list[str] | None = pickled_strings(table.attrs.get(f"{name}_kind"))
+        if names is None or len(names) != width:
+            # a data column is its own field; the names of the only block stand with the axes, too
+            n_blocks = sum(n.startswith("values_block_") for n in table.dtype.names)
+            names = pickled_strings(group.attrs.get("non_index_axes")) if n_blocks == 1 else None
+            if not name.startswith("values_block_"):
+                names = [name]
+        known = tuple(names) if names is not None and len(names) == width else None
+        blocks.append(Block(name, dtype.base, width, known))
+    n_rows = int(table.shape[0]) if table.ndim else 0
+    return Frame(path, key, "table", n_rows, tuple(blocks), table.dtype.itemsize)
+
+
+def _fixed_frame(path: str | Path, key: str, group: h5py.Group) -> Frame:
+    blocks = []
+    n_rows: list[int] = []
+    for i in itertools.takewhile(lambda i: f"block{i}_values" in group, itertools.count()):
+        values, items = group[f"block{i}_values"], group.get(f"block{i}_items")
+        if "shape" in values.attrs:  # pandas stores an array without rows as a placeholder, its shape beside
+            n_rows.append(0)
+            width = 0 if items is None else int(items.shape[0])
+        elif values.ndim == 2:
+            n_rows.append(int(values.shape[0]))
+            width = int(values.shape[1])
+        else:  # columns of text or other objects
+            continue
+        names = None
+        if items is not None and items.shape == (width,) and items.dtype.kind in "SO":
+            names = tuple(v.decode() if isinstance(v, bytes) else str(v) for v in items[:])
+        blocks.append(Block(f"{key}/block{i}_values", values.dtype, width, names))
+    row_bytes = sum(b.dtype.itemsize * b.width for b in blocks)
+    return Frame(path, key, "fixed", min(n_rows, default=0), tuple(blocks), row_bytes)
+
+
+def check_frame(handle: h5py.File, frame: Frame) -> None:
+    """Raise InputError if the rows of a frame cannot all be read."""
+    with reading(frame.path):
+        keys = [f"{frame.key}/table"] if frame.layout == "table" else [b.key for b in frame.blocks]
+        datasets = [handle[key] for key in keys if "shape" not in handle[key].attrs]
+        for dataset in datasets:
+            check_dataset(frame.path, dataset)
+            # PyTables keeps the number of rows a second time; a damaged header would drop or invent some
+            n_rows = dataset.attrs.get("NROWS", dataset.shape[0])
+            if n_rows != dataset.shape[0]:
+                raise InputError(
+                    f"{frame.path}: '{dataset.name}' has {dataset.shape[0]} rows, "
+                    f"but its attribute NROWS says {n_rows}; the file is broken"
+                )
+        lengths = {dataset.shape[0] for dataset in datasets}
+        if len(lengths) > 1:
+            raise InputError(f"{frame.path}: the blocks of '{frame.key}' differ in length: {sorted(lengths)}")
+
+
+def check_dataset(path: str | Path, dataset: h5py.Dataset) -> None:
+    """Its rows are all stored and its filters known.
+
+    A damaged header may promise any number of rows, and HDF5 would invent zeros for those not stored.
+    """
+    if dataset.is_virtual:
+        raise InputError(
+            f"{path}: '{dataset.name}' is a virtual dataset, and HDF5 invents its rows where a source is "
+            "missing; write it as a plain one"
+        )
+    n_rows = dataset.shape[0]
+    row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64))
+    if dataset.chunks:
+        chunk_bytes = dataset.dtype.itemsize * int(np.prod(dataset.chunks, dtype=object))
+        if chunk_bytes > _MAX_CHUNK_BYTES:
+            raise InputError(
+                f"{path}: '{dataset.name}' claims chunks of {chunk_bytes} bytes; the file is broken"
+            )
+        per_row = int(
+            np.prod([-(-n // c) for n, c in zip(dataset.shape[1:], dataset.chunks[1:], strict=True)])
+        )
+        stored = dataset.id.get_num_chunks() // max(per_row, 1) * dataset.chunks[0]
+    else:
+        stored = dataset.id.get_storage_size() // max(row_bytes, 1)
+    tell_if_huge(path, dataset.id.get_storage_size(), n_rows * row_bytes)
+    if stored < n_rows:
+        raise InputError(
+            f"{path}: '{dataset.name}' claims {n_rows} rows, but only {stored} are stored; "
+            "the file was not written to the end or is broken"
+        )
+    _check_filters(path, dataset)
+
+
+def tell_if_huge(path: str | Path, stored: int, unpacked: int) -> None:
+    """Warn of a small file whose numbers fill gigabytes: whoever reads it waits for them to be unpacked.
+
+    Nothing is refused: zero-padded jets compress well, and no more than some megabytes are in memory at once.
+
+    Arguments:
+        path: The file.
+        stored: Bytes in it.
+        unpacked: Bytes of the numbers.
+    """
+    if unpacked > _HUGE_BYTES and unpacked > _HUGE_RATIO * max(stored, 1) and str(path) not in _told:
+        _told.add(str(path))
+        logger.warning(
+            "%s: %.3g MB in the file unpack to %.3g GB, which takes long; --max-jets reads the first only",
+            path, stored / 1e6, unpacked / 1e9,
+        )  # fmt: skip
+
+
+def _check_filters(path: str | Path, dataset: h5py.Dataset) -> None:
+    import h5py
+
+    properties = dataset.id.get_create_plist()
+    for i in range(properties.get_nfilters()):
+        code, name = properties.get_filter(i)[0], properties.get_filter(i)[3]
+        if h5py.h5z.filter_avail(code):
+            continue
+        with contextlib.suppress(ImportError):
+            importlib.import_module("hdf5plugin")  # registers its filters
+            if h5py.h5z.filter_avail(code):
+                continue
+        what = _PLUGIN_FILTERS.get(code) or f"{name.decode(errors='replace')} (filter {code})"
+        if code in _PLUGIN_FILTERS:
+            raise MissingPackageError(
+                f"{path}: '{dataset.name}' is compressed with {what}, "
+                "which needs a plugin: pip install 'jetad[hdf5]'"
+            )
+        raise InputError(
+            f"{path}: '{dataset.name}' is compressed with {what}, which cannot be read here; "
+            "rewrite it with gzip (ptrepack --complib=zlib --complevel=5 in.h5:/ out.h5:/)"
+        )
+
+
+def pickled_strings(attribute: Any) -> list[str] | None:
+    """The strings of a pickled list, read from its opcodes; nothing is unpickled, so nothing is run."""
+    if attribute is None:
+        return None
+    data = attribute.tobytes() if isinstance(attribute, np.void) else attribute
+    if isinstance(data, str):
+        data = data.encode("latin-1", errors="replace")
+    if not isinstance(data, bytes):
+        return None
+    try:
+        found = [value for opcode, value, _ in pickletools.genops(data) if opcode.name in _STRING_OPCODES]
+    except Exception:  # a damaged pickle: the names are lost, the caller may know them otherwise
+        return None
+    return [v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in found]

@@ -1,0 +1,1 @@
+"""Layouts of jets in files: one a module, named in ``READERS``."""

@@ -1,0 +1,119 @@
+"""JetNet HDF5: particles relative to their jet, with a mask, and the jet's own pt, eta and mass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...jets import Jets
+from ...jets.kinematics import delta_phi
+from ..base import BaseReader, FileSummary, StoredJet, nearest, reading, require_container
+from ..containers.arrays import open_source
+
+__all__ = ["JetNetReader"]
+
+_PARTICLES, _JETS = "particle_features", "jet_features"
+_JET_COLUMNS = ("jet_pt_file", "jet_eta_file", "jet_mass_file", "jet_n_particles")
+_MAX_ROWS = 4_000
+
+
+class JetNetReader(BaseReader):
+    """Reader of JetNet and files laid out like it.
+
+    ``particle_features (n_jets, n, 4)``: eta and phi relative to the jet, pt as a fraction of the jet's,
+    and a mask (without the mask, pt = 0 is padding); ``jet_features (n_jets, 3 or 4)``: pt [GeV], eta,
+    mass [GeV], number of particles. Jets stand at phi = 0, which the file does not give; particles are
+    massless. The class of jets is the name of the file, so there is no truth.
+
+    References:
+        Kansal et al., "Particle cloud generation with message passing GANs", 2021, arXiv:2106.11535
+    """
+
+    name = "jetnet"
+    summary = "JetNet HDF5: particle_features (n, 30 or 150, 4) relative to the jet, and jet_features"
+    container = "hdf5"
+    options: ClassVar[Mapping[str, Any]] = {"external": False}
+
+    def matches(self, path: str | Path) -> bool:
+        require_container(path, self.container, self.name)
+        with open_source(path, self.container, external=self.settings["external"]) as source:
+            return {_PARTICLES, _JETS} <= set(source.columns())
+
+    def lacks(self, path: str | Path) -> str:
+        return f"no datasets {_PARTICLES} and {_JETS}"
+
+    def count(self, path: str | Path) -> int:
+        with open_source(path, self.container, external=self.settings["external"]) as source:
+            return self._check(source, path)
+
+    def describe(self, path: str | Path) -> FileSummary:
+        with open_source(path, self.container, external=self.settings["external"]) as source:
+            n_jets = self._check(source, path)
+            columns = source.columns()
+            shapes = _shapes(source)
+        return FileSummary(
+            path=Path(path),
+            reader=self.name,
+            container="HDF5",
+            dataset=_PARTICLES,
+            n_jets=n_jets,
+            columns=columns,
+            n_slots=shapes[_PARTICLES][1],
+            truth=(),
+            observables=_JET_COLUMNS[: shapes[_JETS][1]],
+            notes=("particles are relative to the jet: it is put at its own pt and eta, and at phi = 0",),
+            stored=StoredJet("jet_pt_file", "jet_eta_file", "jet_mass_file"),
+        )
+
+    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
+        with open_source(path, self.container, external=self.settings["external"]) as source:
+            n_jets = self._check(source, path)
+            for start in range(0, n_jets, _MAX_ROWS):
+                rows = source.read([_PARTICLES, _JETS], start, min(start + _MAX_ROWS, n_jets))
+                with reading(path):
+                    jets = _jets(rows[_PARTICLES], rows[_JETS], start)
+                yield jets
+                del rows, jets
+
+    def _check(self, source: Any, path: str | Path) -> int:
+        if not {_PARTICLES, _JETS} <= set(source.columns()):
+            found = nearest(_PARTICLES, source.columns())
+            raise InputError(f"{path}: {self.lacks(path)}; the file holds {found}")
+        shapes = _shapes(source)
+        particles, jets = shapes[_PARTICLES], shapes[_JETS]
+        if len(particles) != 3 or particles[2] not in (3, 4) or len(jets) != 2 or jets[1] < 3:
+            raise InputError(
+                f"{path}: {_PARTICLES} has shape {particles} and {_JETS} {jets}, "
+                "expected (n, particles, 4) and (n, 4)"
+            )
+        return int(source.n_rows([_PARTICLES, _JETS]))
+
+
+def _shapes(source: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(map(int, source.arrays[name].shape)) for name in (_PARTICLES, _JETS)}
+
+
+def _jets(particles: NDArray[Any], stored: NDArray[Any], first: int) -> Jets:
+    with np.errstate(all="ignore"):
+        jet_pt, jet_eta = (stored[:, k].astype(np.float64)[:, None] for k in (0, 1))
+        eta = particles[..., 0] + jet_eta
+        phi = delta_phi(particles[..., 1], 0.0)
+        pt = particles[..., 2] * jet_pt
+        there = particles[..., 3] > 0.5 if particles.shape[2] == 4 else particles[..., 2] != 0
+        return Jets(
+            pt=np.asarray(pt[there], dtype=np.float32),
+            eta=np.asarray(eta[there], dtype=np.float32),
+            phi=np.asarray(phi[there], dtype=np.float32),
+            mass=np.zeros(int(there.sum()), dtype=np.float32),
+            offsets=np.concatenate([[0], np.cumsum(there.sum(axis=1))]),
+            entry=np.arange(first, first + len(stored)),
+            observables={
+                name: stored[:, k].astype(np.float32)
+                for k, name in enumerate(_JET_COLUMNS[: stored.shape[1]])
+            },
+        )
