@@ -32,7 +32,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     top.save(tmp_path / "top.scores.root")
     make(300, 1, 1, 3).save(tmp_path / "svj.scores.h5")
     Scores.concatenate([qcd, top]).save(tmp_path / "mix.scores.csv")
-    Scores(score=[np.nan, np.nan]).save(tmp_path / "failed.scores.h5")
+    Scores(score=[np.nan, np.nan], metadata={"model_hash": "aaaa"}).save(tmp_path / "failed.scores.h5")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -125,7 +125,7 @@ def test_many_files_of_one_class(files: Path) -> None:
         (["-b", "qcd.scores.h5"], 1, "no signal jets among the labels (found 800 background)"),
         (["top.scores.root"], 1, "no background jets among the labels (found 500 signal)"),
         (["failed.scores.h5"], 1, "no background jets among the labels (found 2 of unknown label)"),
-        (["-b", "failed.scores.h5", "-s", "qcd.scores.h5"], 1, "no background jet has a score (2 are NaN)"),
+        (["-b", "failed.scores.h5", "-s", "top.scores.root"], 1, "no background jet has a score (2 are NaN)"),
         (["-b", "qcd.scores.h5", "-s", "failed.scores.h5"], 1, "signal 'failed': no signal jet has a score"),
         (["-b", "qcd.scores.h5", "-s", "top.scores.root", "--json", "qcd.scores.h5"], 1, "is read by this"),
         (["mix.scores.csv", "-o", "old"], 1, "old.png: exists already; choose another name or pass --force"),

@@ -51,7 +51,7 @@ def check_labels(
     if wrong:
         refuse(
             "labels",
-            f"{where}: {wrong} jets are labelled as {other}, but given as {role}; give the others alone "
+            f"{where}: {wrong} jets are labelled as {other}, but given as {role}; give the others only "
             f"(where there is --select: 'label == {value}')",
             allow,
         )
@@ -74,7 +74,8 @@ def check_label_of(labels: NDArray[Any], where: str, allow: Collection[str], *, 
         found = "signal" if other else "background"
         refuse(
             "labels",
-            f"{where}: is given as {role}, but its labels say {found}; are background and signal exchanged?",
+            f"{where}: is given as {role}, but its labels say {found}: background and signal may "
+            "be exchanged",
             allow,
         )
 
@@ -185,7 +186,7 @@ class TrainingJets(NamedTuple):
             return None
         return (
             f"constituents go {reach:.2f} from the axis of the jet, those of the training {self.reach:.2f} "
-            "(nine jets in ten): is the jet radius, or the grooming, another one?"
+            "(nine jets in ten): the jet radius, or the grooming, may be another one"
         )
 
 

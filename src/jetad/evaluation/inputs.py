@@ -71,9 +71,10 @@ def gather(
         return Scores.concatenate([loaded[path] for path in paths])
 
     signals = {}
+    given: list[tuple[Scores, str, str]] = []
     for name, paths in files["signal"].items():
         sample = jets(paths)
-        check_label_of(sample.label, f"signal '{name}'", allow, role="signal")
+        given.append((sample, f"signal '{name}'", "signal"))
         signals[name] = _of_class(sample, 1, f"signal '{name}'")
     background_jets = []
     for name, paths in files["background"].items():
@@ -83,7 +84,7 @@ def gather(
             part, signals[name] = split_by_label(scores, where=where)
             background_jets.append(part)
         else:
-            check_label_of(scores.label, where, allow, role="background")
+            given.append((scores, where, "background"))
             background_jets.append(_of_class(scores, 0, where))
     for name, paths in files["labelled"].items():
         scores = jets(paths)
@@ -98,6 +99,8 @@ def gather(
         _log.warning("warning: some background files have no weights; all background jets count as one each")
     together = Scores.concatenate(background_jets)
     _check_jets(together, signals, allow)
+    for scores, where, role in given:
+        check_label_of(scores.label, where, allow, role=role)
     return Samples(together, signals, str(together.metadata.get("method", "")))
 
 

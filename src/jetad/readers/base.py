@@ -444,8 +444,8 @@ def wrong_units(jets: Jets, *, converted: bool = False) -> tuple[str, str] | Non
         )
     if median < _SMALLEST_PT:
         return (
-            f"the momenta are not in GeV: the median jet pT is {median:.3g}; are they in TeV, or "
-            "parts of the jet?",
+            f"the momenta are not in GeV: the median jet pT is {median:.3g}, so they may be in "
+            "TeV, or parts of the jet",
             "convert the file to GeV; if they are in GeV, read them with --units GeV",
         )
     return None

@@ -256,6 +256,7 @@ def check_sample(
         InputError: if jets are labelled as the other class and ``labels`` is not allowed.
     """
     if isinstance(jets, JetStream):
+        len(jets)  # reads all of it, and counts
         check_labels(jets.n_signal, jets.n_background, where, allow, role=role)
         return
     if jets.labels is not None:
