@@ -11,7 +11,9 @@ import click
 from jetad.errors import ConfigError, JetadError
 
 from ..options import (
+    READING_OPTIONS,
     Inputs,
+    Sections,
     allow_option,
     check_option,
     device_option,
@@ -74,7 +76,16 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     return int(number) - 1, int(total)
 
 
-@click.command()
+_SECTIONS = {
+    "Run and output": (
+        "--run", "--output", "--keep", "--working-point", "--layout", "--copy", "--output-format", "--force",
+    ),
+    "Reading files": (*READING_OPTIONS, "--allow"),
+    "Computing": ("--jobs", "--dask", "--threads", "--device", "--part", "--chunk"),
+}  # fmt: skip
+
+
+@click.command(cls=Sections, sections=_SECTIONS)
 @click.argument("files", nargs=-1, required=True)
 @click.option(
     "--run",

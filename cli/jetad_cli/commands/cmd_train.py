@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from jetad.registry import parted
 
 from ..options import (
     MAX_SEED,
+    READING_OPTIONS,
     Inputs,
     ManyValues,
     allow_option,
@@ -29,6 +32,7 @@ from ..terminal import echo
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
+    from jetad.runs import Run
 
 __all__ = ["command"]
 
@@ -43,6 +47,31 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
             raise ConfigError(f"--monitor {value}: the name '{name}' is given twice; use NAME=FILE")
         monitors[name] = path
     return monitors
+
+
+def _accepted(resolved: Callable[..., object], setting: str) -> bool:
+    """Whether the method has this setting."""
+    try:
+        resolved(settings=[setting])
+    except ConfigError:
+        return False
+    return True
+
+
+def _learned(run: Run, seconds: float, quick: bool) -> list[str]:
+    """What a training has come to, and what to type next."""
+    known, last = run.provenance, (run.history() or [{}])[-1]
+    n = known["n_jets"]
+    energy = f", held-out energy {last['val_energy']:.4g}" if "val_energy" in last else ""
+    rate = f", {last['acceptance']:.0%} of the chain steps accepted" if last.get("acceptance") else ""
+    lines = [
+        f"trained in {seconds:.0f} s on {n['train']} jets{energy}{rate}",
+        f"calibrated on {n['calibration']} jets held out: background efficiencies down to "
+        f"{1 / (n['calibration'] + 1):.2g}",
+    ]
+    if quick:
+        lines.append("this was --quick, a first look: train without it before you quote a number")
+    return [*lines, f"next: jetad score FILE --run {run.path}"]
 
 
 def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
@@ -68,7 +97,21 @@ def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
     return chosen
 
 
-@click.command(cls=ManyValues)
+_SECTIONS = {
+    "Jets": ("--background", "--signal", "--monitor", "--allow"),
+    "Method": (
+        "--method", "--preset", "--representation", "--encoder", "--quick", "--config", "--set", "--seed",
+    ),
+    "Reading files": READING_OPTIONS,
+    "Computing": ("--threads", "--compile", "--device"),
+    "Output": ("--output", "--force", "--print-config", "--check"),
+}  # fmt: skip
+
+#: What --quick sets, where the method has it; what --set says wins.
+QUICK = ("data.max_jets=3000", "training.epochs=3", "training.contrastive.steps=60")
+
+
+@click.command(cls=ManyValues, sections=_SECTIONS)
 @click.option(
     "--background",
     "-b",
@@ -110,6 +153,9 @@ def _features(paths: list[Path], inputs: Inputs) -> tuple[str, ...]:
     help="Signal jets to watch in the history; never used. Repeatable.",
 )
 @click.option(
+    "--quick", is_flag=True, help="A first look in seconds: few jets, a short training. Not for results."
+)
+@click.option(
     "--threads",
     type=click.IntRange(1, 4096),
     default=1,
@@ -140,6 +186,7 @@ def command(
     output: Path | None,
     seed: int | None,
     monitor: tuple[str, ...],
+    quick: bool,
     threads: int,
     compiled: bool,
     allow: tuple[str, ...],
@@ -181,16 +228,22 @@ def command(
     from jetad.config import resolve_config
     from jetad.runs import describe_encoder
 
-    config = resolve_config(
+    resolved = functools.partial(
+        resolve_config,
         method=method,
         preset=preset,
         representation=representation,
         encoder=None if encoder is None else describe_encoder(encoder),
         text=config_text(config_file),
         source=config_file or "configuration",
-        settings=[*settings, "training.compile=true"] if compiled else settings,
         seed=seed,
     )
+    first: tuple[str, ...] = ()
+    if quick:
+        chosen_method = resolved(settings=settings).method  # the default depends on the settings
+        resolved = functools.partial(resolved, method=None if preset or config_file else chosen_method)
+        first = tuple(setting for setting in QUICK if _accepted(resolved, setting))
+    config = resolved(settings=[*first, *settings, *(["training.compile=true"] if compiled else [])])
     if print_config:
         echo(config.to_yaml(), nl=False)
         return None
@@ -236,6 +289,9 @@ def command(
         max_in_memory=config.data.max_in_memory,
         number_files=config.data.classes == BY_FILE,
     )
+    started = time.monotonic()
+    if quick:
+        echo(f"--quick: a first look, with {', '.join(first)}", err=True)
     with join(select_device(device)) as ranks:
         jets = opened(paths)
         signal_jets = opened(signal_paths) if signal_paths else None
@@ -268,5 +324,7 @@ def command(
                     progress=progress if ranks.first else None, ranks=ranks,
                 )  # fmt: skip
     if ranks.first:
+        for line in _learned(run, time.monotonic() - started, quick):
+            echo(line, err=True)
         echo(str(run.path))
     return None
