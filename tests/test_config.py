@@ -15,6 +15,47 @@ def test_defaults_survive_yaml():
     assert read_config(config.to_yaml()) == config
 
 
+@pytest.mark.parametrize(
+    ("given", "method"),
+    [
+        ({}, "gmm"),
+        ({"representation": "image"}, "gmm"),
+        ({"settings": ["network.components=10"]}, "gmm"),
+        ({"settings": ["model.components=3"]}, "gmm"),
+        ({"settings": ["members.features.preprocessing.observables=[girth]"]}, "gmm"),
+        ({"representation": "constituents"}, "nae"),
+        ({"settings": ["training.epochs=5"]}, "nae"),
+        ({"settings": ["members.image.network.kind=dense"]}, "nae"),
+        ({"text": "training: {contrastive: {steps: 3}}"}, "nae"),
+        ({"text": "members: {image: {training: {epochs: 3}}}"}, "nae"),
+        ({"text": "members: {constituents: {}}"}, "nae"),
+    ],
+)
+def test_settings_of_a_network_choose_the_network(given, method, caplog):
+    assert resolve_config(**given).method == method
+    assert ("'gmm', the default method, does not take" in caplog.text) == (method != "gmm")
+    caplog.clear()
+    assert (
+        resolve_config(method="ae", **{k: v for k, v in given.items() if k == "representation"}).method
+        == "ae"
+    )
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"settings": ["model.componets=3"]}, "settings of method 'gmm': components"),
+        ({"settings": ["training.contrastive.stpes=3"]}, "did you mean 'training.contrastive.steps'"),
+        ({"representation": "imagee"}, "choose one of: image, features, constituents"),
+        ({"settings": ["sead=3"]}, "did you mean 'seed'"),
+    ],
+)
+def test_a_mistake_is_told_of_the_method_that_was_meant(given, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve_config(**given)
+
+
 def test_shared_sections_reach_every_member():
     config = resolve_config(
         settings=["training.epochs=3", "preprocessing.sigma=0.5", "members.image.training.epochs=4"]

@@ -184,6 +184,12 @@ def test_gallery_finds_the_most_anomalous_of_all_chunks() -> None:
     expected = np.argsort(-np.nan_to_num(score, nan=-9))[:5]
     assert found.scores.entry.tolist() == expected.tolist()
     assert found.jets.entry.tolist() == expected.tolist()
+    chunks = paired_with_scores((jets[i : i + 8] for i in range(0, 50, 8)), scores)
+    both = most_anomalous(chunks, 5, n_ordinary=3)
+    lowest = np.argsort(-np.nan_to_num(score, nan=9), kind="stable")[-3:]
+    assert both.jets.entry.tolist() == [*expected, *lowest]
+    few = most_anomalous([(jets[:4], scores[:4])], 2, n_ordinary=9)
+    assert sorted(few.jets.entry.tolist()) == [0, 1, 2]  # each once, and none without a score
     text = captions(found)[0]
     assert f"score {np.nanmax(score):.3g}" in text
     assert f"p_T$ = {jets.jet_pt[expected[0]]:.0f} GeV" in text

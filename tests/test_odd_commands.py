@@ -221,7 +221,7 @@ def test_too_little_memory_is_told(folder, capsys, monkeypatch, error):
 
     monkeypatch.setattr(Trainer, "fit", fit)
     if not isinstance(error, OSError):
-        assert jetad("train", "-b", "qcd.h5", "-o", "new", "--representation", "features") == 1
+        assert jetad("train", "-b", "qcd.h5", "-o", "new", "-m", "ae", "--representation", "features") == 1
         assert "lower training.batch_size" in said(capsys)
 
     def read(*arguments, **options):
@@ -295,6 +295,13 @@ def test_drawable_keeps_formulas():
     assert drawable(r"$t\bar{t}$ (150 jets)") == r"$t\bar{t}$ (150 jets)"
     assert drawable("5$ and 6^$") == r"5\$ and 6^\$"
     assert drawable("5$") == "5$"
+    lines = (
+        r"score 29.8  ($\varepsilon_B$ = 8.3e-04)"
+        + "\n"
+        + "$p_T$ = 556 GeV, m = 242 GeV\n"
+        + "42 constituents" * 6
+    )
+    assert drawable(lines).startswith(lines[:70])  # a long text of short lines
     assert len(drawable("x" * 300)) < 100
     assert drawable("a\x1bb") == r"a\u001bb"
 

@@ -277,7 +277,11 @@ def test_references_follow_the_configuration() -> None:
     def keys(**options) -> list[str]:
         return [r.key for r in references_of(resolve_config(**options))]
 
-    nae, image, ae = keys(), keys(representation="image"), keys(method="ae", representation="features")
+    nae, image, ae = (
+        keys(method="nae"),
+        keys(method="nae", representation="image"),
+        keys(method="ae", representation="features"),
+    )
     assert nae[:3] == ["jetad", "Yoon:2021nae", "Dillon:2022nae"]
     assert {"Tieleman:2008", "Tippett:1931"} <= set(nae)
     assert not {"Tieleman:2008", "Tippett:1931"} & set(image)
@@ -286,7 +290,7 @@ def test_references_follow_the_configuration() -> None:
 
 
 def test_bibtex_is_well_formed() -> None:
-    text = bibtex(references_of(resolve_config(), evaluation=True, sculpting=True))
+    text = bibtex(references_of(resolve_config(method="nae"), evaluation=True, sculpting=True))
     entries = re.findall(r"@(\w+)\{([^,]+),\n((?:  \w+ = \{.*\},?\n)+)\}", text)
     assert len(entries) == text.count("@")
     assert text.count("{") == text.count("}")

@@ -267,7 +267,7 @@ def test_contrastive_gradient_is_that_of_the_exact_likelihood():
     x = torch.randn(400, 2, generator=g) * torch.tensor([1.0, 0.5])
     torch.manual_seed(1)
     model = NormalizedAutoencoder((2,), DenseConfig(components=None, hidden=(16,), latent_dim=2))
-    config = resolve_config().members["features"].training.contrastive
+    config = resolve_config(method="nae").members["features"].training.contrastive
     phase = Contrastive(model, config)
     phase.start(x, x)
     model.temperature.fill_(0.5)

@@ -338,9 +338,15 @@ def efficiency(files: tuple[str, ...], eff_b: float, bins: int, jet_files: tuple
     "--count", type=click.IntRange(min=1, max=100), default=12, show_default=True, help="Jets drawn."
 )
 @click.option(
+    "--ordinary", type=click.IntRange(min=0, max=100), default=0, show_default=True,
+    help="Draw so many of the least anomalous jets behind them.",
+)  # fmt: skip
+@click.option(
     "--sigma", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
-def anomalous(file: str, score_file: str | None, run_dir: str | None, count: int, sigma: float) -> Any:
+def anomalous(
+    file: str, score_file: str | None, run_dir: str | None, count: int, ordinary: int, sigma: float
+) -> Any:
     """Gallery of the most anomalous jets of a file with pT, mass, multiplicity and event keys."""
     from jetad.evaluation.anomalies import captions, most_anomalous, paired_with_scores
     from jetad.plots import plot_gallery
@@ -362,7 +368,7 @@ def anomalous(file: str, score_file: str | None, run_dir: str | None, count: int
             return jets, detector.evaluate(jets)
 
         chunks = (evaluated(jets) for jets in iterate(file))
-    found = most_anomalous(chunks, count)
+    found = most_anomalous(chunks, count, n_ordinary=ordinary)
     images = JetImages(ImageConfig(sigma=sigma)).transform(found.jets)
     rows = {name: values.tolist() for name, values in found.scores.columns().items()}
     numbers = {

@@ -28,27 +28,35 @@ class Anomalies(NamedTuple):
     scores: Scores
 
 
-def most_anomalous(chunks: Iterable[tuple[Jets, Scores]], n: int) -> Anomalies:
-    """The ``n`` jets of highest score, keeping only these in memory; NaN scores never count.
+def most_anomalous(chunks: Iterable[tuple[Jets, Scores]], n: int, *, n_ordinary: int = 0) -> Anomalies:
+    """The ``n`` jets of highest score, and behind them the ``n_ordinary`` of lowest, the lowest last.
+
+    Only these are kept in memory. A jet without a score never counts, and none is given twice.
 
     Raises:
         InputError: if no jet has a score.
     """
     best: Anomalies | None = None
     for jets, scores in chunks:
-        rows = np.flatnonzero(~np.isnan(scores.score))
-        rows = rows[np.argsort(-scores.score[rows], kind="stable")[:n]]
-        found = Anomalies(jets[rows], scores[rows])
+        found = _ends(Anomalies(jets, scores), n, n_ordinary)
         if best is not None:
-            found = Anomalies(
+            both = Anomalies(
                 Jets.concatenate([best.jets, found.jets]), Scores.concatenate([best.scores, found.scores])
             )
-            order = np.argsort(-found.scores.score, kind="stable")[:n]
-            found = Anomalies(found.jets[order], found.scores[order])
+            found = _ends(both, n, n_ordinary)
         best = found
     if best is None or not len(best.scores):
         raise InputError("no jet has a score: there is no most anomalous one")
     return best
+
+
+def _ends(found: Anomalies, n: int, n_ordinary: int) -> Anomalies:
+    """Both ends of the jets with a score, highest first."""
+    score = found.scores.score
+    rows = np.flatnonzero(~np.isnan(score))
+    rows = rows[np.argsort(-score[rows], kind="stable")]
+    kept = np.concatenate([rows[:n], rows[max(n, len(rows) - n_ordinary) :]])
+    return Anomalies(found.jets[kept], found.scores[kept])
 
 
 def paired_with_scores(
@@ -85,7 +93,7 @@ def captions(found: Anomalies) -> list[str]:
     lines = []
     for i in range(len(scores)):
         p = scores.background_efficiency[i]
-        tail = "" if np.isnan(p) else rf"  ($\varepsilon_B$ = {p:.1e})"
+        tail = "" if np.isnan(p) else rf"  ($\varepsilon_B$ = {p:.2g})"
         keys = [
             f"{names[0]} {jets.observables[name][i]:.0f}"
             for names in _KEYS

@@ -133,13 +133,15 @@ def drawable(text: str) -> str:
         $x^2$ cost \$x^\$ 5$
     """
     text = encodable(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
-    if is_math_text(text) is True and not _can_be_set(text):
-        text = re.sub(r"(?<!\\)\$", r"\$", text)
-    lines = [
-        x if len(x) <= _LONGEST else f"{x[: _LONGEST // 2]} ... {x[-_LONGEST // 2 :]}"
-        for x in text.split("\n")
-    ]
-    return "\n".join(lines)
+    return "\n".join(_drawable_line(line) for line in text.split("\n"))
+
+
+def _drawable_line(line: str) -> str:
+    if is_math_text(line) is True and not _can_be_set(line):
+        line = re.sub(r"(?<!\\)\$", r"\$", line)
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
+    return line
 
 
 @functools.cache
