@@ -60,6 +60,8 @@ def test_table(files: Path) -> None:
     assert lines[3].split()[:2] == ["top", "500"]
     assert lines[4].split()[:2] == ["dark", "300"]
     assert "±" in lines[3]
+    assert max(map(len, lines)) <= 80
+    assert [line.split("  ")[0] for line in lines].count("top") == 3  # what does not fit comes below
     assert result.stderr == ""
 
 
@@ -158,10 +160,10 @@ def test_failed_jets_are_told(files: Path) -> None:
 def test_few_jets_give_bounds(files: Path) -> None:
     Scores(score=[1.0, 2.0]).save("b.csv")
     Scores(score=[3.0]).save("s.csv")
-    line = run("roc", "-b", "b.csv", "-s", "s.csv").stdout.splitlines()[-1]
-    # AUC and its error, two bounds, and no SIC, pT or mass to give
-    assert line.split()[2:5] == ["1.0000", "±", "0.6827"]
-    assert [word for word in line.split()[5:] if not word[0].isdigit()] == [">", ">", "-", "-", "-"]
+    lines = run("roc", "-b", "b.csv", "-s", "s.csv").stdout.splitlines()
+    # AUC and its error, no pT, mass or SIC to give, and two bounds
+    assert lines[3].split()[2:] == ["1.0000", "±", "0.6827", "-", "-", "-"]
+    assert [word for word in lines[-1].split()[1:] if not word[0].isdigit()] == [">", ">"]
 
 
 def test_plot_scores_and_curves(files: Path) -> None:
@@ -217,6 +219,7 @@ def test_runs_side_by_side(runs: Path) -> None:
     assert "s1: background: 500 jets" in result.stdout
     assert "paired comparison on the same jets:" in result.stdout
     assert "plain - s1" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
     assert "eff_S at eff_B 0.01" in result.stdout
     found = json.loads((runs / "all.json").read_text())
     assert set(found["runs"]) == {"plain", "s1", "s2"}

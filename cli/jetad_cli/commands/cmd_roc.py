@@ -45,6 +45,9 @@ def score_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+_COLUMNS = 80  # of a terminal
+
+
 class Curves(NamedTuple):
     """The evaluations of a command line, with the scores they come from."""
 
@@ -295,8 +298,8 @@ def table(evaluation: Evaluation) -> str:
 
     first = next(iter(evaluation.signals.values()))
     at = list(first.background_rejection)
-    header = ["signal", "jets", "AUC", *(f"1/eff_B at eff_S {x:g}" for x in at)]
-    header += ["max SIC (at eff_S)", "pT alone", "mass alone"]
+    header = ["signal", "jets", "AUC", "pT alone", "mass alone", "max SIC (at eff_S)"]
+    header += [f"1/eff_B at eff_S {x:g}" for x in at]
     rows = [header]
     fixed = [["signal", *(f"eff_S at eff_B {x:g}" for x in first.signal_efficiency_at)]]
     notes = []
@@ -307,10 +310,10 @@ def table(evaluation: Evaluation) -> str:
                 name,
                 str(curve.n_signal),
                 f"{curve.auc:.4f} ± {_number(curve.auc_error, '.4f')}",
-                *(_rejection(result.background_rejection[x]) for x in at),
-                "-" if math.isnan(best.value) else f"{best.value:.2f} ({best.signal_efficiency:.2f})",
                 _number(either_way(result.pt_only_auc), ".3f"),
                 _number(either_way(result.mass_only_auc), ".3f"),
+                "-" if math.isnan(best.value) else f"{best.value:.2f} ({best.signal_efficiency:.2f})",
+                *(_rejection(result.background_rejection[x]) for x in at),
             ]
         )
         fixed.append([name, *(_efficiency(v) for v in result.signal_efficiency_at.values())])
@@ -386,14 +389,21 @@ def comparison_table(pairs: Sequence[PairedComparison]) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines of at most 80 columns; what does not fit comes below, after the first column again."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            text.ljust(w) if i == 0 else text.rjust(w)
-            for i, (text, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    blocks: list[list[int]] = [[]]
+    for i, width in enumerate(widths[1:], 1):
+        if blocks[-1] and widths[0] + sum(widths[j] + 2 for j in blocks[-1]) + width + 2 > _COLUMNS:
+            blocks.append([])
+        blocks[-1].append(i)
+    lines: list[str] = []
+    for block in blocks:
+        lines += [""] if lines else []
+        lines += [
+            "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in block)]).rstrip()
+            for row in rows
+        ]
+    return lines
 
 
 def _rejection(interval: Interval) -> str:

@@ -48,6 +48,7 @@ from ..studies.robustness import Robustness, robustness
 from ..studies.saved import Study
 from .citations import Reference, references_of
 from .study_sections import StudySection, section_of
+from .verdict import verdict
 
 __all__ = ["CutFlowRow", "NamedFigure", "Report", "collect_report"]
 
@@ -94,6 +95,7 @@ class Report:
     references: Sequence[Reference]
     inputs: Mapping[str, Sequence[str]]
     notes: Sequence[str]
+    verdict: Sequence[str]  # three sentences
 
 
 class _Sample(NamedTuple):
@@ -195,6 +197,11 @@ def collect_report(
         references=references_of(run.config(), evaluation=bool(signals), sculpting=True),
         inputs={name: [str(p) for p in files] for name, files in paths.items()},
         notes=notes,
+        verdict=verdict(
+            evaluations[0] if evaluations else None,
+            {name: v.correlation for name, v in found.items()},
+            run,
+        ),
     )
 
 
