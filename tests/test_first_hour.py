@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from test_cli import QUICK as QUICK_TRAINING
 from test_cli import jetad
 
 from jetad.demo import sample
@@ -104,3 +105,12 @@ def test_a_training_without_quick_does_not_say_so(folder, capsys):
     err = capsys.readouterr().err
     assert "trained in" in err
     assert "--quick" not in err
+
+
+def test_a_training_says_in_which_of_its_phases_it_is(folder, capsys):
+    assert jetad("train", "-m", "nae", "--background", "qcd.h5", "-o", "n", *QUICK_TRAINING) == 0
+    err = capsys.readouterr().err
+    phases = re.findall(r"^phase (\d) of 4, (\w+): (\w+) \d+/", err, re.MULTILINE)
+    assert [k for k, _, _ in phases] == ["1", "2", "3", "4"]
+    assert [member for _, member, _ in phases] == ["image", "image", "features", "features"]
+    assert re.search(r"energy: jets -?[\d.e-]+, negatives -?[\d.e-]+", err)

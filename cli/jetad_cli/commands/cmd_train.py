@@ -253,6 +253,7 @@ def command(
     from jetad.device import select_device
     from jetad.distributed.process_group import join
     from jetad.interrupts import stop_signals
+    from jetad.models import METHODS
     from jetad.training.data import BY_FILE, check_charges, check_sample, open_background
     from jetad.training.train import (
         check_inputs,
@@ -318,7 +319,8 @@ def command(
                 )
                 together = f" with {ranks.size} processes" if ranks.size > 1 else ""
                 echo(f"training '{config.method}' on {what} in {run.path}{together}", err=True)
-            with TrainingProgress() as progress:
+            plan = [(name, phase) for name in config.members for phase in METHODS[config.method].phases]
+            with TrainingProgress(plan) as progress:
                 train(
                     run, jets, signal=signal_jets, monitor=watched, device=device, stop=stop,
                     progress=progress if ranks.first else None, ranks=ranks,
