@@ -8,7 +8,7 @@ Three loops with the same batch and the same chain lengths (30 latent + 30 visib
    recomputed by every forward, parameters that require gradients while sampling, copies of every step's
    samples, drifts and noise to lists on the CPU, a list as replay buffer, numbers read out every step.
 2. *same network*: the same mathematics in this engine. Energies and their gradients are compared first.
-3. *default*: the networks of ``jetad train`` on principal components of the same images.
+3. *default*: the networks of ``jetad train --method nae`` on principal components of the same images.
 
 The limits are those of the steps without a compiler: the time that their products and convolutions alone
 would take at the rate of one large product, and their reads and writes at the rate of a large copy (a CPU
@@ -277,7 +277,7 @@ def main() -> None:
 
     steps["same network"] = engine(model, published, x), args.steps
 
-    member = resolve_config(representation="image").members["image"]
+    member = resolve_config(method="nae", representation="image").members["image"]
     default = NormalizedAutoencoder((1, 40, 40), member.network)
     default.fit_input(rows)
     default.to(args.device)
@@ -290,11 +290,11 @@ def main() -> None:
     with torch.no_grad():
         components = default.prepare(images)
     chosen, many = member.training.contrastive, 5 * args.steps
-    steps["default network, 30 + 30 adjusted steps"] = engine(default, config, components), many
-    steps["default network, default chains"] = engine(default, chosen, components), many
+    steps["network of nae, 30 + 30 adjusted steps"] = engine(default, config, components), many
+    steps["network and chains of nae"] = engine(default, chosen, components), many
     if args.compile:
-        steps["default network, 30 + 30, compiled"] = engine(default, config, components, True), many
-        steps["default network, default chains, compiled"] = engine(default, chosen, components, True), many
+        steps["network of nae, 30 + 30, compiled"] = engine(default, config, components, True), many
+        steps["network and chains of nae, compiled"] = engine(default, chosen, components, True), many
 
     results: dict[str, float] = {}
     operations, traffic = limits(args.device)

@@ -31,9 +31,9 @@ quick)
     part 90 "tests of the device" "$python" -m pytest --numprocesses=0 -q -m gpu
     part 40 "training steps" "$python" tests/benchmarks/engine_speed.py --device cuda --steps 3
     part 60 "training steps, compiled" "$python" tests/benchmarks/engine_speed.py --device cuda --steps 3 --compile
-    part 60 "default training" "$python" -m jetad train --background data_samples/qcd_train.h5 --device cuda \
+    part 60 "training of nae" "$python" -m jetad train --method nae --background data_samples/qcd_train.h5 --device cuda \
         --seed 1 --monitor top=data_samples/top.h5 --output "$work/nae"
-    part 30 "scores of the default" "$python" -m jetad score data_samples/qcd_test.h5 --run "$work/nae" \
+    part 30 "scores of nae" "$python" -m jetad score data_samples/qcd_test.h5 --run "$work/nae" \
         --device cuda -o "$work/qcd.h5"
     part 20 "rates of scoring" "$python" tests/benchmarks/scoring_throughput.py "$work/nae" data_samples/qcd_test.h5
     "$python" -c 'import torch; free, total = torch.cuda.mem_get_info(); print(f"memory: {(total - free) / 2**30:.1f} of {total / 2**30:.1f} GiB in use")'

@@ -94,7 +94,7 @@ def main() -> None:
                 settings = list(args.settings)
                 if args.device != "cpu":
                     settings.append(f"training.precision={precision}")
-                config = resolve_config(seed=seed, settings=settings)
+                config = resolve_config(method="nae", seed=seed, settings=settings)
                 with tempfile.TemporaryDirectory() as folder:
                     run = prepare_run(
                         config, [path], output=Path(folder) / "run", command=["benchmark"], device=args.device

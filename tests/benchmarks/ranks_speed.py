@@ -49,7 +49,7 @@ def measure(
     name: str, settings: list[str], phases: tuple[str, ...], rows: torch.Tensor, args: Any, ranks: Ranks
 ) -> None:
     never = ["training.validate_every=1000000", "training.log_every=1000000"]
-    config = resolve_config(representation="image", settings=[*settings, *never]).members["image"]
+    config = resolve_config(method="nae", representation="image", settings=[*settings, *never]).members["image"]
     where = ranks.device(select_device(args.device))
     torch.manual_seed(1)
     model = model_class("nae")(tuple(rows.shape[1:]), config.network, config.model)
@@ -100,7 +100,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     Ranks._call = clocked(Ranks._call, "talking")  # type: ignore[method-assign]
     batches._rows = clocked(batches._rows, "drawing")
-    settings = resolve_config(representation="image").members["image"].preprocessing
+    settings = resolve_config(method="nae", representation="image").members["image"].preprocessing
     rows = torch.from_numpy(JetImages(settings).transform(read([args.file], max_jets=4000)))
     with join(select_device(args.device)) as ranks:
         for name, case in CASES.items():

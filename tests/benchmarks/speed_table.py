@@ -27,14 +27,14 @@ RATIOS = [
     ("engine_speed", "same network", "training step, published network and chains / published loop", 1.3),
     (
         "engine_speed",
-        "default network, 30 + 30 adjusted steps",
-        "training step, default network, as many chain steps / published loop",
+        "network of nae, 30 + 30 adjusted steps",
+        "training step, network of nae, as many chain steps / published loop",
         10.0,
     ),
     (
         "engine_speed",
-        "default network, default chains",
-        "training step, default network and chains / published loop",
+        "network and chains of nae",
+        "training step, network and chains of nae / published loop",
         None,
     ),
     ("imaging_speed", "loop", "imaging / a loop over jets", 20.0),
