@@ -49,7 +49,9 @@ def measure(
     name: str, settings: list[str], phases: tuple[str, ...], rows: torch.Tensor, args: Any, ranks: Ranks
 ) -> None:
     never = ["training.validate_every=1000000", "training.log_every=1000000"]
-    config = resolve_config(method="nae", representation="image", settings=[*settings, *never]).members["image"]
+    config = resolve_config(method="nae", representation="image", settings=[*settings, *never]).members[
+        "image"
+    ]
     where = ranks.device(select_device(args.device))
     torch.manual_seed(1)
     model = model_class("nae")(tuple(rows.shape[1:]), config.network, config.model)

@@ -1,8 +1,8 @@
-"""The numbers of README.md in one file: `python docs/numbers.py jetad-demo` makes docs/numbers.yaml.
+"""The numbers of README.md in one file: `python docs/readme_numbers.py jetad-demo` makes docs/numbers.yaml.
 
-They come from ``results.json`` of ``jetad demo``. With ``--ceiling bench.json`` the AUC of the classifier
-is taken from a ``jetad bench`` of the shipped samples, else it stays as it is. ``--check`` compares the
-README with the file instead of writing it.
+They come from ``results.json`` of ``jetad demo``. With ``--ceiling FILE`` the last column is taken from
+what ``docs/simulation_check.py`` printed about the same samples, else it stays as it is. ``--check`` compares
+the README with the file instead of writing it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROWS = {
     "aachen": "Aachen-like",
 }
 COLUMNS = ("gmm", "knn", "nae", "ae", "mass", "ceiling")
-_HEADER = "# made by docs/numbers.py from the results of 'jetad demo'; not to be edited\n"
+_HEADER = "# made by docs/readme_numbers.py from the results of 'jetad demo'; not to be edited\n"
 
 
 def numbers_of(results: dict[str, Any], ceiling: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -43,10 +43,10 @@ def numbers_of(results: dict[str, Any], ceiling: dict[str, str]) -> dict[str, di
     return found
 
 
-def ceiling_of(bench: dict[str, Any]) -> dict[str, str]:
-    """AUC of the supervised rows of ``bench.json`` that were trained on QCD."""
-    rows = [row for row in bench["trainings"] if row["supervised"] and row["train"] == "qcd"]
-    return {signal: f"{row['auc']['score'][signal]:.3f}" for row in rows for signal in row["auc"]["score"]}
+def ceiling_of(printed: str) -> dict[str, str]:
+    """AUC of the classifier by signal, from the lines that ``docs/simulation_check.py`` prints."""
+    rows = re.findall(r"^\s*(?:\S*/)?(\w+)(?:\.h5)?\b.* (\d\.\d+) \+- \d\.\d+$", printed, re.MULTILINE)
+    return {signal: value for signal, value in rows if signal in ROWS}
 
 
 def table_of(readme: str) -> dict[str, dict[str, str]]:
@@ -79,7 +79,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("demo", nargs="?", type=Path, help="folder of 'jetad demo'")
-    parser.add_argument("--ceiling", type=Path, help="bench.json with a supervised detector")
+    parser.add_argument("--ceiling", type=Path, help="what docs/simulation_check.py printed")
     parser.add_argument("--check", action="store_true", help="compare README.md with the file")
     options = parser.parse_args()
     old = yaml.safe_load(FILE.read_text()) if FILE.exists() else {}
@@ -91,7 +91,7 @@ def main() -> None:
         parser.error("give the folder of 'jetad demo'")
     ceiling = {signal: row["ceiling"] for signal, row in old.items()}
     if options.ceiling is not None:
-        ceiling = ceiling_of(json.loads(options.ceiling.read_text()))
+        ceiling = ceiling_of(options.ceiling.read_text())
     results = json.loads((options.demo / "results.json").read_text())
     FILE.write_text(
         _HEADER + yaml.safe_dump(numbers_of(results, ceiling), allow_unicode=True, sort_keys=False)
