@@ -35,6 +35,8 @@ def jets(make_jets):
     pt[offsets[12]] = -1
     pt[offsets[13] : offsets[14]] = 0
     eta[offsets[14]] += 5  # far outside
+    nothing = offsets[16 + np.argmax(counts[16:50])]  # what has no pT comes first, opposite to the jet
+    pt[nothing], phi[nothing] = 0, phi[nothing + 1] + np.pi
     charge = random.integers(-1, 2, len(pt)).astype(np.float32)
     charge[offsets[15]] = np.nan  # matters where charges are asked for
     return Jets(pt, eta, phi, mass, offsets, charge=charge)

@@ -18,6 +18,7 @@ from test_engine import quick, run_of
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from jetad.calibration import Surprise  # noqa: E402
+from jetad.calibration.conditional import BinnedEfficiency  # noqa: E402
 from jetad.detector import TrainedDetector  # noqa: E402
 from jetad.errors import ConfigError, InputError, OutputError  # noqa: E402
 from jetad.export import ParityError, export_onnx  # noqa: E402
@@ -29,7 +30,7 @@ from jetad.export.parity import check_jets, graph_inputs, padded_inputs  # noqa:
 from jetad.jets import Jets  # noqa: E402
 from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents  # noqa: E402
 from jetad.preprocessing.features import OBSERVABLES, FeatureConfig, JetFeatures  # noqa: E402
-from jetad.preprocessing.images import ImageConfig, JetImages  # noqa: E402
+from jetad.preprocessing.images import ImageConfig, JetImages, align  # noqa: E402
 from jetad.preprocessing.substructure import CLUSTERED  # noqa: E402
 from jetad.runs import Run  # noqa: E402
 from jetad.training.train import train  # noqa: E402
@@ -54,7 +55,25 @@ def constituents(jets: Jets) -> list[torch.Tensor]:
 
 def good_jets() -> Jets:
     jets = check_jets(300)
-    return jets[np.flatnonzero(np.isfinite(jets.jet_pt))]
+    return jets[np.flatnonzero(align(jets)[2])]
+
+
+def astray(n: int = 12) -> Jets:
+    """Toys of which rows 0, 3 and 6 are as usual; one number of a constituent of the others is odd."""
+    jets = toy_jets(n, 5)
+    jets = jets[np.repeat(np.flatnonzero(jets.n_constituents > 3)[:1], n)]
+    pt, eta, phi, mass = (v.copy() for v in (jets.pt, jets.eta, jets.phi, jets.mass))
+    odd = {1: (eta, 50.1), 2: (eta, -1e6), 4: (phi, 100.1), 5: (phi, -1e30), 7: (pt, -5), 8: (pt, np.inf),
+           9: (eta, np.nan), 10: (eta, 49.9), 11: (phi, 2 * np.pi * 15 + 0.1)}  # fmt: skip
+    for row, (values, value) in odd.items():
+        values[jets.offsets[row] + 2] = value
+    for nothing in (jets.offsets[3], jets.offsets[3] + 2):  # do not count
+        pt[nothing], eta[nothing], phi[nothing] = 0, 1e6, 1e6
+    return dataclasses.replace(jets, pt=pt, eta=eta, phi=phi, mass=mass)
+
+
+#: Rows of ``astray`` that have no score.
+ASTRAY = [1, 2, 4, 5, 7, 8, 9]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +119,7 @@ def test_lists_of_constituents_are_exported(tmp_path, method, settings):
     session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"))
     jets = toy_jets(300, 9)
     few = jets[jets.n_constituents < 8]  # fewer than the network sees
-    for some in (jets, few):
+    for some in (jets, few, astray()):
         feed = dict(zip(result.inputs, (c.numpy() for c in padded_inputs(some, mass=False)), strict=True))
         found = session.run(None, feed)[0]
         np.testing.assert_allclose(found, detector.score(some), rtol=1e-5, atol=1e-5)
@@ -192,10 +211,28 @@ def test_padding_and_bad_jets_do_not_move_others(folder, tmp_path):
     session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"))
     columns = [c.numpy() for c in padded_inputs(check_jets(40), mass="mass" in result.inputs)]
     first = session.run(None, dict(zip(result.inputs, columns, strict=True)))[0]
-    assert np.flatnonzero(np.isnan(first)).tolist() == [2, 4]  # empty, NaN
+    assert np.flatnonzero(np.isnan(first)).tolist() == [2, 4, 6, 7]  # empty, NaN, directions that are none
     garbage = [np.where(columns[3] > 0, c, np.float32(np.nan)) for c in columns]
     garbage[3] = columns[3]
     np.testing.assert_array_equal(session.run(None, dict(zip(result.inputs, garbage, strict=True)))[0], first)
+
+
+@pytest.mark.parametrize("calibration", ["plain", "bins"])
+def test_directions_that_are_none_have_no_score_in_the_graph_either(folder, tmp_path, calibration):
+    words = ["--in-bins-of", "jet_pt"] if calibration == "bins" else []
+    assert jetad("calibrate", "--run", folder / "run", "-b", folder / "fresh.h5", *words) == 0
+    run = Run.open(folder / "run")
+    result = export_onnx(run, tmp_path / "a.onnx")
+    wanted = TrainedDetector.from_run(run, "cpu").evaluate(astray())
+    assert np.flatnonzero(np.isnan(wanted.score)).tolist() == ASTRAY
+    columns = padded_inputs(astray(), mass="mass" in result.inputs)
+    score, p = through(result.model, result.inputs, columns)
+    np.testing.assert_allclose(score, wanted.score, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(p, wanted.background_efficiency, atol=0.02)
+    image = export_onnx(Run.open(folder / "images"), tmp_path / "b.onnx")
+    columns = padded_inputs(astray(), mass="mass" in image.inputs)
+    wanted = TrainedDetector.from_run(Run.open(folder / "images"), "cpu").score(astray())
+    np.testing.assert_allclose(through(image.model, image.inputs, columns)[0], wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_images_in(folder, tmp_path):
@@ -403,6 +440,25 @@ def test_columns_alone_need_no_constituents(tmp_path):
     with pytest.raises(ConfigError, match=r"columns of the file alone, no constituents; .* --input jets"):
         export_onnx(run, tmp_path / "a.onnx")
     assert export_onnx(run, tmp_path / "a.onnx", inputs="jets").inputs == ("file:tau1", "file:tag")
+
+
+def test_columns_alone_are_scored_whatever_the_constituents(tmp_path):
+    """Their calibration in bins of the momentum sees the sum of constituents as it is."""
+    _, detector = trained_on(tmp_path, "'file:tau1','file:tag'")
+    fresh = with_columns(toy_jets(900, 8))
+    momentum = {name: getattr(fresh, name) for name in ("jet_pt", "jet_eta")}
+    edges = {"jet_pt": [100.0, 300.0], "jet_eta": [0.0]}
+    detector.background_efficiency = BinnedEfficiency.fit(detector.score(fresh), momentum, edges)
+    jets = with_columns(dataclasses.replace(astray(), phi=np.clip(astray().phi, -150, 150)))
+    few = Jets.from_lists([[(0.0, 1.0, 0.0, 0.0)], [], [], [(9.0, 0, 0, 0)]])
+    jets = Jets.concatenate([jets, with_columns(few)])
+    wanted = detector.evaluate(jets)
+    graph = make_graph(detector, "constituents")
+    score, p = (x.detach().numpy() for x in graph(*graph_inputs(graph, detector, jets)))
+    np.testing.assert_allclose(score, wanted.score, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(p, wanted.background_efficiency, atol=1e-4)
+    assert np.isnan(score).sum() == 2
+    assert np.isnan(p).sum() > 2
 
 
 def test_images_that_no_graph_computes_are_refused():

@@ -110,6 +110,20 @@ def test_more_pt_at_positive_eta_and_phi(make_jets):
     assert (pp >= ee - 1e-6 * pp.max()).all()
 
 
+@pytest.mark.parametrize("phi", [0.0, 3.1, -100.0, 1e9])
+def test_what_has_no_pt_moves_nothing_wherever_it_stands(make_jets, phi):
+    """A particle at rest, or padding in front: phi is relative to the first constituent that has pT."""
+    jets = make_jets(60, seed=4)
+    lists = [list(zip(*(v[a:b].tolist() for v in (jets.pt, jets.eta, jets.phi, jets.mass)), strict=True))
+             for a, b in zip(jets.offsets, jets.offsets[1:], strict=False)]  # fmt: skip
+    nothing = [(0.0, 1e6, phi, 0.14)]
+    front = Jets.from_lists([[], nothing, *(nothing + one for one in lists), nothing])
+    expected = JetImages().transform(jets)
+    found = JetImages().transform(front)
+    np.testing.assert_allclose(found[2:-1], expected, atol=1e-6)
+    assert np.isnan(found[[0, 1, -1]]).all()
+
+
 @settings(max_examples=25, deadline=None)
 @given(shift=st.floats(-math.pi, math.pi), seed=st.integers(0, 1000))
 def test_turning_about_the_beam_changes_nothing(shift, seed):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -11,7 +10,6 @@ import sys
 import warnings
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -29,7 +27,6 @@ from jetad.plots.style import drawable
 from jetad.preprocessing.constituents import JetConstituents
 from jetad.preprocessing.features import JetFeatures
 from jetad.preprocessing.images import JetImages
-from jetad.readers.containers.hdf5 import tell_if_huge
 from jetad.readers.inspection import inspect_file
 from jetad.runs import Run
 from jetad.scores import Scores, load_scores
@@ -497,24 +494,6 @@ def test_libraries_are_heard_with_v(folder, capsys, monkeypatch):
             warnings.simplefilter("always")
             assert jetad(*words) == 1
         assert ("warning of a library: of a library" in capsys.readouterr().err) == shown
-
-
-def test_small_files_that_unpack_to_gigabytes_are_told_of(tmp_path, monkeypatch):
-    told = []
-    logger = logging.getLogger("jetad.readers")
-    monkeypatch.setattr(logger, "warning", lambda text, *values: told.append(text % values))
-    with h5py.File(tmp_path / "bomb.h5", "w") as file:
-        shape = (4_000_000, 100, 4)
-        file.create_dataset("images", shape=shape, dtype="f4", chunks=(50_000, 100, 4), compression="gzip")
-        file["images"][:50_000] = np.zeros((50_000, 100, 4), dtype="f4")
-    from jetad.readers.containers.hdf5 import check_dataset
-
-    with h5py.File(tmp_path / "bomb.h5") as file, pytest.raises(JetadError):
-        check_dataset(tmp_path / "bomb.h5", file["images"])
-    assert "unpack to 6.4 GB" in told[0]
-    tell_if_huge("small.h5", 1000, 900_000_000)
-    tell_if_huge("dense.h5", 100_000_000, 2_000_000_000)
-    assert len(told) == 1
 
 
 # --- what a killed process leaves --------------------------------------------------------------------------

@@ -226,6 +226,18 @@ def test_checkpoints_of_other_content_are_damaged(folder, content):
     assert "damaged, going back" in problems[0]
 
 
+@pytest.mark.filterwarnings("error")
+def test_torch_does_not_warn_of_a_damaged_checkpoint(folder):
+    run = Run("run")
+    good = {"finished": {}, "member": "image", "trainer": None, "offset": 0}
+    run.save_checkpoint(good)
+    path = Path("run/checkpoint.pt")
+    data = path.read_bytes()
+    assert data.count(b"\x80\x02}") == 1  # where the pickle begins, and its protocol
+    path.write_bytes(data.replace(b"\x80\x02}", b"\x80\x80}"))
+    assert run.load_checkpoint()[0] == good
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

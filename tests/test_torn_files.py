@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import toy_jets
 from test_cli import QUICK, jetad
 
@@ -94,6 +95,39 @@ def test_a_torn_history_is_cut_and_the_training_goes_on(folder, trainings, capsy
     missing = [record for record in plain.history() if record not in run.history()]
     lost = 9 if tear == "empty" else 1 if tear.startswith("cut") else 0
     assert len(missing) == (lost if checkpoint else 0)
+
+
+def first(weights: dict) -> str:
+    return next(iter(weights))
+
+
+SPOILT = {
+    "model": lambda t: t["model"].update({first(t["model"]): 1.5}),
+    "best weight": lambda t: t["best"][1].update({first(t["best"][1]): 1.5}),
+    "best of another": lambda t: t["best"][1].pop(first(t["best"][1])),
+    "best criterion": lambda t: t["best"].__setitem__(0, "x"),
+    "average": lambda t: t.update(average={"x": torch.zeros(1)}),
+    "moments": lambda t: t["optimizer"]["state"][0].update(exp_avg=torch.zeros(1)),
+    "moment": lambda t: t["optimizer"]["state"][0].update(exp_avg_sq=0.5),
+    "settings": lambda t: t["optimizer"]["param_groups"][0].update(betas=(0.5, "x")),
+    "good model": lambda t: t["good"]["model"].update({first(t["model"]): torch.zeros(1)}),
+    "good optimiser": lambda t: t["good"]["optimizer"]["param_groups"][0].update(eps=None),
+    "good step": lambda t: t["good"].update(step=10**9),
+    "good": lambda t: t.update(good=[]),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_a_checkpoint_is_checked_before_hours_of_training_not_after(folder, trainings, capsys, spoil):
+    shutil.copytree(trainings / "stopped", "stopped")
+    for path in Path("stopped").glob("checkpoint*.pt"):
+        checkpoint = torch.load(path, weights_only=True)
+        spoil(checkpoint["trainer"])
+        torch.save(checkpoint, path)
+    assert jetad(*TRAIN, "-o", "stopped") == 1
+    error = capsys.readouterr().err
+    assert "checkpoint.pt: does not fit this training (" in error
+    assert "this is a bug" not in error
 
 
 def test_damage_inside_a_history_is_explained(folder, trainings, capsys):

@@ -78,6 +78,10 @@ def test_profiles(folder):
         ({"settings": ["cpus=0"]}, "--option cpus: .*greater than or equal to 1, found '0'"),
         ({"given": {"time": "4:30"}}, "--time: write time as"),
         ({"given": {"memory": "lots"}}, "--memory: write memory as 4G"),
+        ({"given": {"memory": "9" * 4000}}, "--memory: write memory as 4G"),
+        ({"given": {"memory": "9" * 400 + "G"}}, "--memory: write memory as 4G"),
+        ({"given": {"time": "9" * 4000 + "h"}}, "--time: write time as"),
+        ({"given": {"time": "9" * 4300 + "-0:00:00"}}, "--time: write time as"),
     ],
 )
 def test_mistakes_in_settings(folder, words, message):

@@ -1,13 +1,14 @@
 """Commands of random options, damaged files and odd environments, all in one process; a program with figures.
 
 ``python tests/fuzz/fuzz_commands.py --n 10000 --seed 1`` runs ten thousand commands, ``--kind files`` damages
-as many files and reads them. A case is known by its seed alone: ``--only 4711`` repeats it and shows all of it.
+as many files and reads them; ``--seconds 600`` ends a run after ten minutes, with the figures of what ran. A case is
+known by its seed alone: ``--only 4711`` repeats it and shows all of it.
 
 Every command must end in time with 0, or with 1 or 2 and one plain sentence; 85 where a signal stopped it.
 Anything else is counted by kind, and any such count but zero ends the program with 1:
 
 - ``unexpected``: an error that nobody foresaw ("unexpected ..."), or a traceback;
-- ``hang``: not done after 30 s of processor time, or four times as long on the clock;
+- ``hang``: not done after 30 s of processor time, or hardly any of it used in 120 s on the clock;
 - ``silent``: failed, and said nothing;
 - ``code``: another exit code;
 - ``warning``: a warning of a library, with the path of its source, on the terminal;
@@ -26,6 +27,7 @@ import contextlib
 import copy
 import faulthandler
 import io
+import itertools
 import json
 import math
 import os
@@ -547,6 +549,7 @@ def environment(rng: Rng) -> tuple[str, dict[str, str | None], dict[str, Any]]:
         10: ("stdout none", {}, {"stdout": None}),
         11: ("COLUMNS", {"COLUMNS": "x", "LINES": "-1"}, {}),
         12: ("stderr ascii", {}, {"encoding": "latin-1"}),
+        13: ("unpacked", {"JETAD_MAX_UNPACKED_GB": str(pick(rng, NUMBERS))}, {}),
     }
     return changes.get(kind, ("", {}, {}))
 
@@ -683,9 +686,25 @@ def replaced_streams(captured: dict[str, io.BytesIO], streams: dict[str, Any]) -
 
 @contextlib.contextmanager
 def limited(alarm: Callable[..., None]) -> Iterator[None]:
-    """Inside, ``alarm`` is called when the time is over: of the processor, so that a busy machine is no hang."""
+    """Inside, ``alarm`` is called when the time is over: of the processor, so that a busy machine is no hang.
+
+    On the clock it is over when so much has passed with hardly any work done in it: then it waits for something.
+    """
     timers = ((signal.ITIMER_PROF, signal.SIGPROF, 1), (signal.ITIMER_REAL, signal.SIGALRM, 4))
-    before = [signal.signal(number, alarm) for _, number, _ in timers]
+    worked, waits = time.process_time(), 0
+
+    def waiting(signum: int, frame: Any) -> None:
+        nonlocal worked, waits
+        now = time.process_time()
+        if now - worked < LIMIT_S / 60 or waits > 20:
+            alarm(signum, frame)
+        worked, waits = now, waits + 1
+        signal.setitimer(signal.ITIMER_REAL, 4 * LIMIT_S)
+
+    handlers = (alarm, waiting)
+    before = [
+        signal.signal(number, handler) for (_, number, _), handler in zip(timers, handlers, strict=True)
+    ]
     for timer, _, factor in timers:
         signal.setitimer(timer, factor * LIMIT_S)
     try:
@@ -905,6 +924,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", choices=["commands", "files"], default="commands")
     parser.add_argument("--only", type=int, help="run this case alone and show all of it")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no case after so long")
     parser.add_argument("--show", type=int, default=1, help="examples of each distinct problem")
     arguments = parser.parse_args()
     faulthandler.enable()
@@ -948,13 +968,19 @@ def prepare_machine(base: Path) -> None:
     os.environ["XDG_CONFIG_HOME"] = str(base / "home")
 
 
+def within(seeds: list[int], seconds: float) -> Iterator[int]:
+    """The seeds, until so much time has passed."""
+    end = time.monotonic() + seconds
+    yield from itertools.takewhile(lambda _: time.monotonic() < end, seeds)
+
+
 def run_commands(runner: Runner, seeds: list[int], arguments: argparse.Namespace) -> int:
     codes: Counter[Any] = Counter()
     problems: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     signatures: dict[str, list[int]] = {}
     began, slowest = time.monotonic(), (0.0, 0)
-    for seed in seeds:
+    for seed in within(seeds, arguments.seconds):
         case = runner.run(seed)
         codes[case.code] += 1
         kinds[case.words[0] if case.words else ""] += 1
@@ -980,7 +1006,7 @@ def run_commands(runner: Runner, seeds: list[int], arguments: argparse.Namespace
     for signature, found in sorted(signatures.items(), key=lambda item: -len(item[1])):
         print(f"{len(found):5}  {signature!a}  e.g. {found[0]}")
     result = {
-        "commands": len(seeds), "seconds": round(time.monotonic() - began), "codes": {str(k): v for k, v in codes.items()},
+        "commands": sum(codes.values()), "seconds": round(time.monotonic() - began), "codes": {str(k): v for k, v in codes.items()},
         "problems": dict(problems), "slowest": [round(slowest[0], 1), slowest[1]], "by command": dict(kinds),
     }  # fmt: skip
     print(json.dumps(result))
@@ -1004,7 +1030,7 @@ def run_files(runner: Runner, seeds: list[int], arguments: argparse.Namespace) -
     counts: Counter[str] = Counter()
     signatures: Counter[str] = Counter()
     began = time.monotonic()
-    for seed in seeds:
+    for seed in within(seeds, arguments.seconds):
         outcome, problem = damaged_case(runner, seed)
         counts[outcome] += 1
         if problem:
@@ -1016,7 +1042,7 @@ def run_files(runner: Runner, seeds: list[int], arguments: argparse.Namespace) -
                 sys.stdout.flush()
     for signature, n in signatures.most_common():
         print(f"{n:5}  {signature!a}")
-    print(json.dumps({"files": len(seeds), "seconds": round(time.monotonic() - began), **counts}))
+    print(json.dumps({"files": sum(counts.values()), "seconds": round(time.monotonic() - began), **counts}))
     return 1 if counts["unexpected"] or counts["hang"] else 0
 
 

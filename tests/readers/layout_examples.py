@@ -110,8 +110,23 @@ def aspen(folder: Path, jets: Made) -> tuple[Path, Truth]:
     with h5py.File(folder / "RunG_batch0.h5", "w") as file:
         file["PFCands"] = features
         file["jet_kinematics"] = np.stack([pt, eta, phi, mass / 2], axis=1).astype("f4")
-        file["jet_tagging"], file["event_info"] = np.zeros((len(pt), 5)), np.zeros((len(pt), 3))
+        file["jet_tagging"], file["event_info"] = np.ones((len(pt), 13)), np.zeros((len(pt), 3), dtype="i8")
     return folder / "RunG_batch0.h5", Truth(pt, eta, mass)
+
+
+def aspen_skim(folder: Path, jets: Made) -> tuple[Path, Truth]:
+    """A copy with other columns, which its attributes name; its jets are the plain sums."""
+    energy, px, py, _ = jets.cartesian()
+    truth = jets.truth()
+    axis = np.arctan2(py.sum(axis=1), px.sum(axis=1))
+    charge = np.sign(jets.pid) * ~np.isin(jets.pid, (22, 130))
+    columns = {"pt": jets.pt, "eta": jets.eta, "phi": jets.phi, "E": energy, "pdgId": jets.pid * jets.there,
+               "charge": charge, "puppiWeight": jets.there * 0.5}  # fmt: skip
+    with h5py.File(folder / "train_0000.h5", "w") as file:
+        file["PFCands"] = np.stack(list(columns.values()), axis=2).astype("f4")
+        file["jet_kinematics"] = np.stack([truth.pt, truth.eta, axis, truth.mass / 2], axis=1).astype("f4")
+        file["PFCands"].attrs["columns"] = ",".join(columns)
+    return folder / "train_0000.h5", truth
 
 
 def atlastop(folder: Path, jets: Made) -> tuple[Path, Truth]:
@@ -187,14 +202,27 @@ def jetclass2(folder: Path, jets: Made) -> tuple[Path, Truth]:
         f"part_{k}": ak.Array([v[t].tolist() for v, t in zip(a, there, strict=True)])
         for k, a in values.items()
     }
-    columns |= {
-        "jet_pt": truth.pt,
-        "jet_eta": truth.eta,
-        "jet_label": 150 + np.arange(len(truth.pt), dtype="i4"),
-    }
+    numbers = 150 + np.arange(len(truth.pt), dtype="i4")
+    numbers[0] = -1
+    columns |= {"jet_pt": truth.pt, "jet_eta": truth.eta, "jet_label": numbers}
     ak.to_parquet(ak.zip(columns, depth_limit=1), folder / "JetClassII_example.parquet")
-    labels = (columns["jet_label"] < 161).astype(int)  # 161 resonances, 27 classes of QCD
+    # 161 resonances, 27 classes of QCD
+    labels = np.select([(numbers < 0) | (numbers > 187), numbers < 161], [-1, 1], default=0)
     return folder / "JetClassII_example.parquet", truth._replace(labels=labels)
+
+
+def part_top(folder: Path, jets: Made) -> tuple[Path, Truth]:
+    """Top-tagging and quark-gluon jets as the Particle Transformer stores them."""
+    truth, there, labels = jets.truth(), jets.there, np.arange(len(jets.pt)) % 2
+    values = dict(zip(("energy", "px", "py", "pz"), jets.cartesian(), strict=True))
+    columns: dict[str, Any] = {"label": labels.astype("f8"), "jet_pt": truth.pt, "jet_eta": truth.eta,
+                               "jet_mass": truth.mass}  # fmt: skip
+    columns |= {
+        f"part_{k}": ak.Array([v[t].tolist() for v, t in zip(a, there, strict=True)])
+        for k, a in values.items()
+    }
+    ak.to_parquet(ak.zip(columns, depth_limit=1), folder / "train_file.parquet")
+    return folder / "train_file.parquet", truth._replace(labels=labels)
 
 
 def csv_features(folder: Path, jets: Made) -> tuple[Path, Truth]:
@@ -218,12 +246,14 @@ LAYOUTS = {
     "energyflow": (energyflow, "energyflow"),
     "hls4ml": (hls4ml, "hls4ml"),
     "aspen": (aspen, "aspen"),
+    "aspen-skim": (aspen_skim, "aspen"),
     "atlastop": (atlastop, "atlastop"),
     "ftag": (ftag, "ftag"),
     "lhcofeatures": (lhco_features, "lhcofeatures"),
     "top-arrays": (top_arrays, "arrays"),
     "top-npz": (top_npz, "arrays"),
     "jetclass2": (jetclass2, "jetclass"),
+    "part-top": (part_top, "jetclass"),
     "csv-features": (csv_features, "table"),
     "csv-constituents": (csv_constituents, "table"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -12,6 +13,7 @@ from reader_examples import write_root
 
 from jetad import readers
 from jetad.jets.kinematics import cylindrical
+from jetad.readers.containers.root import Tree
 from jetad.readers.inspection import inspect_file
 
 DATA = Path(__file__).parent / "data"
@@ -29,6 +31,27 @@ def test_jets_are_the_sum_of_what_they_refer_to():
         references = file["Delphes/FatJet.Constituents"].array()
     assert jets.n_constituents.tolist() == [len(r.refs) for event in references for r in event]
     assert "EFlowNeutralHadron, Track that jets refer to" in readers.describe(WHOLE).notes[1]
+
+
+def test_particles_at_rest_belong_to_the_jets_that_refer_to_them(monkeypatch):
+    """They have no pT and some angle, and give the jet their mass."""
+    arrays_of, before = Tree.arrays, readers.read(WHOLE)
+
+    def arrays(self: Tree, names: list[str], *more: Any) -> Any:
+        found = arrays_of(self, names, *more)
+        for name, value in (("EFlowTrack.PT", 0), ("EFlowTrack.CtgTheta", np.inf)):
+            if name in found.fields:
+                found[name] = ak.values_astype(found[name] * 0 + value, np.float32)
+        return found
+
+    monkeypatch.setattr(Tree, "arrays", arrays)
+    jets = readers.read(WHOLE)
+    np.testing.assert_array_equal(jets.n_constituents, before.n_constituents)
+    assert (jets.pt == 0).mean() > 0.2
+    assert np.isfinite(jets.jet_mass).all()
+    energy = jets.sum_over_constituents(np.sqrt((jets.pt * np.cosh(jets.eta)) ** 2 + jets.mass**2))
+    momentum = jets.jet_pt.astype(np.float64) * np.cosh(jets.jet_eta)
+    np.testing.assert_allclose(jets.jet_mass**2 + momentum**2, energy**2, rtol=1e-4)
 
 
 def test_pieces_are_those_of_the_whole(monkeypatch):

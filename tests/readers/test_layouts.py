@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 from layout_examples import LAYOUTS, make_jets
@@ -48,6 +49,29 @@ def test_charges_of_energyflow_and_aspen(tmp_path):
         read = readers.read(LAYOUTS[name][0](tmp_path, jets)[0])
         expected = np.where(np.isin(jets.pid, (22, 130)), 0, np.sign(jets.pid))[jets.there]
         np.testing.assert_array_equal(read.charge, expected)
+
+
+def test_columns_of_aspen_by_their_names(tmp_path):
+    path = LAYOUTS["aspen"][0](tmp_path, make_jets())[0]
+    assert {"tau2", "particleNet_mass", "jet_softdrop_mass"} <= set(readers.read(path).observables)
+    skim = LAYOUTS["aspen-skim"][0](tmp_path, make_jets())[0]
+    wanted = readers.read(skim)
+    with h5py.File(skim, "a") as file:
+        del file["PFCands"].attrs["columns"]
+    # without their names the columns are not taken for px, py, pz, E
+    assert readers.detect(skim) != "aspen"
+    np.testing.assert_allclose(readers.read(skim).jet_mass, wanted.jet_mass, rtol=1e-3, atol=0.02)
+
+
+def test_hls4ml_momenta_in_another_order_are_not_taken_for_what_they_are_not(tmp_path):
+    path, truth = LAYOUTS["hls4ml"][0](tmp_path, make_jets())
+    with h5py.File(path, "a") as file:
+        del file["particleFeatureNames"], file["jetImage"]
+    assert readers.detect(path) == "hls4ml"
+    with h5py.File(path, "a") as file:
+        file["jetConstituentList"][..., :4] = file["jetConstituentList"][()][..., [3, 0, 1, 2]]
+    assert readers.detect(path) == "arrays"
+    np.testing.assert_allclose(readers.read(path).jet_pt, truth.pt, rtol=1e-4)
 
 
 def test_mev_twice_is_once(tmp_path):

@@ -24,7 +24,7 @@ _MINUTES = {"": 1, "m": 1, "h": 60, "d": 1440}
 
 
 def _memory(value: Any) -> Any:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MGT]?)B?", str(value).strip(), re.IGNORECASE)
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([MGT]?)B?", str(value).strip(), re.IGNORECASE)
     if not match:
         raise ValueError("write memory as 4G, 4000M or 4000 (megabytes)")
     return max(1, round(float(match[1]) * _MEGABYTES[match[2].upper()]))
@@ -32,9 +32,9 @@ def _memory(value: Any) -> Any:
 
 def _time(value: Any) -> Any:
     text = str(value).strip()
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mhd]?)", text):
+    if match := re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([mhd]?)", text):
         return max(1, round(float(match[1]) * _MINUTES[match[2]]))
-    if match := re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", text):
+    if match := re.fullmatch(r"(?:(\d{1,9})-)?(\d{1,9}):(\d\d):(\d\d)", text):
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         return max(1, days * 1440 + hours * 60 + minutes + (seconds > 0))
     raise ValueError("write time as 90m, 8h, 2d, 8:00:00 or 1-12:00:00")

@@ -75,7 +75,10 @@ def _chunk(imager: JetImages, jets: Jets, device: torch.device) -> Tensor:
     norm = torch.where(valid, total, 1.0)
 
     # the frame of the jet, as jetad.preprocessing.images.align
-    phi = phi - phi[offsets[:-1].clamp_max(len(phi) - 1)][jet]
+    place = torch.arange(len(phi), device=device, dtype=torch.float64)
+    place = torch.where(pt > 0, place, float(len(phi) - 1))
+    first = torch.segment_reduce(place, "min", offsets=offsets, initial=float(len(phi) - 1)).long()
+    phi = phi - phi[first][jet]
     across = phi.abs() >= math.pi
     phi = torch.where(across, torch.remainder(phi + math.pi, 2 * math.pi) - math.pi, phi)
     eta = eta - (per_jet(pt * eta) / norm)[jet]

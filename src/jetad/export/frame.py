@@ -9,9 +9,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from ..preprocessing.images import _ON_AXIS
+from ..preprocessing.images import _ON_AXIS, MAX_ETA, MAX_PHI
 
-__all__ = ["Frame", "asinh", "buffer", "finite", "four_momentum", "fractions"]
+__all__ = ["Frame", "asinh", "buffer", "directions_make_sense", "finite", "four_momentum", "fractions"]
 
 
 def buffer(values: ArrayLike, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -22,6 +22,11 @@ def buffer(values: ArrayLike, dtype: torch.dtype = torch.float64) -> Tensor:
 def finite(x: Tensor) -> Tensor:
     """Where numbers are neither infinite nor NaN; of the shape of ``x``."""
     return torch.abs(x) < math.inf  # false for NaN
+
+
+def directions_make_sense(eta: Tensor, phi: Tensor) -> Tensor:
+    """Where constituents have a direction that a particle of a collider can have; of the shape of ``eta``."""
+    return (torch.abs(eta) <= MAX_ETA) & (torch.abs(phi) <= MAX_PHI)
 
 
 def fractions(pt: Tensor) -> Tensor:
@@ -41,8 +46,10 @@ class Frame(nn.Module):
         """Float64 ``(n, k)`` each, padding with pt = 0; returns (eta', phi')."""
         total = pt.sum(1, keepdim=True)
         norm = torch.where(total > 0, total, torch.ones_like(total))
-        # relative to the first constituent, so that the mean never crosses the cut at +-pi
-        phi = phi - phi[:, :1]
+        # relative to the first constituent with pT, so that the mean never crosses the cut at +-pi
+        there = (pt > 0).double()
+        first = (there > 0) & (torch.cumsum(there, 1) == 1)
+        phi = phi - torch.where(first, phi, torch.zeros_like(phi)).sum(1, keepdim=True)
         phi = phi - 2 * math.pi * torch.floor((phi + math.pi) / (2 * math.pi))
         eta = eta - (pt * eta).sum(1, keepdim=True) / norm
         phi = phi - (pt * phi).sum(1, keepdim=True) / norm
@@ -83,7 +90,7 @@ def asinh(x: Tensor) -> Tensor:
 def four_momentum(
     pt: Tensor, eta: Tensor, phi: Tensor, mass: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """pT, mass and eta of jets, ``(n,)`` float64."""
+    """pT, mass and eta of jets, ``(n,)`` float64; without pT, eta is 0."""
     grown = torch.exp(eta)
     pz = pt * (grown - 1 / grown) / 2
     px, py = pt * torch.sin(phi + math.pi / 2), pt * torch.sin(phi)
@@ -93,4 +100,4 @@ def four_momentum(
     mass2 = energy_gev * energy_gev - pt2 - pz * pz
     jet_mass = torch.sqrt(torch.where(mass2 > 0, mass2, torch.zeros_like(mass2)))
     jet_pt = torch.sqrt(pt2)
-    return jet_pt, jet_mass, asinh(pz / jet_pt)
+    return jet_pt, jet_mass, asinh(pz / torch.where(jet_pt == 0, torch.ones_like(jet_pt), jet_pt))

@@ -27,7 +27,7 @@ from ..preprocessing.constituents import JetConstituents
 from ..preprocessing.features import COLUMN, JetFeatures
 from ..preprocessing.images import JetImages
 from .features import MASSIVE, OF_THE_JET, Observables, Scaling, of_the_jet
-from .frame import Frame, buffer, finite, four_momentum, fractions
+from .frame import Frame, buffer, directions_make_sense, finite, four_momentum, fractions
 
 __all__ = ["ConstituentGraph", "ImageGraph", "JetGraph"]
 
@@ -297,7 +297,7 @@ def _calibration_columns(detector: TrainedDetector) -> tuple[str, ...]:
 
 
 class ConstituentGraph(nn.Module):
-    """Padded constituents to scores; a jet that cannot be scored gets NaN.
+    """Padded constituents to scores; a jet that cannot be scored gets NaN, as in the engine.
 
     Inputs float32 ``(n, k)``: pT, eta, phi [GeV, rad], a mask that is 1 for a constituent and 0 for
     padding, and where ``needs_mass`` the mass [GeV]; n and k are free. Then the ``columns`` of the file
@@ -330,21 +330,21 @@ class ConstituentGraph(nn.Module):
         zero = torch.zeros_like(pt)
         mass = more[0] if self.needs_mass else zero
         columns = dict(zip(self.columns, more[1:] if self.needs_mass else more, strict=True))
-        bad = there & ~(finite(pt + eta + phi + mass) & (pt >= 0))
-        fine = ~bad.any(1)
-        keep = there & fine[:, None]
-        pt, eta, phi, mass = (torch.where(keep, v, zero).double() for v in (pt, eta, phi, mass))
-        described = pt.sum(1) > 0
+        good = finite(pt + eta + phi + mass) & (pt >= 0) & ((pt == 0) | directions_make_sense(eta, phi))
+        fine = (good | ~there).all(1)
+        pt, eta, phi, mass = (torch.where(there, v, zero).double() for v in (pt, eta, phi, mass))
         # padding in front of the first constituent would move the reference of phi
-        m = keep.double()
+        m = there.double()
         if self.needs_momentum:
             momentum = four_momentum(pt, eta, phi, mass, m)
             # float32 in the engine: bins, and quantiles that many jets share, begin at such numbers
             for name, value in zip(("jet_pt", "jet_mass", "jet_eta"), momentum, strict=True):
-                value = torch.where(described, value, torch.full_like(value, math.nan))
+                value = torch.where(there.any(1), value, torch.full_like(value, math.nan))
                 columns[name] = value.float().double()
+        # without pT no representation is valid
+        pt = torch.where(fine[:, None], pt, torch.zeros_like(pt))
         rows = []
-        valid = torch.ones_like(described)
+        valid = torch.ones_like(fine)
         for representation in self.representations:
             known = (columns,) if isinstance(representation, Observables) else ()
             x, usable = representation(pt, eta, phi, mass, m, *known)

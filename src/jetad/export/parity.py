@@ -16,6 +16,7 @@ from ..detector import TrainedDetector
 from ..errors import JetadError
 from ..jets import Jets
 from ..preprocessing.features import COLUMN, JetFeatures
+from ..preprocessing.images import MAX_ETA, MAX_PHI
 from .graph import ConstituentGraph, ImageGraph, JetGraph
 from .packed import Graph, Packed, pack
 
@@ -39,7 +40,10 @@ class Parity(NamedTuple):
 
 
 def check_jets(n: int = 1000, seed: int = 7, detector: TrainedDetector | None = None) -> Jets:
-    """Jets for the comparison: two-pronged toys of 2 to 80 constituents, one of 1, an empty and a NaN one.
+    """Jets for the comparison: two-pronged toys of 2 to 80 constituents, and what comes in no good file.
+
+    One has one constituent, one none, one a NaN; two have a constituent with a direction that is none, one
+    has such a constituent without pT, which does not count.
 
     Columns of the file that the detector sees are drawn from what it was trained on, one value is NaN.
     """
@@ -54,8 +58,13 @@ def check_jets(n: int = 1000, seed: int = 7, detector: TrainedDetector | None = 
     phi = rng.uniform(-np.pi, np.pi, n)[jet] + prong * np.cos(angle) + rng.normal(0, 0.08, total)
     pt = rng.exponential(10, total) + 0.5
     pt[offsets[4]] = math.nan
-    order = np.lexsort((-pt, jet))
     phi = (phi + np.pi) % (2 * np.pi) - np.pi
+    for row, values in ((6, phi), (7, eta), (8, eta)):
+        if row < n:
+            values[offsets[row]] = 2 * (MAX_PHI if values is phi else -MAX_ETA)
+    if n > 8:
+        pt[offsets[8]] = 0
+    order = np.lexsort((-pt, jet))
     return Jets(
         pt=pt[order].astype(np.float32),
         eta=eta[order].astype(np.float32),

@@ -162,9 +162,8 @@ def align(
     norm = np.where(valid, total, 1.0)
 
     # phi relative to a constituent of the jet first, so that the mean never crosses the cut at +-pi
-    first = np.minimum(jets.offsets[:-1], max(len(phi) - 1, 0))
     if len(phi):
-        phi -= to_constituents(phi[first])
+        phi -= to_constituents(phi[_first_with_pt(pt, jets.offsets)])
         across = np.flatnonzero(np.abs(phi) >= np.pi)  # few
         phi[across] = delta_phi(phi[across], 0.0)
     eta -= to_constituents(per_jet(pt * eta) / norm)
@@ -183,6 +182,18 @@ def align(
         eta *= to_constituents(np.where(per_jet(pt * np.sign(eta)) < 0, -1.0, 1.0))
         phi *= to_constituents(np.where(per_jet(pt * np.sign(phi)) < 0, -1.0, 1.0))
     return masked(eta), masked(phi), valid
+
+
+def _first_with_pt(pt: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of the first constituent of each jet that has pT, ``(n_jets,)``; any for a jet without.
+
+    The phi of a particle without pT means nothing.
+    """
+    first = np.minimum(offsets[:-1], len(pt) - 1)
+    if not pt[first].all():  # few files
+        places = np.append(np.flatnonzero(pt > 0), len(pt) - 1)
+        first = places[np.searchsorted(places[:-1], offsets[:-1])]
+    return first
 
 
 def _pixel(

@@ -308,9 +308,9 @@ def container_of(path: str | Path) -> str:
         raise InputError(f"{file}: not a ROOT file: first four bytes are {start[:4]!r} instead of b'root'")
     if file.suffix in _HDF5_SUFFIXES:
         raise InputError(f"{file}: not an HDF5 file: first eight bytes are {start[:8]!r}")
-    if start.count(b";") >= 3 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
-        return "text"
     kind = _text_kind(file)
+    if kind != "csv" and start.count(b";") >= 3 and all(32 <= b < 127 or b in b"\t\r\n" for b in start):
+        return "text"
     if kind is not None:
         return kind
     raise InputError(

@@ -15,7 +15,7 @@ from ..errors import InputError, JetadError
 from ..jets import Jets
 from .base import MEV_THRESHOLD, container_of, reading, split_path
 from .containers.arrays import ArraySource, Source, is_number, open_source, tree_names
-from .formats.mapping import ColumnMap, Mapped, plain_name_of
+from .formats.mapping import ColumnMap, Mapped, is_filling, plain_name_of
 
 __all__ = [
     "Guess",
@@ -24,6 +24,7 @@ __all__ = [
     "guesses",
     "judge",
     "label_of",
+    "on_shell",
     "suggest_mapping",
     "weight_of",
 ]
@@ -46,7 +47,9 @@ _WEIGHTS = ("weight", "weights", "event_weight", "mcweight", "genweight", "w")
 _ROLES = {
     "pt": "pt", "eta": "eta", "phi": "phi", "mass": "mass", "m": "mass", "energy": "E", "en": "E", "e": "E",
     "px": "px", "py": "py", "pz": "pz", "charge": "charge", "deta": "deta", "dphi": "dphi",
-    "valid": "mask", "mask": "mask",
+    "valid": "mask", "mask": "mask", "etarel": "deta", "eta_rel": "deta", "phirel": "dphi", "phi_rel": "dphi",
+    "ptrel": "pt_fraction", "pt_rel": "pt_fraction", "ptfrac": "pt_fraction", "pt_frac": "pt_fraction",
+    "pts": "pt", "etas": "eta", "phis": "phi", "masses": "mass", "energies": "E",
 }  # fmt: skip
 _WORD = "|".join(sorted(_ROLES, key=len, reverse=True))
 _BEHIND = re.compile(rf"(?i)^(.*?)({_WORD})$")
@@ -54,6 +57,9 @@ _BEFORE = re.compile(rf"(?i)^({_WORD})[_.](.*[a-z].*)$")
 # pxj1, mj1: the role before the number of the jet; E_0, PX_0: the number behind
 _OF_JET_NUMBER = re.compile(rf"(?i)^(.*?\.)?({_WORD})_?(j|jet)_?(\d{{1,2}})$")
 _NUMBER_BEHIND = re.compile(rf"(?i)^(.*?)({_WORD})_?(\d{{1,6}})$")
+# E_part0, px_c1: the role before the name and its number
+_BEFORE_NUMBER = re.compile(rf"(?i)^(.*?\.)?({_WORD})[_.]([a-z][a-z_]*?)_?(\d{{1,6}})$")
+_NUMBER_BETWEEN = re.compile(rf"(?i)^(.*?)(\d{{1,6}})[_.]?({_WORD})$")  # constit0_pt
 _JET_NUMBER = re.compile(rf"(?i)^(.*?(?:j|jet)_?)(\d{{1,2}})([_.])({_WORD})$")
 
 _GENERATOR = re.compile("gen|truth|mc|lhe|parton|hepmc|pythia")
@@ -95,8 +101,9 @@ class _Family(NamedTuple):
             keys = ("px", "py", "pz", "E" if "E" in r else "mass")
         elif {"pt", "eta"} <= set(r) and ("phi" in r or self.depth == 0):
             keys = ("pt", "eta", *(k for k in ("phi",) if k in r), *[k for k in ("mass", "E") if k in r][:1])
-        elif {"pt", "deta", "dphi"} <= set(r):
-            keys = ("pt", "deta", "dphi", *[k for k in ("mass", "E") if k in r][:1])
+        elif {"deta", "dphi"} <= set(r) and {"pt", "pt_fraction"} & set(r):
+            keys = ("pt" if "pt" in r else "pt_fraction", "deta", "dphi")
+            keys += tuple([k for k in ("mass", "E") if k in r][:1])
         else:
             return None
         more = [k for k in ("charge", "mask") if k in r] if self.depth else []
@@ -178,6 +185,10 @@ def _add_numbered(name: str, plain: str, numbered: dict[tuple[str, int], dict[st
         key, role, number = f"{match[1]}#", match[4], match[2]
     elif match := _NUMBER_BEHIND.match(plain):
         key, role, number = f"{match[1]}particles#", match[2], match[3]
+    elif match := _BEFORE_NUMBER.match(plain):
+        key, role, number = f"{match[1] or ''}{match[3]}particles#", match[2], match[4]
+    elif match := _NUMBER_BETWEEN.match(plain):
+        key, role, number = f"{match[1]}#particles", match[3], match[2]
     else:
         return
     roles = numbered.setdefault((key.lower(), 1), {})
@@ -203,7 +214,9 @@ def guesses(source: Source) -> Iterator[Guess]:
     lists = [f for f in jets if f.depth == 1]
     # jets with their constituents
     for jet in (f for f in jets if f.depth < 2):
-        for family in particles:
+        # lists j1_px beside one j_pt a row are its constituents
+        inside_rows = lists if jet.depth == 0 else []
+        for family in (*particles, *inside_rows):
             index = _index(family, columns) if jet.depth == 1 and family.depth == 1 else None
             if family.depth == jet.depth + 1 or index:
                 inside = {**(family.momenta or {}), **({"jet": index} if index else {})}
@@ -252,24 +265,74 @@ def array_guesses(source: ArraySource) -> Iterator[Guess]:
     Which number is which follows from ranges and from the mass shell, E^2 >= p^2.
     """
     names = [n for n, a in source.arrays.items() if a.dtype.kind in "fiu" and n in source.columns()]
+    inside: dict[str, dict[str, str]] = {}  # relative to a jet, by array
     for name in names:
         array = source.arrays[name]
-        if len(array.shape) != 3 or not min(array.shape):
+        if len(array.shape) not in (3, 4) or not min(array.shape):
             continue
         rows = np.asarray(array[: min(_N_ROWS, array.shape[0])], dtype=np.float64)
+        rows = rows.reshape(-1, *rows.shape[-2:])  # of events with several jets, their jets
         for axis in (2, 1):
-            if not 3 <= array.shape[axis] <= _MAX_FEATURES:
+            if not 3 <= rows.shape[axis] <= _MAX_FEATURES:
                 continue
             slots = rows if axis == 2 else np.swapaxes(rows, 1, 2)
             end = "]" if axis == 2 else ", :]"
-            for roles in _roles(slots[(slots != 0).any(axis=2) & np.isfinite(slots).all(axis=2)]):
+            for mask, there in _masks(source, slots, array, f"{name}[", end):
+                for roles in _roles(slots[there]):
+                    four = {r: f"{name}[{i}{end}" for r, i in roles.items()}
+                    yield Guess(f"'{name}'", {"constituents": {**four, "mask": mask}})
+            filled = (slots != 0).any(axis=2) & np.isfinite(slots).all(axis=2) & ~is_filling(slots)
+            for roles in _roles(slots[filled]):
                 yield Guess(f"'{name}'", {"constituents": {r: f"{name}[{i}{end}" for r, i in roles.items()}})
+            if relative := _relative(np.where(filled[..., None], slots, 0)):
+                inside[name] = {r: f"{name}[{i}{end}" for r, i in relative.items()}
+    jets = []
     for name in names:
         array = source.arrays[name]
         if len(array.shape) == 2 and 3 <= array.shape[1] <= _MAX_FEATURES and array.shape[0]:
             rows = np.asarray(array[: min(_N_ROWS, array.shape[0])], dtype=np.float64)
             for roles in _roles(rows[np.isfinite(rows).all(axis=1)]):
-                yield Guess(f"'{name}'", {"jets": {r: f"{name}[{i}]" for r, i in roles.items()}})
+                jets.append(Guess(f"'{name}'", {"jets": {r: f"{name}[{i}]" for r, i in roles.items()}}))
+    for jet in jets:
+        for name, four in inside.items():
+            yield Guess(f"'{name}' in {jet.what}", {**jet.keys, "constituents": four})
+    yield from jets
+
+
+def _masks(
+    source: ArraySource, slots: NDArray[np.float64], array: Any, start: str, end: str
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Columns that say which slots ``(n, particles)`` are filled: arrays beside, or features of 1, then 0."""
+    whole = (*array.shape[:-2], slots.shape[1])
+    for name, other in source.arrays.items():
+        if other.shape == whole and other.dtype.kind in "biuf":
+            there = np.asarray(other[: min(_N_ROWS, array.shape[0])]).reshape(slots.shape[:2])
+            if np.isin(there, (0, 1)).all() and (re.search("mask|valid", name.lower()) or _fills(there)):
+                yield name, there == 1
+    for i in range(slots.shape[2]):
+        if np.isin(slots[..., i], (0, 1)).all() and _fills(slots[..., i]):
+            yield f"{start}{i}{end}", slots[..., i] == 1
+
+
+def _fills(there: NDArray[Any]) -> bool:
+    """Whether rows of 0 and 1 begin with 1 and change once, some of them at least."""
+    return bool(
+        (np.diff(there.astype(np.int8), axis=1) <= 0).all() and (there == 1).any() and (there == 0).any()
+    )
+
+
+def _relative(slots: NDArray[np.float64]) -> dict[str, int] | None:
+    """Where ``(n, particles, features)`` has pt_fraction, deta, dphi: parts of a whole, and small angles."""
+    n_features = slots.shape[2]
+    for i in range(n_features - 2):
+        for order in (("pt_fraction", "deta", "dphi"), ("deta", "dphi", "pt_fraction")):
+            places = dict(zip(order, range(i, i + 3), strict=True))
+            part, deta, dphi = (slots[..., places[k]] for k in ("pt_fraction", "deta", "dphi"))
+            whole = part.sum(axis=1)
+            small = all((np.abs(v) < 3.2).all() and (v < 0).any() and (v > 0).any() for v in (deta, dphi))
+            if (part >= 0).all() and 0.5 < np.median(whole) < 1.2 and whole.max() < 2 and small:
+                return places
+    return None
 
 
 def _roles(values: NDArray[np.float64]) -> Iterator[dict[str, int]]:
@@ -280,7 +343,7 @@ def _roles(values: NDArray[np.float64]) -> Iterator[dict[str, int]]:
     for i in range(n_features - 3):
         for roles in (dict(zip(("E", "px", "py", "pz"), range(i, i + 4), strict=True)),
                       dict(zip(("px", "py", "pz", "E"), range(i, i + 4), strict=True))):  # fmt: skip
-            if _on_shell(values[:, [roles[k] for k in ("E", "px", "py", "pz")]]):
+            if on_shell(values[:, [roles[k] for k in ("E", "px", "py", "pz")]]):
                 yield roles
     for i in range(n_features - 2):
         for order in (("pt", "eta", "phi"), ("eta", "phi", "pt"), ("pt", "phi", "eta")):
@@ -290,7 +353,7 @@ def _roles(values: NDArray[np.float64]) -> Iterator[dict[str, int]]:
                 yield {**places, **_fourth(values, i + 3, pt, eta)}
 
 
-def _on_shell(values: NDArray[np.float64]) -> bool:
+def on_shell(values: NDArray[np.float64]) -> bool:
     """Whether columns are (E, px, py, pz): E >= |p|, and of light particles nearly equal."""
     energy, momenta = values[:, 0], values[:, 1:]
     if (energy <= 0).any() or (momenta == 0).all(axis=0).any() or not (momenta < 0).any():
@@ -509,11 +572,12 @@ def _rows_are_events(guess: Guess, columns: dict[str, str]) -> bool:
     return "#" in name or (_depth(columns.get(name, "")) == 1)
 
 
-def label_of(source: Source) -> Any:
-    """The truth of a file as a mapping says it, or ``None``."""
+def label_of(source: Source) -> tuple[Any, str]:
+    """The truth of a file as a mapping says it, or ``None``, and what to say of it."""
     columns = source.columns()
     scalars = [n for n, kind in columns.items() if is_number(kind) and _depth(kind) == 0]
-    return _label_inside(source, scalars)[0]
+    found, hint = _label_inside(source, scalars)
+    return found, "; ".join(line.removeprefix("# ") for line in hint.splitlines())
 
 
 def weight_of(columns: dict[str, str]) -> str | None:
@@ -525,15 +589,30 @@ def weight_of(columns: dict[str, str]) -> str | None:
 def _label(source: Source, path: str | Path, scalars: list[str]) -> tuple[Any, str]:
     """The column of the truth, in this file or one beside it, and what to say of it."""
     found, hint = _label_inside(source, scalars)
-    if found is None and isinstance(source, ArraySource):
+    if found is None and not hint and isinstance(source, ArraySource):
         return _label_beside(source, path)
     return found, hint
 
 
 def _label_inside(source: Source, scalars: list[str]) -> tuple[Any, str]:
-    found = next((n for w in _LABELS for n in scalars if _last(n) == w), None)
-    if found is not None:
-        return found, ""
+    usual = [n for w in _LABELS for n in scalars if _last(n) == w]
+    usual += [
+        n
+        for n in scalars
+        if n not in usual and re.search(r"[_./](labels?|truth|target|is_?signal)$", n.lower())
+    ]
+    hint = ""
+    for name in usual:
+        values = _some_values(source, name)
+        if np.isin(values, (-1, 0, 1)).all():
+            return name, ""
+        some = ", ".join(f"{v:g}" for v in values[:8])
+        hint += (
+            f"# '{name}' has the values {some}: say which are signal, "
+            f"label: {{column: {name}, signal: [...], background: [...]}}\n"
+        )
+    if hint:
+        return None, hint
     if not isinstance(source, ArraySource):
         return None, ""
     two = {n: a for n, a in source.arrays.items() if len(a.shape) == 2 and a.shape[1] == 2}
@@ -542,6 +621,16 @@ def _label_inside(source: Source, scalars: list[str]) -> tuple[Any, str]:
         label = {"signal_columns": [f"{found}[1]"], "background_columns": [f"{found}[0]"]}
         return label, f"# '{found}' has one number a class: check which of them is the signal\n"
     return None, ""
+
+
+def _some_values(source: Source, name: str) -> NDArray[Any]:
+    """Different values of a column in its first and last rows; NaN is left out."""
+    n = source.n_rows([name])
+    ends = [(0, min(n, _N_ROWS)), (max(n - _N_ROWS, 0), n)]
+    rows = np.concatenate(
+        [np.asarray(source.read([name], *end)[name], dtype=np.float64).ravel() for end in ends]
+    )
+    return np.unique(rows[~np.isnan(rows)])
 
 
 def _is_one_hot(array: Any) -> bool:

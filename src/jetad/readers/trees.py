@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ class ParquetTree(Tree):
 
     def stored_entries(self, name: str) -> int | None:
         return None
+
+    def sizes(self, names: Iterable[str]) -> tuple[int, int]:
+        packed, unpacked = self.data.sizes(self._columns[name] for name in names)
+        return packed, unpacked
 
     def arrays(self, names: list[str], start: int, stop: int, path: str | Path) -> Any:
         import awkward as ak

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -285,7 +286,9 @@ class Run:
             require_plain(path)
             require_readable(path)
             try:
-                state = torch.load(path, weights_only=True, map_location="cpu")
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of torch about pickles: a damaged file is told of here
+                    state = torch.load(path, weights_only=True, map_location="cpu")
             except (
                 OSError,
                 RuntimeError,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, JetadError
 from ..files import require_plain
+from ..files.unpacking import check_unpacked
 from ..registry import closest_first
 from .columns import COLUMNS, PREFIX
 from .table import Scores
@@ -84,16 +85,20 @@ def _reader(path: Path) -> Callable[[Path], Loaded]:
 def _read_hdf5(path: Path) -> Loaded:
     import h5py
 
-    from ..readers.containers.hdf5 import refuse_external
+    from ..readers.containers.hdf5 import check_dataset, refuse_external
 
     with h5py.File(path, "r") as file:
         refuse_external(file, path)
-        columns = {}
+        found = {}
         for name, item in file.items():
             if isinstance(item, h5py.Dataset) and item.ndim == 1 and item.dtype.kind in "biuf":
-                columns[name] = item[()]
+                check_dataset(path, item)
+                found[name] = item
             else:
                 _log.debug("%s: '%s' is not a column of numbers and is left out", path, name)
+        packed = sum(item.id.get_storage_size() for item in found.values())
+        check_unpacked(path, packed, sum(item.nbytes for item in found.values()), at_once=True)
+        columns = {name: item[()] for name, item in found.items()}
         metadata = {key: _plain(value) for key, value in file.attrs.items()}
     return columns, metadata
 
@@ -106,6 +111,9 @@ def _read_root(path: Path) -> Loaded:
             found = ", ".join(file.keys(cycle=False)[:6]) or "nothing"
             raise InputError(f"{path}: no tree 'jetad' (found: {found}); {_HINT}")
         tree = file["jetad"]
+        # an RNTuple does not say how large it is
+        if hasattr(tree, "compressed_bytes"):
+            check_unpacked(path, tree.compressed_bytes, tree.uncompressed_bytes, at_once=True)
         columns = _rows_of_events(tree)
         for name in [] if columns else tree.keys(recursive=False):
             values = tree[name].array(library="np")
@@ -167,9 +175,13 @@ def _numbers(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_parquet(path: Path) -> Loaded:
+    from ..readers.containers.arrays import parquet_sizes
+
     _, parquet = _pyarrow()
     # pyarrow opens no file whose name is no UTF-8
     with path.open("rb") as stream, parquet.ParquetFile(stream) as file:
+        sizes = parquet_sizes(file.metadata, file.schema_arrow.names)
+        check_unpacked(path, *sizes, at_once=True)
         table = file.read()
         # not table.schema.metadata: what is added when a file is closed is not repeated there
         text = (file.metadata.metadata or {}).get(b"jetad_provenance", b"{}")

@@ -28,6 +28,20 @@ __all__ = ["Trainer"]
 logger = logging.getLogger("jetad.training")
 
 
+def _require_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse a state of Adam that does not fit its parameters."""
+    for parameter, state in optimizer.state.items():
+        moments = [state.get(name) for name in ("exp_avg", "exp_avg_sq")]
+        if not all(isinstance(m, Tensor) and m.shape == parameter.shape for m in moments):
+            raise ValueError("its optimiser has moments of other parameters")
+        if not isinstance(state.get("step"), Tensor):
+            raise ValueError("its optimiser has lost the number of its steps")
+    for group in optimizer.param_groups:
+        for name, usual in optimizer.defaults.items():
+            if name != "lr" and group.get(name, usual) != usual:
+                raise ValueError(f"its optimiser has {name} = {group[name]!r:.50}, not {usual!r}")
+
+
 class Trainer:
     """Runs the phases of one member on inputs that lie on the device.
 
@@ -125,16 +139,43 @@ class Trainer:
             raise ValueError(f"its phase and steps are {counts}")
         if not 0 < state["rate_factor"] <= 1:
             raise ValueError(f"its factor of the learning rate is {state['rate_factor']}")
-        self.model.load_state_dict(state["model"])
         self.phase_index, self.step, self.total_step = counts[:3]
-        self.generator.set_state(state["generator"])
-        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        # what is needed later is tried first: nothing may turn out wrong after hours
+        best, good = state["best"], state["good"]
+        if best is not None:
+            if type(best[0]) is not float or not math.isfinite(best[0]):
+                raise ValueError(f"its best criterion is {best[0]!r:.50}")
+            self._require_weights(best[1], "best")
+        if state["optimizer"] is not None and good is not None:
+            self._restore_parts(good)
+            if type(good["step"]) is not int or not 0 <= good["step"] <= self.step:
+                raise ValueError(f"the step to go back to is {good['step']!r:.50}")
+        self._restore_parts(state)
+        self.best = None if best is None else (best[0], best[1])
+        self.rate_factor, self.retries, self.good = state["rate_factor"], state["retries"], good
+
+    def _restore_parts(self, state: Mapping[str, Any]) -> None:
+        """Weights, their average, generator, optimiser and phase, of now or of where a phase goes back to."""
+        self._require_weights(state["model"], "model's")
+        self.model.load_state_dict(state["model"])
+        if state["average"] is not None:
+            self._require_weights(state["average"], "averaged")
         self.average = self._on_device(state["average"])
-        self.rate_factor, self.retries, self.good = state["rate_factor"], state["retries"], state["good"]
+        self.generator.set_state(state["generator"])
         if state["optimizer"] is not None:
             self.optimizer = self._new_optimizer()
             self.optimizer.load_state_dict(state["optimizer"])
+            _require_moments(self.optimizer)
             self.phases[self.phase_index].load_state_dict(state["phase_state"])
+
+    def _require_weights(self, weights: Any, what: str) -> None:
+        """Refuse weights that are not those of this model."""
+        own = self.model.state_dict()
+        if not isinstance(weights, Mapping) or set(weights) != set(own):
+            raise ValueError(f"its {what} weights are of another model")
+        for name, value in own.items():
+            if not isinstance(weights[name], Tensor) or weights[name].shape != value.shape:
+                raise ValueError(f"its {what} weight '{name}' is of another model")
 
     @property
     def done(self) -> bool:

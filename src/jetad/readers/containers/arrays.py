@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, MissingPackageError
+from ...files.unpacking import check_unpacked
 from ..base import nearest, reading, split_path
-from .hdf5 import Frame, check_dataset, check_frame, find_frames, open_hdf5, tell_if_huge
+from .hdf5 import Frame, check_dataset, check_frame, find_frames, open_hdf5
 from .root import NUMBERS, Tree, choose_tree, element_type, find_trees, flatten, n_entries, open_root
 
-__all__ = ["Source", "open_arrays", "open_source", "tree_names"]
+__all__ = ["Source", "open_arrays", "open_source", "parquet_sizes", "tree_names"]
 
 _MAX_NPY_HEADER = 1 << 16
 
@@ -280,7 +281,9 @@ class _Member:
         promised = self.row_bytes * int(self.shape[0] if self.shape else 1)
         stored = archive.getinfo(name).file_size - self._header
         stream.close()
-        tell_if_huge(str(archive.filename), archive.getinfo(name).compress_size, stored)
+        file, packed = str(archive.filename), archive.getinfo(name).compress_size
+        check_unpacked(file, None, self.row_bytes, what=f"a row of '{name}'", at_once=True)
+        check_unpacked(file, packed, stored, what=f"'{name}'")
         if promised != stored:
             raise InputError(
                 f"'{name}' promises {promised} bytes, but {stored} are stored; the file is broken"
@@ -364,7 +367,12 @@ class ParquetSource:
             if name not in known:
                 raise InputError(f"{self.path}: has no column '{name}'; closest: {nearest(name, known)}")
         with reading(self.path):
+            check_unpacked(self.path, *self.sizes(names))
             return int(self.handle.metadata.num_rows)
+
+    def sizes(self, names: Iterable[str]) -> tuple[int, int]:
+        """Bytes of columns in the file and unpacked; equal numbers take next to none in it."""
+        return parquet_sizes(self.handle.metadata, {name.split(".")[0] for name in names})
 
     def read(self, names: list[str], start: int, stop: int) -> dict[str, Any]:
         import awkward as ak
@@ -402,6 +410,22 @@ class ParquetSource:
             n -= len(taken[-1])
             self._row += len(taken[-1])
         return taken
+
+
+def parquet_sizes(metadata: Any, names: Collection[str]) -> tuple[int, int]:
+    """Bytes of columns of a Parquet file, and those of the numbers that they stand for.
+
+    Arguments:
+        metadata: pyarrow's description of the file.
+        names: The columns.
+    """
+    packed = unpacked = 0
+    places = [i for i in range(metadata.num_columns) if metadata.schema.column(i).path.split(".")[0] in names]
+    for group in map(metadata.row_group, range(metadata.num_row_groups) if places else ()):
+        for column in map(group.column, places):
+            packed += column.total_compressed_size
+            unpacked += 8 * column.num_values
+    return packed, unpacked
 
 
 def _without_none(array: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
-import logging
 import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, MissingPackageError
+from ...files.unpacking import check_unpacked
 from ..base import nearest, reading, split_path
 from .remote import open_remote, remote_url
 
@@ -32,7 +32,6 @@ __all__ = [
     "open_hdf5",
     "refuse_external",
     "pickled_strings",
-    "tell_if_huge",
 ]
 
 # HDF5 filters that the package hdf5plugin brings: blosc, lz4, bitshuffle, zstd, blosc2, bzip2, ...
@@ -51,15 +50,6 @@ _STRING_OPCODES = {
     for name in ("STRING", "UNICODE", "BYTES")
     for suffix in ("", "8")
 }
-
-# A chunk is decompressed whole; HDF5 writers make them kilobytes to a few megabytes.
-_MAX_CHUNK_BYTES = 1 << 30
-
-# a file that unpacks to more than a GB and a hundredfold is told of before it is read
-_HUGE_BYTES, _HUGE_RATIO = 1_000_000_000, 100
-_told: set[str] = set()
-
-logger = logging.getLogger("jetad.readers")
 
 
 @contextlib.contextmanager
@@ -309,41 +299,23 @@ def check_dataset(path: str | Path, dataset: h5py.Dataset) -> None:
     row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64))
     if dataset.chunks:
         chunk_bytes = dataset.dtype.itemsize * int(np.prod(dataset.chunks, dtype=object))
-        if chunk_bytes > _MAX_CHUNK_BYTES:
-            raise InputError(
-                f"{path}: '{dataset.name}' claims chunks of {chunk_bytes} bytes; the file is broken"
-            )
+        # a chunk is decompressed whole; HDF5 writers make them kilobytes to a few megabytes
+        check_unpacked(path, None, chunk_bytes, what=f"a chunk of '{dataset.name}'", at_once=True)
         per_row = int(
             np.prod([-(-n // c) for n, c in zip(dataset.shape[1:], dataset.chunks[1:], strict=True)])
         )
         stored = dataset.id.get_num_chunks() // max(per_row, 1) * dataset.chunks[0]
     else:
         stored = dataset.id.get_storage_size() // max(row_bytes, 1)
-    tell_if_huge(path, dataset.id.get_storage_size(), n_rows * row_bytes)
+    packed = dataset.id.get_storage_size()
+    check_unpacked(path, None, row_bytes, what=f"a row of '{dataset.name}'", at_once=True)
+    check_unpacked(path, packed, n_rows * row_bytes, what=f"'{dataset.name}'")
     if stored < n_rows:
         raise InputError(
             f"{path}: '{dataset.name}' claims {n_rows} rows, but only {stored} are stored; "
             "the file was not written to the end or is broken"
         )
     _check_filters(path, dataset)
-
-
-def tell_if_huge(path: str | Path, stored: int, unpacked: int) -> None:
-    """Warn of a small file whose numbers fill gigabytes: whoever reads it waits for them to be unpacked.
-
-    Nothing is refused: zero-padded jets compress well, and no more than some megabytes are in memory at once.
-
-    Arguments:
-        path: The file.
-        stored: Bytes in it.
-        unpacked: Bytes of the numbers.
-    """
-    if unpacked > _HUGE_BYTES and unpacked > _HUGE_RATIO * max(stored, 1) and str(path) not in _told:
-        _told.add(str(path))
-        logger.warning(
-            "%s: %.3g MB in the file unpack to %.3g GB, which takes long; --max-jets reads the first only",
-            path, stored / 1e6, unpacked / 1e9,
-        )  # fmt: skip
 
 
 def _check_filters(path: str | Path, dataset: h5py.Dataset) -> None:

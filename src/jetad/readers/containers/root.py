@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...files.unpacking import check_unpacked
 from ..base import nearest, reading, split_path
 from .remote import remote_url, require_client
 
@@ -109,6 +110,16 @@ class Tree:
     def stored_entries(self, name: str) -> int | None:
         """Entries in the baskets of a branch; ``None`` where they are not counted apart."""
         return int(self.branch(name).entry_offsets[-1]) if self.kind == "ROOT TTree" else None
+
+    def sizes(self, names: Iterable[str]) -> tuple[int, int]:
+        """Bytes of branches in the file and unpacked, as the header says; zeros where it does not."""
+        if self.kind != "ROOT TTree":
+            return 0, 0
+        packed = unpacked = 0
+        for branch in map(self.branch, dict.fromkeys(names)):
+            packed += int(branch.compressed_bytes)
+            unpacked += int(branch.uncompressed_bytes)
+        return packed, unpacked
 
     def arrays(self, names: list[str], start: int, stop: int, path: str | Path) -> Any:
         """Entries ``start`` to ``stop`` of some branches, as an awkward record array."""
@@ -304,8 +315,10 @@ def choose_tree(trees: list[_AnyTree], path: str | Path, usual: str) -> _AnyTree
 
 def n_entries(tree: Tree, names: Iterable[str], path: str | Path) -> int:
     """Entries of the tree, after checking that the baskets of these branches hold as many."""
+    names = list(names)
     with reading(path):
         n = tree.num_entries
+        check_unpacked(path, *tree.sizes(names), what=f"'{tree.name}'" if tree.name else "the file")
         for name in names:
             stored = tree.stored_entries(name)
             if stored not in (n, None):

@@ -146,7 +146,9 @@ class DelphesReader(EventReader):
                 jet = nearest_jet(jets, jet_eta, jet_phi, flat[kinds[0]], eta, phi, plan.extra["radius"])
             else:
                 jet = links.jets_of(flatten(arrays[f"{collection}.fUniqueID"], collection, path))
-            inside = (jet >= 0) & (pt != 0)
+            # what a jet refers to is in it, also a particle at rest; without references that is nowhere
+            inside = (jet >= 0) & (pt != 0 if links is None else True)
+            eta = np.where(pt == 0, np.float32(0), eta)
             parts.append([values[inside] for values in (pt, eta, phi, mass, jet, charge)])
         if links is not None and links.n_left:
             logger.warning("%s: %d constituents that jets refer to are not in the file", path, links.n_left)

@@ -40,7 +40,9 @@ __all__ = ["JetClassReader"]
 _MOMENTA = ("part_energy", "part_px", "part_py", "part_pz")
 _CHARGE = "part_charge"
 _BACKGROUND = "label_QCD"
-_CLASS, _FIRST_QCD = "jet_label", 161  # of JetClass-II: 161 classes of resonances, then 27 of QCD
+# of JetClass-II: 161 classes of resonances, then 27 of QCD
+_CLASS, _FIRST_QCD, _N_CLASSES = "jet_label", 161, 188
+_IS_SIGNAL = "label"  # of other sets in this layout, the top-tagging and quark-gluon jets
 
 # Entries fetched at once: every fetch decompresses its baskets whole, so small steps are cut from larger
 # pieces; the largest take about 50 MB for jets of 50 constituents.
@@ -53,8 +55,10 @@ class JetClassReader(BaseReader):
     Any TTree or RNTuple (usually called ``tree``; ``file.root:name`` picks one) or a Parquet file with jagged
     branches ``part_px, part_py, part_pz, part_energy`` [GeV], and charges in ``part_charge`` if it is there.
     Labels: ``label_QCD`` = 1 is background, any other ``label_*`` = 1 is signal; a jet with neither or both
-    is unknown. JetClass-II has ``jet_label`` instead: from 161 on it is QCD. Scalar branches ``jet_*`` with
-    numbers become observables; those that jetad computes itself are called ``jet_pt_file`` and so on.
+    is unknown. JetClass-II has ``jet_label`` instead, of which 0 to 160 are resonances and 161 to 187 QCD;
+    the top-tagging and quark-gluon sets in this layout have ``label``: 1 is signal, 0 background. Scalar
+    branches ``jet_*`` with numbers become observables; those that jetad computes itself are called
+    ``jet_pt_file`` and so on.
 
     References:
         Qu, Li, Qian, "Particle Transformer for jet tagging", 2022, arXiv:2202.03772
@@ -147,7 +151,8 @@ def _is_jetclass(tree: Tree | Outline) -> bool:
 
 def _labels(tree: Tree) -> list[str]:
     found = [name for name, kind in tree.types("label_").items() if kind in NUMBERS]
-    return found or [name for name, kind in tree.types(_CLASS).items() if name == _CLASS and kind in NUMBERS]
+    others = (name for name in (_CLASS, _IS_SIGNAL) if tree.types(name).get(name) in NUMBERS)
+    return found or list(others)[:1]
 
 
 def _observables(tree: Tree) -> list[str]:
@@ -190,14 +195,19 @@ def _jets(
 
 def _truth(arrays: Any, labels: list[str]) -> NDArray[np.int8]:
     """0 where only ``label_QCD`` is set, 1 where only others are, -1 where none or both are."""
+    first = np.asarray(arrays[labels[0]])
     if labels == [_CLASS]:
-        return (np.asarray(arrays[_CLASS]) < _FIRST_QCD).astype(np.int8)
-    background = np.zeros(len(arrays), dtype=bool)
-    signal = np.zeros(len(arrays), dtype=bool)
-    for name in labels:
-        is_set = np.asarray(arrays[name]) == 1
-        if name == _BACKGROUND:
-            background |= is_set
-        else:
-            signal |= is_set
+        signal = (first >= 0) & (first < _FIRST_QCD)
+        background = (first >= _FIRST_QCD) & (first < _N_CLASSES)
+    elif labels == [_IS_SIGNAL]:
+        signal, background = first == 1, first == 0
+    else:
+        background = np.zeros(len(arrays), dtype=bool)
+        signal = np.zeros(len(arrays), dtype=bool)
+        for name in labels:
+            is_set = np.asarray(arrays[name]) == 1
+            if name == _BACKGROUND:
+                background |= is_set
+            else:
+                signal |= is_set
     return np.select([signal & ~background, background & ~signal], [1, 0], default=-1).astype(np.int8)

@@ -17,6 +17,7 @@ from ..containers.arrays import open_source
 
 __all__ = ["JetNetReader"]
 
+_N_TRIED, _MAX_FRACTION = 200, 1.5  # rows that are looked at, fraction of pT that no particle of a jet has
 _PARTICLES, _JETS = "particle_features", "jet_features"
 _JET_COLUMNS = ("jet_pt_file", "jet_eta_file", "jet_mass_file", "jet_n_particles")
 _MAX_ROWS = 4_000
@@ -42,10 +43,10 @@ class JetNetReader(BaseReader):
     def matches(self, path: str | Path) -> bool:
         require_container(path, self.container, self.name)
         with open_source(path, self.container, external=self.settings["external"]) as source:
-            return {_PARTICLES, _JETS} <= set(source.columns())
+            return {_PARTICLES, _JETS} <= set(source.columns()) and _are_relative(source)
 
     def lacks(self, path: str | Path) -> str:
-        return f"no datasets {_PARTICLES} and {_JETS}"
+        return f"no datasets {_PARTICLES} and {_JETS} of particles relative to their jets"
 
     def count(self, path: str | Path) -> int:
         with open_source(path, self.container, external=self.settings["external"]) as source:
@@ -96,6 +97,16 @@ class JetNetReader(BaseReader):
 
 def _shapes(source: Any) -> dict[str, tuple[int, ...]]:
     return {name: tuple(map(int, source.arrays[name].shape)) for name in (_PARTICLES, _JETS)}
+
+
+def _are_relative(source: Any) -> bool:
+    """Whether the first particles are parts of their jet: others have datasets of these names, too."""
+    shape = _shapes(source)[_PARTICLES]
+    if len(shape) != 3 or shape[2] not in (3, 4) or not shape[0]:
+        return True  # told of later
+    rows = np.asarray(source.arrays[_PARTICLES][: min(_N_TRIED, shape[0])], dtype=np.float64)
+    fraction = rows[..., 2][rows[..., -1] > 0.5 if shape[2] == 4 else rows[..., 2] != 0]
+    return not len(fraction) or bool(((fraction < -0.01) | (fraction > _MAX_FRACTION)).mean() < 0.3)
 
 
 def _jets(particles: NDArray[Any], stored: NDArray[Any], first: int) -> Jets:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, JetadError
+from ...jets.kinematics import delta_phi
 from ..base import container_of, require_container
 from ..containers.arrays import ArraySource, Source, is_number, open_source
-from ..suggest import Guess, array_guesses, first_good, guesses, judge, label_of, weight_of
+from ..suggest import Guess, array_guesses, first_good, guesses, judge, label_of, on_shell, weight_of
 from .mapping import ColumnMap, Mapped, MappingReader, plain_name_of
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
 
 _N_TRIED = 200
 _MAX_OBSERVABLES = 100
+_AXIS = 0.5  # between a jet and the sum of its constituents [rad]
 _MEV_ABOVE = 5_000.0  # median pT; jets of these layouts have less than 5 TeV
 
 
@@ -151,7 +153,11 @@ class Hls4mlReader(LayoutReader):
         places = {p.lower().removeprefix("j1_"): i for i, p in reversed(list(enumerate(particles)))}
         if not {"px", "py", "pz", "e"} <= set(places):
             return None
-        four = {k: f"{name}[{places[k.lower()]}]" for k in ("px", "py", "pz", "E")}
+        four = {k: f"{name}[{places[k.lower()]}]" for k in ("E", "px", "py", "pz")}
+        values = _first(source, name)[..., [places[k.lower()] for k in four]]
+        filled = values[(values != 0).any(axis=-1)]
+        if len(filled) and not on_shell(filled):
+            return None
         keys: dict[str, Any] = {"constituents": four}
         place = {f: f"jets[{i}]" for i, f in enumerate(features)}
         if {"j_pt", "j_eta", "j_mass"} <= set(place):
@@ -176,16 +182,26 @@ def _names(source: Source, name: str, n: int) -> list[str]:
     return [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in array[:n]]
 
 
+# what the columns of Aspen Open Jets are, where the file does not say
+_ASPEN = ("px", "py", "pz", "E", "d0", "d0Err", "dz", "dzErr", "charge", "pdgId", "puppiWeight")
+_ASPEN_TAGGING = (
+    "nConstituents", "tau1", "tau2", "tau3", "tau4", "particleNet_H4qvsQCD", "particleNet_HbbvsQCD",
+    "particleNet_HccvsQCD", "particleNet_QCD", "particleNet_TvsQCD", "particleNet_WvsQCD",
+    "particleNet_ZvsQCD", "particleNet_mass",
+)  # fmt: skip
+
+
 class AspenReader(LayoutReader):
     """Reader of Aspen Open Jets.
 
     HDF5 with ``PFCands (n, 150, 11)``: px, py, pz, E [GeV], impact parameters and their errors, charge, PDG
-    id, PUPPI weight, padded with zeros, and ``jet_kinematics (n, 4)``: pt, eta, phi, soft-drop mass.
-    Constituents are multiplied with the PUPPI weight where their sum comes closer to the jet so. There is no
-    truth: the jets are data.
+    id, PUPPI weight, padded with zeros, and ``jet_kinematics (n, 4)``: pt, eta, phi, soft-drop mass. Copies
+    with other columns say so in the attribute ``columns`` of ``PFCands``; pt, eta, phi, E are read, too.
+    Columns whose sums do not point along the stored jets are not taken. Constituents are multiplied with the
+    PUPPI weight where their sum comes closer to the jet so. There is no truth: the jets are data.
 
     References:
-        Amram et al., "Aspen Open Jets", 2024, arXiv:2412.10504
+        Amram et al., "Aspen Open Jets", 2024, arXiv:2412.10504; https://github.com/OzAmram/AOJProcessing
     """
 
     name = "aspen"
@@ -193,32 +209,70 @@ class AspenReader(LayoutReader):
     container = "hdf5"
 
     def lacks(self, path: str | Path) -> str:
-        return "no datasets PFCands (n, particles, features) and jet_kinematics"
+        return "no datasets PFCands (n, particles, features) and jet_kinematics that are their sums"
 
     def find(self, source: Source, path: str | Path) -> ColumnMap | None:
         shape, jets = _shape(source, "PFCands"), _shape(source, "jet_kinematics")
         if len(shape) != 3 or shape[2] < 4 or len(jets) != 2 or jets[1] < 3 or jets[0] != shape[0]:
             return None
-        four = {k: f"PFCands[{i}]" for i, k in enumerate(("px", "py", "pz", "E"))}
-        if shape[0] and shape[2] >= 11:
-            values = _first(source, "PFCands")
-            charge, weight = values[..., 8], values[..., 10]
+        names = _attribute_names(source, "PFCands", shape[2]) or _ASPEN[: shape[2]]
+        place = {k.lower(): i for i, k in reversed(list(enumerate(names)))}
+        orders = (("px", "py", "pz", "E"), ("pt", "eta", "phi", "E"))
+        momenta = next((m for m in orders if {k.lower() for k in m} <= set(place)), None)
+        if momenta is None:
+            return None
+        four = {k: f"PFCands[{place[k.lower()]}]" for k in momenta}
+        kinematics = {k: f"jet_kinematics[{i}]" for i, k in enumerate(("pt", "eta", "phi"))}
+        if shape[0]:
+            values, stored = _first(source, "PFCands"), _first(source, "jet_kinematics")
+            # files cut to fewer columns are filled with what is no charge
+            charge = values[..., place["charge"]] if "charge" in place else np.zeros(1)
             if charge.any() and np.isin(charge, (-1, 0, 1)).all():
-                four["charge"] = "PFCands[8]"
-            stored = _first(source, "jet_kinematics")[:, 0]
-            off = [
-                np.median(np.abs(np.hypot(*(values[..., :2] * w).sum(axis=1).T) / stored - 1))
-                for w in (np.ones_like(weight)[..., None], weight[..., None])
-            ]
-            if off[1] < off[0]:
-                four["weight"] = "PFCands[10]"
-        names = ("jet_softdrop_mass",)[: jets[1] - 3]
-        observables = {n: f"jet_kinematics[{3 + i}]" for i, n in enumerate(names)}
+                four["charge"] = f"PFCands[{place['charge']}]"
+            weights = [np.ones_like(values[..., 0])]
+            if "puppiweight" in place:
+                weights.append(values[..., place["puppiweight"]])
+            sums = [_transverse(values, momenta, place, w) for w in weights]
+            off = [np.median(np.abs(np.hypot(*s) / stored[:, 0] - 1)) for s in sums]
+            if len(off) > 1 and off[1] < off[0]:
+                four["weight"] = f"PFCands[{place['puppiweight']}]"
+            turned = np.abs(delta_phi(np.arctan2(sums[0][1], sums[0][0]), stored[:, 2]))
+            if not (turned < _AXIS).mean() > 0.7:  # also where they are no numbers
+                return None
+        observables = {"jet_softdrop_mass": "jet_kinematics[3]"} if jets[1] > 3 else {}
         tagging = _shape(source, "jet_tagging")
         if len(tagging) == 2:
-            observables |= {f"jet_tagging_{i}": f"jet_tagging[{i}]" for i in range(tagging[1])}
-        kinematics = {k: f"jet_kinematics[{i}]" for i, k in enumerate(("pt", "eta", "phi"))}
+            known = _attribute_names(source, "jet_tagging", tagging[1]) or _ASPEN_TAGGING
+            if tagging[1] != len(known):
+                known = tuple(f"jet_tagging_{i}" for i in range(tagging[1]))
+            observables |= {n: f"jet_tagging[{i}]" for i, n in enumerate(known)}
         return ColumnMap(**{"constituents": four, "jets": kinematics, "observables": observables})
+
+
+def _transverse(
+    values: NDArray[np.float64],
+    momenta: tuple[str, ...],
+    place: Mapping[str, int],
+    weight: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums of px and of py, ``(n,)`` each, of particles ``(n, slots, features)``."""
+    if "px" in momenta:
+        px, py = values[..., place["px"]], values[..., place["py"]]
+    else:
+        pt, phi = values[..., place["pt"]], values[..., place["phi"]]
+        px, py = pt * np.cos(phi), pt * np.sin(phi)
+    return (px * weight).sum(axis=1), (py * weight).sum(axis=1)
+
+
+def _attribute_names(source: Source, name: str, n: int) -> tuple[str, ...]:
+    """What the attribute ``columns`` of a dataset says of its last axis; nothing if it does not fit."""
+    assert isinstance(source, ArraySource)
+    found = getattr(source.arrays[name], "attrs", {}).get("columns")
+    if isinstance(found, bytes):
+        found = found.decode(errors="replace")
+    names = found.split(",") if isinstance(found, str) else [] if found is None else np.ravel(found).tolist()
+    words = tuple(w.decode(errors="replace") if isinstance(w, bytes) else str(w).strip() for w in names)
+    return words if len(words) == n else ()
 
 
 class AtlasTopReader(LayoutReader):
@@ -368,6 +422,8 @@ class OlympicsFeaturesReader(LayoutReader):
 class GuessingReader(LayoutReader):
     """Base of readers of files without names that say enough: the first plausible guess is taken."""
 
+    _of_truth = ""  # what to say of a column that may be the truth
+
     @abc.abstractmethod
     def guess(self, source: Source, path: str | Path) -> Guess | None: ...
 
@@ -385,7 +441,7 @@ class GuessingReader(LayoutReader):
         columns = source.columns()
         used = {re.sub(r"\[.*", "", v) for part in guess.keys.values() for v in part.values()}
         rows_are_jets = not any("#" in name for name in guess.keys.get("jets", {}).values())
-        label, weight = label_of(source), weight_of(columns)
+        (label, self._of_truth), weight = label_of(source), weight_of(columns)
         if label is not None:
             keys["label"] = label
         if weight is not None:
@@ -402,7 +458,8 @@ class GuessingReader(LayoutReader):
     def notes(self, mapped: Mapped) -> tuple[str, ...]:
         parts = {"constituents": mapped.map.constituents, "jets": mapped.map.jets}
         read = "; ".join(f"{k}: {_spelled(four)}" for k, four in parts.items() if four is not None)
-        return (f"guessed from the numbers, check: {read}", *super().notes(mapped))
+        truth = (self._of_truth,) if self._of_truth else ()
+        return (f"guessed from the numbers, check: {read}", *truth, *super().notes(mapped))
 
 
 def _spelled(four: Any) -> str:

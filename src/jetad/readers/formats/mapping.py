@@ -23,7 +23,7 @@ from ..containers.arrays import Source, open_source
 from ..particles import charge_of, masses_of
 
 __all__ = [
-    "ColumnMap", "Four", "LabelMap", "Mapped", "MappingReader", "load_mapping", "plain_name_of",
+    "ColumnMap", "Four", "LabelMap", "Mapped", "MappingReader", "is_filling", "load_mapping", "plain_name_of",
 ]  # fmt: skip
 
 # bytes of numbers fetched at once
@@ -86,6 +86,12 @@ class Four(Strict):
     @property
     def names(self) -> list[str]:
         values = [getattr(self, k) for k in _COLUMNS]
+        return [v for v in values if isinstance(v, str)]
+
+    @property
+    def momentum_names(self) -> list[str]:
+        """Columns of the momentum alone."""
+        values = [getattr(self, k) for k in _COLUMNS if k not in ("pid", "mask", "jet", "charge", "weight")]
         return [v for v in values if isinstance(v, str)]
 
     @property
@@ -530,6 +536,10 @@ class Mapped:
             of_jet = known[jet] if n_jets else np.zeros((len(jet), 4), dtype=np.float32)
         pt, eta, phi, mass = _momenta(four, flat, len(jet), of_jet)
         kept &= pt != 0
+        if isinstance(
+            rows[_base(four.momentum_names[0])], np.ndarray
+        ):  # not of lists: they are never filled up
+            kept &= ~is_filling(np.stack([flat[n] for n in four.momentum_names], axis=-1))
         order = np.flatnonzero(kept)
         order = order[np.argsort(jet[order], kind="stable")]
         offsets = np.concatenate([[0], np.cumsum(np.bincount(jet[order], minlength=n_jets))])
@@ -606,6 +616,15 @@ _INDEX = re.compile(r"\[(\d+)(, *:)?\]$")
 
 def _base(name: str) -> str:
     return _INDEX.sub("", name)
+
+
+def is_filling(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether slots ``(..., features)`` are only filled up: all NaN, or all one negative number, as -999."""
+    first = values[..., :1]
+    with np.errstate(invalid="ignore"):
+        same = (values == first) & (first < 0)
+    filling: NDArray[np.bool_] = (same | ((values != values) & (first != first))).all(axis=-1)
+    return filling
 
 
 def plain_name_of(name: str) -> str:
