@@ -69,7 +69,7 @@ def n_subjettiness(jets: Jets) -> NDArray[np.float64]:
 
     from jetad.simulation.clustering import import_fastjet
 
-    fastjet = import_fastjet()
+    fastjet = import_fastjet("compute tau21 and tau32")
     energy_gev, px, py, pz = cartesian(jets.pt, jets.eta, jets.phi, jets.mass)
     particles = ak.unflatten(ak.zip({"px": px, "py": py, "pz": pz, "E": energy_gev}), jets.n_constituents)
     sequence = fastjet.ClusterSequence(particles, fastjet.JetDefinition(fastjet.antikt_algorithm, 0.8))

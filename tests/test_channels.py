@@ -330,7 +330,7 @@ def test_files_without_charges_are_named(folder, nae, tmp_path, monkeypatch, cap
     for words in (
         ["score", plain, "--run", nae],
         ["score", plain, folder / "qcd.root", "--run", nae, "-o", "scores"],
-        ["calibrate", "--run", nae, "--background", plain],
+        ["calibrate", "--run", nae, "--background", plain, "--allow", "labels"],
         ["train", "--background", folder / "qcd.root", plain, *train],
         ["train", "--background", folder / "qcd.root", "--monitor", f"s={plain}", "--check", *train],
         ["plot", "images", plain, "--channel", "charged"],

@@ -11,12 +11,13 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 ORDER = [
-    {"errors", "moved", "papers"},
+    {"allowed", "errors", "moved", "papers"},
     {"registry"},
     {"settings"},
     {"extras", "files", "distributed", "device", "interrupts"},
     {"presets"},
     {"jets"},
+    {"checks"},
     {"scores", "readers", "writers", "preprocessing", "evaluation"},
     {"simulation", "calibration", "plots"},
     {"samplers"},

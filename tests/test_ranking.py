@@ -85,7 +85,8 @@ def test_each_class_is_searched_for_in_jets_that_did_not_train(samples):
 
 
 def test_a_file_of_its_own_trains(samples):
-    separate = {"few": Path("some.h5")}
+    write_jets(toy_jets(300, 9, mean=15), "others.h5")
+    separate = {"few": Path("others.h5")}
     found = rank_methods(
         samples, ["few"], ["mahalanobis"], Path("out"), OPTIONS, training_files=separate,
         representation="features", n_train=200,

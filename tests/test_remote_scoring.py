@@ -135,7 +135,7 @@ def test_hdf5_is_inspected_and_trained_on(http: HTTP, here: Path, files: Path, c
     url = http.url("signal.h5")
     assert jetad("inspect", url, f"{url}:table") == 0
     assert capsys.readouterr().out.count("format          landscape, HDF5 (pandas table), 'table'") == 2
-    words = ("--method", "mahalanobis", "--representation", "features", "--quiet")
+    words = ("--method", "mahalanobis", "--representation", "features", "--quiet", "--allow", "labels")
     assert jetad("train", "--background", url, "-o", "far", *words) == 0
     assert jetad("train", "--background", files / "data" / "signal.h5", "-o", "near", *words) == 0
     for run in ("far", "near"):

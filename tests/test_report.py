@@ -21,6 +21,7 @@ from jetad.plots import FigureLabel
 from jetad.report import Report, collect_report, render_page, to_pdf, write_page
 from jetad.report.citations import bibtex, references_of
 from jetad.report.page import find_browser
+from jetad.report.verdict import verdict
 from jetad.runs import Run
 from jetad.scores import Scores
 from jetad.studies.contamination import Contamination, ContaminationPoint
@@ -49,6 +50,52 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         train(run, toy_jets(150, 1), device="cpu")
     return path
+
+
+@pytest.mark.parametrize(
+    ("signals", "correlations", "sentences"),
+    [
+        (
+            {"top": 2.0, "easy": 4.0},
+            {"mass": 0.85, "pt": 0.01},
+            [
+                "It finds top (AUC 0.9",
+                "better than the jet mass alone.",
+                "Its score follows mass (rank correlation +0.85): cuts on it change these spectra",
+            ],
+        ),
+        (
+            {"top": 2.0, "hidden": -0.5},
+            {"mass": 0.1, "pt": -0.2},
+            ["and does not find hidden (AUC 0.3", "Its score follows none of mass and pt (rank correlations"],
+        ),
+        ({}, {"mass": float("nan")}, ["No signal was given", "follows none of mass"]),
+    ],
+)
+def test_verdict(folder: Path, signals, correlations, sentences) -> None:
+    rng = np.random.default_rng(1)
+
+    def table(mean: float) -> Scores:
+        return Scores(score=rng.normal(mean, 1, 300), jet_mass=rng.normal(80, 10, 300))
+
+    evaluation = (
+        evaluate(table(0), {name: table(mean) for name, mean in signals.items()}) if signals else None
+    )
+    found = verdict(evaluation, correlations, Run.open(folder / "ae"))
+    assert len(found) == 3
+    for sentence in sentences:
+        assert sentence in " ".join(found)
+    assert found[2] == (
+        "Its background efficiencies were measured on 15 jets held out of its training files: nothing below "
+        "0.062 can be said."
+    )
+
+
+def test_the_verdict_stands_on_top(report: Report) -> None:
+    page = render_page(report)
+    assert len(report.verdict) == 3
+    assert page.index('<p class="verdict">') < page.index('<p class="note">')
+    assert page.index('<p class="verdict">') < page.index("<table>")
 
 
 def studies() -> list[TwoWay | Contamination]:

@@ -6,6 +6,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import sys
 from types import TracebackType
 from typing import Any
@@ -16,38 +17,51 @@ from jetad import __version__
 from jetad.errors import JetadError, memory_message, without_secrets
 
 from . import completion  # noqa: F401 (click finds it by the name of the shell)
-from .terminal import echo, one_line, open_streams, printable, quiet_libraries, shortened, silence
+from .terminal import TOLD, echo, one_line, open_streams, printable, quiet_libraries, shortened, silence
 
 __all__ = ["cli", "main"]
 
-# name -> module under jetad_cli.commands; the module's `command` is imported only when it is used
-COMMANDS = {
-    "demo": "cmd_demo",
-    "simulate": "cmd_simulate",
-    "inspect": "cmd_inspect",
-    "train": "cmd_train",
-    "score": "cmd_score",
-    "verify": "cmd_verify",
-    "merge": "cmd_merge",
-    "submit": "cmd_submit",
-    "status": "cmd_status",
-    "resubmit": "cmd_resubmit",
-    "plan": "cmd_plan",
-    "doctor": "cmd_doctor",
-    "calibrate": "cmd_calibrate",
-    "export": "cmd_export",
-    "roc": "cmd_roc",
-    "plot": "cmd_plot",
-    "report": "cmd_report",
-    "two-way": "cmd_two_way",
-    "robustness": "cmd_robustness",
-    "contamination": "cmd_contamination",
-    "bench": "cmd_bench",
-    "cite": "cmd_cite",
-    "methods": "cmd_methods",
-    "readers": "cmd_readers",
-    "completion": "cmd_completion",
+#: Commands by what they are for, each with a line for the help of all.
+SECTIONS: dict[str, dict[str, str]] = {
+    "First steps": {
+        "demo": "The whole job on the shipped samples.",
+        "inspect": "What is in a file of jets, and what is wrong with it.",
+        "simulate": "Make QCD, top, W, Higgs and dark-shower jets.",
+        "methods": "List the methods and presets.",
+        "readers": "List the file formats.",
+    },
+    "Train and score": {
+        "train": "Train a detector on background jets alone.",
+        "score": "Score every jet of every file.",
+        "calibrate": "Measure background efficiencies on other jets.",
+        "verify": "Prove that scores belong to a file, row by row.",
+        "merge": "Join the parts of 'score --part K/N'.",
+        "export": "Write a run as an ONNX graph or a torch package.",
+    },
+    "Look at the results": {
+        "roc": "ROC curves: table, figure, JSON, HEPData.",
+        "plot": "Draw one kind of figure.",
+        "report": "Write one HTML page about a detector.",
+        "cite": "Print the papers to cite for a run.",
+    },
+    "Study a method": {
+        "two-way": "Find B among A, and A among B.",
+        "robustness": "Score distorted jets.",
+        "contamination": "Train with signal in the data.",
+        "bench": "Rank methods by their worst direction.",
+    },
+    "Clusters and machines": {
+        "submit": "Run 'train' or 'score' as a batch job.",
+        "status": "What became of the tasks of a job.",
+        "resubmit": "Submit the failed tasks again.",
+        "plan": "Predict time, memory and number of jobs.",
+        "doctor": "What on this machine would stand in the way.",
+        "completion": "Print the script that completes words in a shell.",
+    },
 }
+
+# name -> module under jetad_cli.commands; the module's `command` is imported only when it is used
+COMMANDS = {name: f"cmd_{name.replace('-', '_')}" for section in SECTIONS.values() for name in section}
 
 
 class LazyGroup(click.Group):
@@ -70,6 +84,11 @@ class LazyGroup(click.Group):
             ctx.fail(f"no command '{args[0]}'; did you mean '{nearest}'? ('jetad --help' lists all)")
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
+
 
 @click.group(
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -77,17 +96,26 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="jetad")
 @click.option("-v", "--verbose", count=True, help="More messages; twice: tracebacks of errors.")
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
+@click.option("--log", metavar="FILE", help="Add all messages to a file, with the time.")
 @click.pass_context
-def cli(ctx: click.Context, verbose: int, quiet: bool) -> None:
+def cli(ctx: click.Context, verbose: int, quiet: bool, log: str | None) -> None:
     """Tag anomalous jets: train a detector on background alone, score unseen jets, draw ROC curves."""
     ctx.obj = {"verbose": verbose}
     quiet_libraries(verbose > 0)
     level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     logger = logging.getLogger("jetad")
-    logger.setLevel(level)
+    logger.setLevel(level if log is None else logging.DEBUG)
     logger.propagate = False
     logger.handlers = [logging.StreamHandler(sys.stderr)]
     logger.handlers[0].setFormatter(_Formatter("%(message)s"))
+    logger.handlers[0].setLevel(level)
+    logger.handlers[0].addFilter(lambda record: record.name != TOLD)  # is on the terminal already
+    if log is not None:
+        file = logging.FileHandler(log, encoding="utf-8", errors="backslashreplace")
+        file.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(file)
+        ctx.call_on_close(file.close)
+        logger.debug("jetad %s: %s", __version__, " ".join(sys.argv[1:]))
 
 
 class _Formatter(logging.Formatter):
@@ -111,7 +139,7 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(130)
     except click.ClickException as error:
         message = io.StringIO()
-        error.show(message)
+        _with_nearest(error).show(message)
         echo("\n".join(map(shortened, message.getvalue().split("\n"))), err=True, nl=False)
         sys.exit(error.exit_code)
     except JetadError as error:
@@ -139,6 +167,24 @@ def main(args: list[str] | None = None) -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _with_nearest(error: click.ClickException) -> click.ClickException:
+    """The same error, with the nearest word for one that is unknown or in the wrong place."""
+    from jetad.registry import closest_first
+
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        known = [name for p in error.ctx.command.params for name in p.opts if name.startswith("--")]
+        if known and error.option_name.startswith("--"):
+            nearest = closest_first(error.option_name, known)[0]
+            message = f"No such option '{error.option_name}'; did you mean '{nearest}'?"
+            return click.NoSuchOption(error.option_name, message, ctx=error.ctx)
+    elif isinstance(error, click.UsageError) and error.ctx is not None:
+        extra = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)\.?", error.message)
+        names = {name for p in error.ctx.command.params for name in p.opts}
+        if extra and "--background" in names:
+            return click.UsageError(f"{error.message}; did you mean --background {extra[1]}?", error.ctx)
+    return error
 
 
 def _of_system(error: OSError) -> str:

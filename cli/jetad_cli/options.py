@@ -22,6 +22,9 @@ __all__ = [
     "Inputs",
     "MAX_SEED",
     "ManyValues",
+    "READING_OPTIONS",
+    "Sections",
+    "allow_option",
     "check_option",
     "device_option",
     "figure_label",
@@ -47,6 +50,18 @@ def json_option(help: str = "Print JSON instead of a table.") -> Decorator:
 
 
 force_option: Decorator = click.option("--force", is_flag=True, help="Replace outputs that exist.")
+
+
+def allow_option(*names: str) -> Decorator:
+    """``--allow NAME`` for those of the refusals that the command knows."""
+    from jetad.allowed import ALLOWED
+
+    meaning = "; ".join(f"{name}: {ALLOWED[name]}" for name in names)
+    return click.option(
+        "--allow", multiple=True, type=click.Choice(names), help=f"Do what is refused otherwise ({meaning})."
+    )
+
+
 check_option: Decorator = click.option(
     "--check", is_flag=True, help="Check the command and its files, say what it would write, and stop."
 )
@@ -134,6 +149,11 @@ _READING: tuple[Decorator, ...] = (
         help="Units of the file; MeV are converted.  [default: GeV, and what looks like MeV is refused]",
     ),
 )
+#: Names of the options that say what is read, for sections of a help text.
+READING_OPTIONS = (
+    "--reader", "--collection", "--reader-option", "--mapping", "--units", "--select", "--max-jets",
+)  # fmt: skip
+
 _CHOOSING: tuple[Decorator, ...] = (
     click.option(
         "--select", metavar="CUTS", help="Only jets that pass, such as 'jet_pt > 500 & abs(jet_eta) < 2'."
@@ -227,7 +247,31 @@ def resource_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
-class ManyValues(click.Command):
+class Sections(click.Command):
+    """A command whose help has its options in sections: title -> names; the rest comes last.
+
+    Arguments:
+        sections: Names of options, such as ``--seed``, by title.
+    """
+
+    def __init__(self, *args: Any, sections: dict[str, tuple[str, ...]] | None = None, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.sections = sections or {}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found: dict[str, list[tuple[str, str]]] = {title: [] for title in (*self.sections, "Options")}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                titles = [t for t, names in self.sections.items() if set(names) & set(parameter.opts)]
+                found[titles[0] if titles else "Options"].append(record)
+        for title, records in found.items():
+            if records:
+                with formatter.section(title if title != "Options" or not self.sections else "Other options"):
+                    formatter.write_dl(records)
+
+
+class ManyValues(Sections):
     """A command whose repeatable options take all words up to the next option, as shells expand patterns.
 
     ``--background a.h5 b.h5 -o roc`` is read as ``--background a.h5 --background b.h5 -o roc``.

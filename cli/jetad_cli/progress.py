@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -31,7 +31,7 @@ class _Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bar = Progress(
-                TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.description}", markup=False), BarColumn(8), MofNCompleteColumn(),
                 TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True),
                 transient=True,
             )  # fmt: skip
@@ -70,12 +70,23 @@ class _Progress:
 
 
 class TrainingProgress(_Progress):
-    """Called with (member, phase, step, n_steps, latest line of the history)."""
+    """Called with (member, phase, step, n_steps, latest line of the history).
+
+    Arguments:
+        plan: All pairs of member and phase in their order, where that is known.
+    """
+
+    def __init__(self, plan: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__()
+        self._plan = list(plan)
 
     def __call__(self, member: str, phase: str, step: int, n_steps: int, line: Mapping[str, Any]) -> None:
-        names = {"energy_pos": "E+", "energy_neg": "E-", "val_energy": "held-out E"}
-        note = "  ".join(f"{names[k]} {line[k]:.3g}" for k in names if line.get(k) is not None)
-        self.show(f"{member}: {phase}", step, n_steps, note, "steps")
+        names = {"energy_pos": "jets", "energy_neg": "negatives", "val_energy": "held out"}
+        known = ", ".join(f"{names[k]} {line[k]:.3g}" for k in names if line.get(k) is not None)
+        note = f"energy: {known}" if known else ""
+        place = (member, phase)
+        where = f"phase {self._plan.index(place) + 1} of {len(self._plan)}, " if place in self._plan else ""
+        self.show(f"{where}{member}: {phase}", step, n_steps, note, "steps")
 
 
 class ScoringProgress(_Progress):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -13,7 +14,7 @@ import click
 
 from jetad.errors import OutputError, without_secrets
 
-__all__ = ["echo", "one_line", "open_streams", "printable", "quiet_libraries", "shortened", "silence"]
+__all__ = ["TOLD", "echo", "one_line", "open_streams", "printable", "quiet_libraries", "shortened", "silence"]
 
 # control characters but tab and newline, what turns the direction of text, and bytes that are no characters
 _UNSAFE = re.compile(
@@ -21,6 +22,9 @@ _UNSAFE = re.compile(
 )  # fmt: skip
 
 _MAX_SENTENCE = 1200
+
+#: Logger of what `echo` tells on standard error.
+TOLD = "jetad.told"
 
 
 def printable(text: str) -> str:
@@ -52,6 +56,8 @@ def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
         OutputError: if standard output takes no more.
     """
     message = without_secrets(str(text))
+    if err:
+        logging.getLogger(TOLD).info("%s", message)  # for the file of --log
     if err or (sys.stdout is not None and sys.stdout.isatty()):
         message = printable(message)
     try:

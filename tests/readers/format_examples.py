@@ -399,7 +399,7 @@ def jetnet(folder: Path, n: int, seed: int) -> tuple[Path, list[Expected]]:
     for i in range(n):
         k = int(rng.integers(0, 31))
         jets[i, 3] = k
-        particles[i, :k, :2], particles[i, :k, 2] = rng.normal(0, 0.2, (k, 2)), rng.random(k) + 0.01
+        particles[i, :k, :2], particles[i, :k, 2] = rng.normal(0, 0.2, (k, 2)), (rng.random(k) + 0.01) / 8
         particles[i, :k, 3] = 1
         rel = particles[i, :k].astype("f8")
         pt, eta = np.float32(jets[i, 0]).astype("f8"), np.float32(jets[i, 1]).astype("f8")

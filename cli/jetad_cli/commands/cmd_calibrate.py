@@ -10,7 +10,7 @@ import click
 
 from jetad.errors import InputError
 
-from ..options import Inputs, ManyValues, device_option, input_options, json_option
+from ..options import Inputs, ManyValues, allow_option, device_option, input_options, json_option
 from ..overwriting import keep_inputs
 from ..terminal import echo
 
@@ -77,6 +77,7 @@ def _points(cell: BackgroundEfficiency, asked: tuple[float, ...], rate: float | 
     metavar="HZ",
     help="Rate of background jets: gives the rate after each cut.",
 )
+@allow_option("labels", "range")
 @input_options
 @device_option
 @json_option()
@@ -88,6 +89,7 @@ def command(
     weight: str | None,
     working_points: tuple[float, ...],
     rate: float | None,
+    allow: tuple[str, ...],
     inputs: Inputs,
     device: str,
     as_json: bool,
@@ -115,7 +117,7 @@ def command(
 
     calibration = calibrate(
         run, files, device=device, in_bins_of=bins, decorrelate=decorrelate, weight=weight,
-        select=inputs.select, max_jets=inputs.max_jets, options=inputs.options,
+        select=inputs.select, max_jets=inputs.max_jets, options=inputs.options, allow=allow,
     )  # fmt: skip
     cells: dict[str, BackgroundEfficiency] = {}
     if isinstance(calibration, BinnedEfficiency):

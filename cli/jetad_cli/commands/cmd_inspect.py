@@ -108,7 +108,7 @@ def _text(found: Inspection) -> str:
         if summary.n_entries is None
         else f"{found.n_jets} in {summary.n_entries} events",
         "units": f"{summary.units} (guessed from the jet pT)"
-        if summary.units in ("GeV", "MeV?")
+        if summary.units in ("GeV", "GeV?", "MeV?")
         else summary.units,
         "columns": _collapsed(summary.columns),
     }

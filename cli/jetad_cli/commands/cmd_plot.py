@@ -10,7 +10,7 @@ import click
 
 from jetad.registry import parted
 from jetad_cli.commands.cmd_roc import curves_of, score_inputs
-from jetad_cli.options import ManyValues, figure_label, force_option, label_options
+from jetad_cli.options import ManyValues, allow_option, figure_label, force_option, label_options
 from jetad_cli.overwriting import keep_inputs
 
 from ..terminal import echo
@@ -18,6 +18,7 @@ from ..terminal import echo
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from jetad.jets import Jets
     from jetad.scores import Scores
 
 __all__ = ["CURVES", "Drawing", "command", "figure_command"]
@@ -268,7 +269,10 @@ def _with_multiplicity(
     default=(1.0, 0.5, 0.1, 0.01), show_default=True, help="Background efficiencies of the cuts.",
 )  # fmt: skip
 @_jets_option
-def sculpting(files: tuple[str, ...], cuts: tuple[float, ...], jet_files: tuple[str, ...]) -> Any:
+@allow_option("labels")
+def sculpting(
+    files: tuple[str, ...], cuts: tuple[float, ...], jet_files: tuple[str, ...], allow: tuple[str, ...]
+) -> Any:
     """Mass and pT spectra of background after cuts on the score: what a bump hunt must know.
 
     With their ratio to no cut, the Jensen-Shannon divergence against background efficiency, and the score
@@ -277,6 +281,7 @@ def sculpting(files: tuple[str, ...], cuts: tuple[float, ...], jet_files: tuple[
     \b
     jetad plot sculpting qcd.scores.h5 --jets qcd.h5 -o sculpting
     """
+    from jetad.checks import check_label_of
     from jetad.evaluation import classes_of
     from jetad.evaluation import sculpting as compute
     from jetad.plots import plot_sculpting
@@ -287,6 +292,7 @@ def sculpting(files: tuple[str, ...], cuts: tuple[float, ...], jet_files: tuple[
         raise click.UsageError(
             "give one background sample: several files as 'qcd=a.scores.h5 qcd=b.scores.h5'"
         )
+    check_label_of(background.label, name, allow, role="background")
     columns = _with_multiplicity({name: background}, jet_files)[name]
     found = compute(background, columns, cuts=sorted({1.0, *cuts}, reverse=True))
     return plot_sculpting(found), {v: s.to_dict() for v, s in found.items()}
@@ -356,7 +362,12 @@ def anomalous(
         from jetad.runs import find_run
 
         detector = TrainedDetector.from_run(find_run(run_dir), "cpu")
-        chunks = ((jets, detector.evaluate(jets)) for jets in iterate(file))
+
+        def evaluated(jets: Jets) -> tuple[Jets, Scores]:
+            detector.training.check(jets, file)
+            return jets, detector.evaluate(jets)
+
+        chunks = (evaluated(jets) for jets in iterate(file))
     found = most_anomalous(chunks, count, n_ordinary=ordinary)
     images = JetImages(ImageConfig(sigma=sigma)).transform(found.jets)
     rows = {name: values.tolist() for name, values in found.scores.columns().items()}

@@ -9,7 +9,7 @@ import click
 
 from jetad.registry import parted
 
-from ..options import ManyValues, device_option, figure_label, force_option, label_options
+from ..options import ManyValues, allow_option, device_option, figure_label, force_option, label_options
 from ..overwriting import keep_inputs
 from ..terminal import echo
 
@@ -50,6 +50,7 @@ def named_inputs(values: tuple[str, ...]) -> dict[str, list[Path]]:
 @click.option(
     "--max-jets", type=click.IntRange(min=10), default=20_000, show_default=True, help="Jets of each sample."
 )
+@allow_option("labels", "overlap", "range")
 @device_option
 @label_options
 @force_option
@@ -61,6 +62,7 @@ def command(
     output: str,
     pdf: str | None,
     max_jets: int,
+    allow: tuple[str, ...],
     device: str,
     force: bool,
     **label_values: Any,
@@ -122,6 +124,7 @@ def command(
         studies=studies,
         label=label,
         max_jets=max_jets,
+        allow=allow,
         device=device,
         say=lambda text: echo(text, err=True),
     )

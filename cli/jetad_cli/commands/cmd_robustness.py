@@ -11,6 +11,7 @@ import click
 
 from ..options import (
     ManyValues,
+    allow_option,
     device_option,
     figure_label,
     force_option,
@@ -47,6 +48,7 @@ __all__ = ["command", "table"]
 @click.option(
     "--max-jets", type=click.IntRange(min=10), default=5000, show_default=True, help="Jets of each sample."
 )
+@allow_option("labels", "range")
 @seed_option
 @device_option
 @label_options
@@ -59,6 +61,7 @@ def command(
     cuts: tuple[float, ...],
     output: str | None,
     max_jets: int,
+    allow: tuple[str, ...],
     seed: int,
     device: str,
     force: bool,
@@ -90,16 +93,31 @@ def command(
     import torch
 
     from jetad.detector import TrainedDetector
+    from jetad.errors import ConfigError
     from jetad.readers import expand, read
     from jetad.studies.robustness import robustness
+    from jetad.studies.trainings import check_distinct
+    from jetad.training.data import check_sample
 
     torch.set_num_threads(1)
     files: list[Path] = expand(background)
     name = files[0].stem if len(files) == 1 else "background"
+    signals = named_inputs(signal)
+    if name in signals:
+        raise ConfigError(f"--signal: '{name}' is the name of the background, too; use NAME=FILE")
+    check_distinct({name: files, **signals})
+    jets = {key: read(paths, max_jets=max_jets) for key, paths in {name: files, **signals}.items()}
+    detector = TrainedDetector.from_run(run, device)
+    for key, some in jets.items():
+        role = "background" if key == name else "signal"
+        check_sample(some, key, allow, role=role)
+        detector.training.check(some, key, allow)
+        for sentence in detector.training.remarks(some):
+            echo(f"warning: {key}: {sentence}", err=True)
     found = robustness(
-        TrainedDetector.from_run(run, device),
-        read(files, max_jets=max_jets),
-        {key: read(paths, max_jets=max_jets) for key, paths in named_inputs(signal).items() if key != name},
+        detector,
+        jets.pop(name),
+        jets,
         background_name=name,
         cuts=cuts,
         seed=seed,

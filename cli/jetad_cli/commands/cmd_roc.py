@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from jetad_cli.options import ManyValues, figure_label, force_option, label_options
+from jetad_cli.options import ManyValues, allow_option, figure_label, force_option, label_options
 from jetad_cli.overwriting import files_meant, keep_inputs
 
 from ..terminal import echo
@@ -23,6 +23,7 @@ __all__ = ["command", "comparison_table", "curves_of", "score_inputs", "table"]
 def score_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which score files are background and signal, for ``curves_of``."""
     for decorate in (
+        allow_option("labels", "overlap"),
         click.option(
             "--min-background", type=click.IntRange(min=1), default=10, show_default=True,
             help="Background jets that must pass for a point to count as the largest SIC.",
@@ -44,6 +45,9 @@ def score_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+_COLUMNS = 80  # of a terminal
+
+
 class Curves(NamedTuple):
     """The evaluations of a command line, with the scores they come from."""
 
@@ -57,6 +61,7 @@ def curves_of(
     signal: tuple[str, ...],
     min_background: int,
     by: str | None = None,
+    allow: tuple[str, ...] = (),
     **more: Any,
 ) -> Curves:
     """Read the score files and compare their classes; one evaluation, or one a detector with ``by``.
@@ -68,9 +73,9 @@ def curves_of(
     from jetad.evaluation import evaluate, gather, gather_runs
 
     if by is None:
-        groups = {"": gather(background=background, signal=signal, labelled=labelled)}
+        groups = {"": gather(background=background, signal=signal, labelled=labelled, allow=allow)}
     else:
-        groups = gather_runs(background=background, signal=signal, labelled=labelled, by=by)
+        groups = gather_runs(background=background, signal=signal, labelled=labelled, by=by, allow=allow)
     evaluations = [
         evaluate(s.background, s.signals, min_background=min_background, name=_marked(name, s.method), **more)
         for name, s in groups.items()
@@ -132,6 +137,7 @@ def command(
     signal: tuple[str, ...],
     by: str | None,
     min_background: int,
+    allow: tuple[str, ...],
     output: str | None,
     ratio: bool,
     band: str,
@@ -176,10 +182,13 @@ def command(
         for path in figure_paths(output):
             check_output(path, force=force)
     found = curves_of(
-        labelled, background, signal, min_background, by,
+        labelled, background, signal, min_background, by, allow,
         signal_efficiencies=eff_s, background_efficiencies=eff_b,
     )  # fmt: skip
     evaluations = found.evaluations
+    for evaluation in evaluations:
+        for sentence in remarks(evaluation):
+            echo(f"warning: {sentence}", err=True)
     if band == "bootstrap":
         from jetad.evaluation import with_bootstrap_bands
 
@@ -289,8 +298,8 @@ def table(evaluation: Evaluation) -> str:
 
     first = next(iter(evaluation.signals.values()))
     at = list(first.background_rejection)
-    header = ["signal", "jets", "AUC", *(f"1/eff_B at eff_S {x:g}" for x in at)]
-    header += ["max SIC (at eff_S)", "pT alone", "mass alone"]
+    header = ["signal", "jets", "AUC", "pT alone", "mass alone", "max SIC (at eff_S)"]
+    header += [f"1/eff_B at eff_S {x:g}" for x in at]
     rows = [header]
     fixed = [["signal", *(f"eff_S at eff_B {x:g}" for x in first.signal_efficiency_at)]]
     notes = []
@@ -301,10 +310,10 @@ def table(evaluation: Evaluation) -> str:
                 name,
                 str(curve.n_signal),
                 f"{curve.auc:.4f} ± {_number(curve.auc_error, '.4f')}",
-                *(_rejection(result.background_rejection[x]) for x in at),
-                "-" if math.isnan(best.value) else f"{best.value:.2f} ({best.signal_efficiency:.2f})",
                 _number(either_way(result.pt_only_auc), ".3f"),
                 _number(either_way(result.mass_only_auc), ".3f"),
+                "-" if math.isnan(best.value) else f"{best.value:.2f} ({best.signal_efficiency:.2f})",
+                *(_rejection(result.background_rejection[x]) for x in at),
             ]
         )
         fixed.append([name, *(_efficiency(v) for v in result.signal_efficiency_at.values())])
@@ -316,6 +325,34 @@ def table(evaluation: Evaluation) -> str:
     if any(cell != "-" for row in fixed[1:] for cell in row[1:]):
         lines += ["", *_aligned(fixed)]
     return "\n".join([*lines, "", *notes] if notes else lines)
+
+
+def remarks(evaluation: Evaluation) -> list[str]:
+    """What a reader of the numbers should know of them, in sentences."""
+    from jetad.evaluation import either_way
+
+    of = f"{evaluation.name}: " if evaluation.name else ""
+    found = []
+    lost, n = evaluation.n_excluded_background, evaluation.n_background
+    if lost > 0.01 * (n + lost):
+        found.append(f"{of}{lost} of {n + lost} background jets have no score and are left out")
+    for name, result in evaluation.signals.items():
+        curve = result.curve
+        lost, n = curve.n_excluded_signal, curve.n_signal
+        if lost > 0.01 * (n + lost):
+            found.append(f"{of}{lost} of {n + lost} jets of '{name}' have no score and are left out")
+        if curve.auc + 5 * curve.auc_error < 0.5:
+            found.append(
+                f"{of}'{name}' is less anomalous than the background (AUC {curve.auc:.3f}): are the two "
+                "exchanged?"
+            )
+        alone = either_way(result.pt_only_auc)
+        if alone > max(curve.auc, 0.7):
+            found.append(
+                f"{of}jet pT alone tells '{name}' from the background (AUC {alone:.3f}): their pT spectra "
+                "differ, and the numbers say little of the detector; --select the same range of pT"
+            )
+    return found
 
 
 def spread_table(spread: Spread) -> str:
@@ -352,14 +389,21 @@ def comparison_table(pairs: Sequence[PairedComparison]) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines of at most 80 columns; what does not fit comes below, after the first column again."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            text.ljust(w) if i == 0 else text.rjust(w)
-            for i, (text, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    blocks: list[list[int]] = [[]]
+    for i, width in enumerate(widths[1:], 1):
+        if blocks[-1] and widths[0] + sum(widths[j] + 2 for j in blocks[-1]) + width + 2 > _COLUMNS:
+            blocks.append([])
+        blocks[-1].append(i)
+    lines: list[str] = []
+    for block in blocks:
+        lines += [""] if lines else []
+        lines += [
+            "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in block)]).rstrip()
+            for row in rows
+        ]
+    return lines
 
 
 def _rejection(interval: Interval) -> str:

@@ -11,7 +11,10 @@ import click
 from jetad.errors import JetadError
 
 from ..options import (
+    READING_OPTIONS,
     Inputs,
+    Sections,
+    allow_option,
     check_option,
     device_option,
     force_option,
@@ -38,7 +41,16 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     return int(number) - 1, int(total)
 
 
-@click.command()
+_SECTIONS = {
+    "Run and output": (
+        "--run", "--output", "--keep", "--working-point", "--layout", "--copy", "--output-format", "--force",
+    ),
+    "Reading files": (*READING_OPTIONS, "--allow"),
+    "Computing": ("--jobs", "--dask", "--threads", "--device", "--part", "--chunk"),
+}  # fmt: skip
+
+
+@click.command(cls=Sections, sections=_SECTIONS)
 @click.argument("files", nargs=-1, required=True)
 @click.option(
     "--run",
@@ -101,6 +113,7 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     type=click.Choice(["ttree", "rntuple"]),
     help="What a ROOT score file holds.  [default: ttree]",
 )
+@allow_option("range")
 @device_option
 @force_option
 @check_option
@@ -120,6 +133,7 @@ def command(
     copy: bool,
     layout: Literal["jets", "events"],
     output_format: str | None,
+    allow: tuple[str, ...],
     device: str,
     force: bool,
     check: bool,
@@ -172,6 +186,7 @@ def command(
         rntuple=output_format == "rntuple",
         layout=layout,
         chunk=chunk,
+        allow=allow,
     )
     if check:
         if broken:

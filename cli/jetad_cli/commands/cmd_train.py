@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from jetad.registry import parted
 
 from ..options import (
     MAX_SEED,
+    READING_OPTIONS,
     Inputs,
     ManyValues,
+    allow_option,
     check_option,
     device_option,
     force_option,
@@ -25,6 +28,7 @@ from ..terminal import echo
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
+    from jetad.runs import Run
 
 __all__ = ["command"]
 
@@ -41,7 +45,56 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     return monitors
 
 
-@click.command(cls=ManyValues)
+def _quick(configuration: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with those settings of ``QUICK`` that the method has; what --set says wins."""
+    from jetad.training.plan import configure
+
+    quick = dict(configuration)
+    if configuration["preset"] is None and configuration["config_file"] is None:
+        quick["method"] = configure(**configuration).method  # the default depends on the settings
+
+    def accepted(setting: str) -> bool:
+        try:
+            configure(**{**quick, "settings": [setting]})
+        except ConfigError:
+            return False
+        return True
+
+    quick["settings"] = [*filter(accepted, QUICK), *configuration["settings"]]
+    return quick
+
+
+def _learned(run: Run, seconds: float, quick: bool) -> list[str]:
+    """What a training has come to, and what to type next."""
+    known, last = run.provenance, (run.history() or [{}])[-1]
+    n = known["n_jets"]
+    energy = f", held-out energy {last['val_energy']:.4g}" if "val_energy" in last else ""
+    rate = f", {last['acceptance']:.0%} of the chain steps accepted" if last.get("acceptance") else ""
+    lines = [
+        f"trained in {seconds:.0f} s on {n['train']} jets{energy}{rate}",
+        f"calibrated on {n['calibration']} jets held out: background efficiencies down to "
+        f"{1 / (n['calibration'] + 1):.2g}",
+    ]
+    if quick:
+        lines.append("this was --quick, a first look: train without it before you quote a number")
+    return [*lines, f"next: jetad score FILE --run {run.path}"]
+
+
+_SECTIONS = {
+    "Jets": ("--background", "--signal", "--monitor", "--allow"),
+    "Method": (
+        "--method", "--preset", "--representation", "--encoder", "--quick", "--config", "--set", "--seed",
+    ),
+    "Reading files": READING_OPTIONS,
+    "Computing": ("--threads", "--compile", "--device"),
+    "Output": ("--output", "--force", "--print-config", "--check"),
+}  # fmt: skip
+
+#: What --quick sets, where the method has it; what --set says wins.
+QUICK = ("data.max_jets=3000", "training.epochs=3", "training.contrastive.steps=60")
+
+
+@click.command(cls=ManyValues, sections=_SECTIONS)
 @click.option(
     "--background",
     "-b",
@@ -83,6 +136,9 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     help="Signal jets to watch in the history; never used. Repeatable.",
 )
 @click.option(
+    "--quick", is_flag=True, help="A first look in seconds: few jets, a short training. Not for results."
+)
+@click.option(
     "--threads",
     type=click.IntRange(1, 4096),
     default=1,
@@ -96,6 +152,7 @@ def _monitors(values: tuple[str, ...]) -> dict[str, str]:
     help="Compile the steps of the chains (training.compile); pays where training takes many minutes.",
 )
 @input_options
+@allow_option("labels")
 @click.option("--print-config", is_flag=True, help="Print the resolved configuration and stop.")
 @check_option
 @device_option
@@ -112,8 +169,10 @@ def command(
     output: Path | None,
     seed: int | None,
     monitor: tuple[str, ...],
+    quick: bool,
     threads: int,
     compiled: bool,
+    allow: tuple[str, ...],
     print_config: bool,
     check: bool,
     inputs: Inputs,
@@ -139,6 +198,8 @@ def command(
         "config_file": config_file, "seed": seed,
         "settings": [*settings, "training.compile=true"] if compiled else settings,
     }  # fmt: skip
+    if quick:
+        configuration = _quick(configuration)
     if print_config:
         echo(configure(**configuration).to_yaml(), nl=False)
         return None
@@ -149,6 +210,8 @@ def command(
     )  # fmt: skip
     if check:
         plan.check(output, force=force)
+        for line in plan.described(output):
+            echo(line)
         return show_check(plan.files, [] if output is None else [output], threads)
 
     import torch
@@ -156,15 +219,23 @@ def command(
     from jetad.device import select_device
     from jetad.distributed.process_group import join
     from jetad.interrupts import stop_signals
+    from jetad.models import METHODS
 
     from ..progress import TrainingProgress
 
     torch.set_num_threads(threads)
+    started = time.monotonic()
+    if quick:
+        first = [setting for setting in QUICK if setting in configuration["settings"]]
+        tell(f"--quick: a first look, with {', '.join(first)}")
+    phases = [(name, phase) for name in plan.config.members for phase in METHODS[plan.config.method].phases]
     with join(select_device(device)) as ranks:
         run = plan.run(
-            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(), ranks=ranks,
-            say=tell,
+            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(phases),
+            ranks=ranks, allow=allow, say=tell,
         )  # fmt: skip
     if ranks.first:
+        for line in _learned(run, time.monotonic() - started, quick):
+            tell(line)
         echo(str(run.path))
     return None

@@ -39,8 +39,8 @@ def explain(error: ValidationError, prefix: str = "") -> str:
             return f"unknown setting '{where}'; did you mean '{close[0]}'?"
         sections = ", ".join(dict.fromkeys(path.partition(".")[0] for path in paths))
         return (
-            f"unknown setting '{where}'; there are {sections}, and 'jetad train --print-config' shows what is "
-            "in them"
+            f"unknown setting '{where}'; there are {sections}, and 'jetad train --print-config' "
+            "shows what is in them"
         )
     message = str(first["msg"]).removeprefix("Value error, ")
     plain = first["type"] != "value_error" and not isinstance(first["input"], dict)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..calibration import (
     DecorrelatedEfficiency,
     quantile_edges,
 )
+from ..checks import check_labels
 from ..errors import ConfigError, InputError, of_file, without_secrets
 from ..jets import Selection
 from ..readers import ReadOptions
@@ -26,6 +28,8 @@ from ..runs.provenance import file_hash
 from .detector import TrainedDetector
 
 __all__ = ["calibrate"]
+
+logger = logging.getLogger("jetad.scoring")
 
 
 def calibrate(
@@ -39,6 +43,7 @@ def calibrate(
     select: str | None = None,
     max_jets: int | None = None,
     options: ReadOptions | None = None,
+    allow: Collection[str] = (),
 ) -> Calibration:
     """Measure background efficiencies on files of background and keep them in the run.
 
@@ -53,11 +58,12 @@ def calibrate(
         select: Cuts, as :class:`~jetad.jets.Selection` takes them.
         max_jets: Stop after that many jets, counted after the selection.
         options: How the files are read.
+        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
 
     Raises:
         ConfigError: for options that exclude each other, or a quantity that jets do not have.
         InputError: for a file the run was trained on (by content), one without jets or without the column
-            of weights, or too few jets.
+            of weights, with jets labelled as signal or of other units than the training, or too few jets.
     """
     from ..readers import iterate
 
@@ -76,6 +82,7 @@ def calibrate(
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("score", "weight", *quantities)}
     selection = None if select is None else Selection(select)
     left = np.inf if max_jets is None else max_jets
+    looked_at: set[Path] = set()
     for path in paths:
         for jets in iterate(path, **(options or {})):
             if selection is not None:
@@ -84,6 +91,14 @@ def calibrate(
             left -= len(jets)
             if not len(jets):
                 continue
+            detector.training.check(jets, path, allow)
+            if jets.labels is not None:
+                check_labels(int((jets.labels == 1).sum()), int((jets.labels == 0).sum()), str(path), allow)
+            if path not in looked_at:
+                looked_at.add(path)
+                _say(detector.training.remarks(jets), path)
+                if weight is None and jets.weights is not None and np.ptp(jets.weights) > 0:
+                    _say(["has event weights, and every jet counts once; --weight weight uses them"], path)
             with of_file(path):
                 parts["score"].append(detector.score(jets))
             for name in quantities:
@@ -111,6 +126,12 @@ def calibrate(
             **run.read_calibration(),
             "background": calibration.to_dict(),
             "source": [without_secrets(str(path)) for path in paths],
+            "select": select,
         }
     )
     return calibration
+
+
+def _say(sentences: Sequence[str], path: Path) -> None:
+    for sentence in sentences:
+        logger.warning("warning: %s: %s", path, sentence)

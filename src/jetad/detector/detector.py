@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from ..calibration import (
     calibration_from_dict,
 )
 from ..device import select_device
-from ..errors import InputError, JetadError
+from ..errors import InputError
 from ..files.fields import Fields
 from ..jets import Jets, as_jets
 from ..models import model_class
@@ -28,20 +27,9 @@ from ..runs import Run
 from ..runs.provenance import file_hash
 from ..scores import Scores
 from .member import Member
+from .training import Training, damaged
 
 __all__ = ["TrainedDetector", "load"]
-
-
-@contextlib.contextmanager
-def _damaged(path: Path) -> Iterator[None]:
-    """Say of which file of a run a value makes no sense, and what to do about it."""
-    try:
-        yield
-    except JetadError as error:
-        raise InputError(
-            f"{path}: {error}; the file is damaged or was changed: take it from a copy of the run, or train "
-            "again"
-        ) from error
 
 
 class TrainedDetector:
@@ -56,6 +44,7 @@ class TrainedDetector:
         background_efficiency: The calibration of the score, or ``None``.
         device: Where the networks are.
         metadata: Goes into score files.
+        training: What it was trained on.
     """
 
     def __init__(
@@ -64,7 +53,9 @@ class TrainedDetector:
         background_efficiency: Calibration | None,
         device: torch.device,
         metadata: dict[str, Any] | None = None,
+        training: Training | None = None,
     ) -> None:
+        self.training = training or Training()
         self.members = list(members)
         self.background_efficiency = background_efficiency
         self.device = device
@@ -91,7 +82,7 @@ class TrainedDetector:
         where = select_device(device)
         members = []
         for name, member in config.members.items():
-            with _damaged(run.path / "preprocessing.json"):
+            with damaged(run.path / "preprocessing.json"):
                 preprocessor = preprocessor_from_dict(Fields(preprocessing).part(name).values)
                 if preprocessor.config != member.preprocessing:
                     raise InputError(f"the settings of member '{name}' are others than those of config.yaml")
@@ -109,10 +100,10 @@ class TrainedDetector:
                 raise InputError(
                     f"{run.path / 'model.safetensors'}: member '{name}' has weights that are no numbers"
                 )
-            with _damaged(run.path / "calibration.json"):
+            with damaged(run.path / "calibration.json"):
                 surprise = Surprise.from_dict(Fields(calibration).part("members").part(name).values)
             members.append(Member(name, preprocessor, model.to(where).eval().requires_grad_(False), surprise))
-        with _damaged(run.path / "calibration.json"):
+        with damaged(run.path / "calibration.json"):
             background = calibration_from_dict(Fields(calibration).any("background"))
         metadata = {
             "run": run.path.resolve().name,
@@ -120,7 +111,7 @@ class TrainedDetector:
             "method": config.method,
             "calibration_hash": file_hash(run.path / "calibration.json")[:16],
         }
-        return cls(members, background, where, metadata)
+        return cls(members, background, where, metadata, Training.of(run, calibration))
 
     def energies(self, jets: Jets) -> dict[str, NDArray[np.float64]]:
         """Energies by member, each ``(n_jets,)``."""

@@ -34,7 +34,7 @@ from .dependence import (
     sculpting,
     variables_of,
 )
-from .inputs import Samples, classes_of, gather, gather_runs, named_files, split_by_label
+from .inputs import Samples, check_samples, classes_of, gather, gather_runs, named_files, split_by_label
 from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval
 from .results import Band, Evaluation, SignalResult, either_way, evaluate
 from .roc import MIN_BACKGROUND, RocCurve, auc_by_bootstrap, roc_curve
@@ -57,6 +57,7 @@ __all__ = [
     "Spread",
     "auc_by_bootstrap",
     "binomial_interval",
+    "check_samples",
     "classes_of",
     "compare_paired",
     "efficiency_profiles",

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..checks import check_label_of, check_labels, check_two_samples
 from ..errors import InputError
 from ..registry import parted
 from ..scores import Scores, load_scores
 
-__all__ = ["Samples", "classes_of", "gather", "gather_runs", "named_files", "split_by_label"]
+__all__ = ["Samples", "check_samples", "classes_of", "gather", "gather_runs", "named_files", "split_by_label"]
 
 _log = logging.getLogger(__name__)
+
+_FEW = 0.01  # share of repeated jets that is worth a line
 
 _LABELS = {"background": 0, "signal": 1, "of unknown label": -1}
 
@@ -30,20 +34,27 @@ class Samples(NamedTuple):
 
 
 def gather(
-    *, background: Sequence[str] = (), signal: Sequence[str] = (), labelled: Sequence[str] = ()
+    *,
+    background: Sequence[str] = (),
+    signal: Sequence[str] = (),
+    labelled: Sequence[str] = (),
+    allow: Collection[str] = (),
 ) -> Samples:
     """Read score files and sort their jets into one background and named signals.
 
-    What a file is given as counts, not its labels: ``background=["top.scores.h5"]`` is right for a detector
-    trained on top jets. Labels decide only where a file holds both classes, and for ``labelled`` files.
+    Labels decide where a file holds both classes, and for ``labelled`` files. A file whose labels contradict
+    its role altogether is refused, but for ``allow=["labels"]``: ``background=["top.scores.h5"]`` is right
+    for a detector trained on top jets.
 
     Arguments:
         background: Files, together one sample. With no signal named at all, files with both labels are split.
         signal: ``NAME=FILE`` or ``FILE``; files of one NAME are one sample.
         labelled: Files to split by label: 0 is background, 1 is a signal named after the file.
+        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
 
     Raises:
-        InputError: for a bad file, or if a class is missing.
+        InputError: for a bad file, a missing class, scores of several models, labels that contradict the role
+            of a file, or a signal that is the background.
     """
     files = {
         "background": named_files(background),
@@ -53,14 +64,18 @@ def gather(
     loaded = {
         path: load_scores(path) for named in files.values() for paths in named.values() for path in paths
     }
-    _warn_about_models(loaded)
+    _refuse_several_models(loaded)
+    _warn_about_training_jets(loaded)
 
     def jets(paths: Iterable[Path]) -> Scores:
         return Scores.concatenate([loaded[path] for path in paths])
 
     signals = {}
+    given: list[tuple[Scores, str, str]] = []
     for name, paths in files["signal"].items():
-        signals[name] = _of_class(jets(paths), 1, f"signal '{name}'")
+        sample = jets(paths)
+        given.append((sample, f"signal '{name}'", "signal"))
+        signals[name] = _of_class(sample, 1, f"signal '{name}'")
     background_jets = []
     for name, paths in files["background"].items():
         scores = jets(paths)
@@ -69,6 +84,7 @@ def gather(
             part, signals[name] = split_by_label(scores, where=where)
             background_jets.append(part)
         else:
+            given.append((scores, where, "background"))
             background_jets.append(_of_class(scores, 0, where))
     for name, paths in files["labelled"].items():
         scores = jets(paths)
@@ -82,6 +98,9 @@ def gather(
     ):
         _log.warning("warning: some background files have no weights; all background jets count as one each")
     together = Scores.concatenate(background_jets)
+    _check_jets(together, signals, allow)
+    for scores, where, role in given:
+        check_label_of(scores.label, where, allow, role=role)
     return Samples(together, signals, str(together.metadata.get("method", "")))
 
 
@@ -91,6 +110,7 @@ def gather_runs(
     signal: Sequence[str] = (),
     labelled: Sequence[str] = (),
     by: str = "run",
+    allow: Collection[str] = (),
 ) -> dict[str, Samples]:
     """Score files of several detectors, one :class:`Samples` each, as :func:`gather` makes them.
 
@@ -100,6 +120,7 @@ def gather_runs(
         labelled: The same.
         by: What tells the detectors apart: ``run`` (the run a score file names, and its model) or ``folder``
             (where the file is).
+        allow: As for :func:`gather`.
 
     Raises:
         InputError: for a bad file, or a detector without background or signal.
@@ -126,7 +147,7 @@ def gather_runs(
             raise InputError(f"{by} '{group}': has no {missing[0]} scores (found {there})")
     for group, files in groups.items():
         try:
-            samples[group] = gather(**files)
+            samples[group] = gather(**files, allow=allow)
         except InputError as error:
             raise InputError(f"{by} '{group}': {error}") from error
     return samples
@@ -164,12 +185,14 @@ def classes_of(given: Iterable[str]) -> dict[str, Scores]:
         given: ``NAME=FILE`` or ``FILE``, as in :func:`gather`.
 
     Raises:
-        InputError: for a bad file.
+        InputError: for a bad file, or scores of several models.
     """
     named = named_files(given)
     classes = {}
+    loaded = {path: load_scores(path) for paths in named.values() for path in paths}
+    _refuse_several_models(loaded)
     for name, paths in named.items():
-        scores = Scores.concatenate([load_scores(path) for path in paths])
+        scores = Scores.concatenate([loaded[path] for path in paths])
         if np.any(scores.label == 0) and np.any(scores.label == 1):
             before = f"{name} " if len(named) > 1 else ""
             classes[before + "background"], classes[before + "signal"] = split_by_label(scores)
@@ -194,9 +217,13 @@ def named_files(given: Iterable[str]) -> dict[str, list[Path]]:
     used = [name or _stem(path) for name, path in found]
     files: dict[str, list[Path]] = {}
     for (name, path), shown in zip(found, used, strict=True):
-        if not name and used.count(shown) > 1:
+        if not name and used.count(shown) > 1 and len({p.resolve() for _, p in found}) > 1:
             shown = f"{path.absolute().parent.name}/{shown}"
-        files.setdefault(shown, []).append(path)
+        same = [other for other in files.get(shown, []) if other.resolve() == path.resolve()]
+        if same:
+            _log.warning("warning: %s: named twice, read once", path)
+        else:
+            files.setdefault(shown, []).append(path)
     return files
 
 
@@ -247,16 +274,83 @@ def _of_class(scores: Scores, label: int, where: str) -> Scores:
     return scores
 
 
-def _warn_about_models(loaded: Mapping[Path, Scores]) -> None:
+def _refuse_several_models(loaded: Mapping[Path, Scores]) -> None:
+    """Scores of different models have nothing to do with each other.
+
+    Raises:
+        InputError: naming a file of each model.
+    """
     models: dict[str, Path] = {}
+    silent: list[Path] = []
     for path, scores in loaded.items():
         model = scores.metadata.get("model_hash")
-        if model is not None:
+        if model is None:
+            silent.append(path)
+        else:
             models.setdefault(str(model), path)
     if len(models) > 1:
         which = ", ".join(f"{path} ({model[:12]})" for model, path in models.items())
-        _log.warning(
-            "warning: these scores come from different models and should not be compared: %s "
-            "('--by run' makes one curve per run)",
-            which,
+        raise InputError(
+            f"these scores come from different models and cannot be compared: {which}; score all files with "
+            "one run ('jetad roc --by run' makes one curve per run)"
         )
+    if models and silent:
+        _log.warning(
+            "warning: %s: does not say which run it comes from; is it that of %s?",
+            silent[0], next(iter(models.values())),
+        )  # fmt: skip
+
+
+def _warn_about_training_jets(loaded: Mapping[Path, Scores]) -> None:
+    for path, scores in loaded.items():
+        if scores.metadata.get("input_trained_on"):
+            _log.warning(
+                "warning: %s: holds jets that the detector was trained on, which look more normal than "
+                "unseen ones: the numbers are too good; score other background",
+                path,
+            )
+
+
+def check_samples(background: Scores, signals: Mapping[str, Scores], allow: Collection[str] = ()) -> None:
+    """Refuse samples whose labels contradict their role, or that share their jets.
+
+    Arguments:
+        background: Scores of background jets.
+        signals: Scores of signal jets by name.
+        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
+
+    Raises:
+        InputError: naming the sample.
+    """
+    for where, role, scores in (
+        ("the background", "background", background),
+        *((f"signal '{name}'", "signal", scores) for name, scores in signals.items()),
+    ):
+        n_signal, n_background = (int((scores.label == value).sum()) for value in (1, 0))
+        check_labels(n_signal, n_background, where, allow, role=role)
+    _check_jets(background, signals, allow)
+
+
+def _check_jets(background: Scores, signals: Mapping[str, Scores], allow: Collection[str]) -> None:
+    """Jets that are in two samples, or twice in one."""
+    own = _words(background)
+    for name, words in (("the background", own), *((f"signal '{n}'", _words(s)) for n, s in signals.items())):
+        known = words[words != 0]
+        n_twice = len(known) - len(np.unique(known))
+        if n_twice > _FEW * len(words):
+            _log.warning(
+                "warning: %s: %d of %d jets are there twice: errors are too small", name, n_twice, len(words)
+            )
+    for name, scores in signals.items():
+        check_two_samples(own, _words(scores), ("the background", f"signal '{name}'"), allow)
+
+
+def _words(scores: Scores) -> NDArray[np.uint64]:
+    """What tells jets of score files apart, ``(n,)``: score and momentum; 0 where there is no momentum."""
+    words = np.zeros(len(scores), dtype=np.uint64)
+    for name in ("score", "jet_pt", "jet_eta", "jet_phi", "jet_mass"):
+        bits = getattr(scores, name).view(np.uint32).astype(np.uint64)
+        words = (words ^ bits) * np.uint64(0x9E3779B97F4A7C15)  # wraps round
+        words ^= words >> np.uint64(29)
+    words[~np.isfinite(scores.jet_pt)] = 0
+    return words

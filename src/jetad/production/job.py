@@ -16,10 +16,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from .. import __version__
+from ..checks import same_selection
 from ..detector import TrainedDetector
+from ..detector.training import Training
 from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError, encodable, without_secrets
 from ..files import check_output, publish, refuse_inputs
 from ..interrupts import StopRequest
+from ..jets import Jets
 from ..readers import count, describe, hint_of_no_jets, iterate
 from ..readers.base import split_path
 from ..readers.containers.remote import remote_url
@@ -53,6 +56,7 @@ class Job(NamedTuple):
     fingerprint: str
     stamp: Stamp  # of the input
     facts: dict[str, str | int]  # of the input file and the runs, for metadata and ledger
+    trainings: Mapping[str, Training] = {}  # of the detectors
     force: bool = False  # replace the output if it is there in the end
 
     @property
@@ -115,6 +119,9 @@ def prepare(
         facts["runs"] = json.dumps({name: d.metadata for name, d in detectors.items()}, sort_keys=True)
     if request.select:
         facts["selection"] = request.select
+    trainings = {name: detector.training for name, detector in detectors.items()}
+    if facts.get("input_sha256") in first.training.inputs:
+        facts["input_trained_on"] = 1
     workspace = Workspace(output)
     # a detector without weights on disk cannot be recognised again
     known = all("model_hash" in d.metadata for d in detectors.values())
@@ -147,7 +154,8 @@ def prepare(
     if workspace.open(fingerprint):
         logger.info("%s: going on with %d parts that are there already", output, len(workspace.done()))
     return Job(
-        source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stamp, facts, force
+        source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stamp, facts,
+        trainings, force,
     )  # fmt: skip
 
 
@@ -241,6 +249,8 @@ def score_range(
         for jets in pieces:
             expected = min(chunk, job.last_row - job.first_row - number * chunk)
             part = score_jets(detectors, jets, job.request, job.source)
+            if number == 0:
+                _say_of_the_first(job, jets)
             if part.n_read == expected:
                 job.workspace.save(number, part)
                 yield number
@@ -267,10 +277,14 @@ def finish(job: Job) -> Account:
     merged = job.workspace.path / f"merged{job.output.suffix}"
     digest = Digest()
     n_read = n_selected_out = n_failed = n_rows = 0
+    outside = dict.fromkeys(job.trainings, 0)
     try:
         for part in job.workspace.parts(range(job.n_parts)):
             digest.add(part.scores)
             n_rows += len(part.scores)
+            for name, training in job.trainings.items():
+                if training.jets is not None:
+                    outside[name] += training.jets.n_outside(part.scores.jet_pt)
             n_read, n_failed = n_read + part.n_read, n_failed + part.n_failed
             n_selected_out += part.n_selected_out
         counts = {
@@ -328,7 +342,42 @@ def finish(job: Job) -> Account:
             n_failed,
             n_read,
         )
+    for sentence in _remarks(job, n_read, n_rows, outside):
+        logger.warning("warning: %s: %s", job.source, sentence)
     return _account(job.source, job.output, ledger)
+
+
+def _say_of_the_first(job: Job, jets: Jets) -> None:
+    """What the constituents of the first jets tell."""
+    for training in job.trainings.values():
+        sentence = None if training.jets is None else training.jets.remark_on_radius(jets)
+        if sentence:
+            logger.warning("warning: %s: %s", job.source, sentence)
+
+
+def _remarks(job: Job, n_read: int, n_rows: int, outside: Mapping[str, int]) -> Iterator[str]:
+    """What a user should know of these scores before using them."""
+    select = job.request.select
+    if n_read and not n_rows:
+        yield f"none of {n_read} jets passes '{select}': the score file has no rows"
+        return
+    for name, training in job.trainings.items():
+        of = "" if len(job.trainings) == 1 else f"{name}: "
+        sentence = None if training.jets is None else training.jets.remark(outside[name], n_rows)
+        if sentence:
+            yield of + sentence
+        if job.facts.get("input_sha256") in training.inputs:
+            yield f"{of}the detector was trained on this file: its jets look more normal than unseen ones"
+        for known, what in (
+            (training.select, "trained on"),
+            (training.calibration_select, "calibrated with"),
+        ):
+            if known and not same_selection(known, select):
+                now = f"with '{select}'" if select else "without it"
+                yield (
+                    f"{of}the detector was {what} jets of --select '{known}', and these are scored {now}: "
+                    "their background efficiencies are those of other jets"
+                )
 
 
 def _has_events(job: Job) -> bool:

@@ -34,6 +34,7 @@ class Request:
         rntuple: Write an RNTuple instead of a TTree.
         layout: ``jets`` for one row per jet, ``events`` for one row per event with lists (ROOT only).
         chunk: Jets per part, the unit of restarting and sharing.
+        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
     """
 
     keep: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Request:
     rntuple: bool = False
     layout: Literal["jets", "events"] = "jets"
     chunk: int = 20_000
+    allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.chunk < 1:
@@ -91,9 +93,11 @@ def score_jets(detectors: Mapping[str, TrainedDetector], jets: Jets, request: Re
     The first detector fills ``score`` and ``background_efficiency``; with several, each also has columns
     ``score_NAME`` and ``background_efficiency_NAME``.
 
+    Event weights of the file are carried along as ``weight``.
+
     Raises:
-        InputError: for a column to keep or cut on that the file does not have, or if a detector needs more
-            of the jets than it holds.
+        InputError: for jets whose units are not those of the training, a column to keep or cut on that the
+            file does not have, or if a detector needs more of the jets than it holds.
     """
     n_read = len(jets)
     if request.select is not None:
@@ -106,11 +110,15 @@ def score_jets(detectors: Mapping[str, TrainedDetector], jets: Jets, request: Re
                 f"--working-point {point:g}: no jet can pass, the smallest background efficiency of this "
                 f"calibration is {smallest:.2g}; 'jetad calibrate' on more background makes it smaller"
             )
+    for detector in detectors.values():
+        detector.training.check(jets, source, request.allow)
     with of_file(source):
         scores = first.evaluate(jets)
     extra: dict[str, NDArray[Any]] = dict(scores.extra)
     with of_file(source):
         extra.update({name: jets.column(name) for name in request.keep})
+    if jets.weights is not None and not (request.copy or request.layout == "events"):
+        extra.setdefault("weight", jets.weights)  # 'jetad roc' without them would be another result
     if len(detectors) > 1:
         for name, detector in detectors.items():
             with of_file(source):

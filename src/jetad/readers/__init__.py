@@ -24,9 +24,9 @@ from .base import (
     Reader,
     check_momenta_in_gev,
     container_of,
-    looks_like_mev,
     reading,
     split_path,
+    wrong_units,
 )
 from .containers.remote import Attempts, UnansweredError, remote_url, with_retries
 
@@ -217,15 +217,20 @@ def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
         hint = hint_of_no_jets(path, **options) if summary.n_jets == 0 else ""
         return summary._replace(warnings=(*summary.warnings, f"holds zero jets{hint}"))
     units = options.get("units") or chosen.units
-    if units is not None:
-        return summary._replace(units="GeV" if units == "GeV" else "GeV (converted from MeV)")
-    median = looks_like_mev(first)
-    if median is None:
+    if units == "GeV":
+        return summary._replace(units="GeV")
+    if units == "MeV":
+        problem = wrong_units(first.in_gev(), converted=True) if options.get("units") else None
+        summary = summary._replace(units="GeV (converted from MeV)")
+    else:
+        problem = wrong_units(first)
         with np.errstate(all="ignore"):
             known = np.isfinite(first.jet_pt).any()
-        return summary._replace(units="GeV" if known else "unknown")
-    warning = f"the momenta look like MeV: the median jet pT is {median:.0f}; --units MeV converts them"
-    return summary._replace(units="MeV?", warnings=(*summary.warnings, warning))
+        unclear = "MeV?" if problem and "MeV" in problem[0] else "GeV?"
+        summary = summary._replace(units=unclear if problem else "GeV" if known else "unknown")
+    if problem is None:
+        return summary
+    return summary._replace(warnings=(*summary.warnings, "; ".join(problem)))
 
 
 def iterate(
@@ -246,7 +251,7 @@ def iterate(
     Arguments:
         path: A file, or ``file.root:tree``.
         step: Jets per piece.
-        check_units: Refuse momenta that look like MeV.
+        check_units: Refuse momenta that cannot be in GeV, or in MeV where ``units`` says so.
         start: Only jets from this row on, counted through the file; readers that can, seek to it.
         stop: Only jets before this row.
         options: See :class:`ReadOptions`.
@@ -263,7 +268,8 @@ def iterate(
     blocks = _reopened(chosen, path, step, start, stop)
     if units == "MeV":
         blocks = (block.in_gev() for block in blocks)
-    return _resized(blocks, path, step, check_units and units is None)
+    check_units = check_units and (units is None or options.get("units") == "MeV")
+    return _resized(blocks, path, step, check_units, converted=units == "MeV")
 
 
 def _rows(reader: Reader, path: PathLike, step: int, start: int, stop: int | None) -> Iterator[Jets]:
@@ -312,14 +318,16 @@ def _guarded(blocks: Iterator[Jets], path: PathLike) -> Iterator[Jets]:
         del block
 
 
-def _resized(blocks: Iterator[Jets], path: PathLike, step: int, check_units: bool) -> Iterator[Jets]:
+def _resized(
+    blocks: Iterator[Jets], path: PathLike, step: int, check_units: bool, *, converted: bool
+) -> Iterator[Jets]:
     """Cut or join blocks to exactly ``step`` jets."""
     held: list[Jets] = []
     n_held = 0
     checked = not check_units
     for block in blocks:
         if not checked and len(block):
-            check_momenta_in_gev(block, path)
+            check_momenta_in_gev(block, path, converted=converted)
             checked = True
         start = 0
         while start < len(block):

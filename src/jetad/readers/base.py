@@ -37,16 +37,18 @@ __all__ = [
     "check_momenta_in_gev",
     "column_name",
     "container_of",
-    "looks_like_mev",
     "nearest",
     "plain_name",
     "reading",
     "require_container",
     "split_path",
+    "wrong_units",
 ]
 
-# Above this median jet pT [GeV] the numbers are taken for MeV: no collider makes such jets.
-MEV_THRESHOLD = 20_000.0
+# Median jet pT [GeV] above which the numbers are taken for MeV (no jet of the LHC has more than its beams),
+# and below which they are no momenta in GeV: TeV, or parts of the jet.
+MEV_THRESHOLD = 7_000.0
+_SMALLEST_PT = 1.0
 
 _N_UNITS = 1000  # jets looked at for it
 
@@ -101,7 +103,7 @@ class FileSummary(NamedTuple):
     n_slots: int | None  # zero-padded constituent slots a jet; None where jets are jagged
     truth: tuple[str, ...]  # columns that labels come from
     observables: tuple[str, ...]  # columns that become `Jets.observables`
-    units: str = "unknown"  # "GeV", "MeV?" or "unknown"
+    units: str = "unknown"  # "GeV", "GeV?", "MeV?", "GeV (converted from MeV)" or "unknown"
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # choices that were made in reading
     n_entries: int | None = None  # events, where one holds several jets
@@ -414,21 +416,43 @@ def _native(values: NDArray[Any]) -> NDArray[Any]:
     return np.array(values, dtype=values.dtype.newbyteorder("="))
 
 
-def looks_like_mev(jets: Jets) -> float | None:
-    """The median pT of the first jets if it is too large to be in GeV, else ``None``."""
+def wrong_units(jets: Jets, *, converted: bool = False) -> tuple[str, str] | None:
+    """What is wrong with momenta that cannot be in GeV, and what to do; ``None`` if they can be.
+
+    Arguments:
+        jets: The first ones of a file.
+        converted: They were divided by 1000, because the user said MeV.
+    """
     with np.errstate(all="ignore"):
         jet_pt = jets[:_N_UNITS].jet_pt
     finite = jet_pt[np.isfinite(jet_pt)]
-    median = float(np.median(finite)) if len(finite) else 0.0
-    return median if median > MEV_THRESHOLD else None
-
-
-def check_momenta_in_gev(jets: Jets, path: str | Path) -> None:
-    """Raise InputError if the momenta look like MeV."""
-    median = looks_like_mev(jets)
-    if median is not None:
-        raise InputError(
-            f"{path}: the momenta look like MeV: the median jet pT is {median:.0f}, which would be "
-            f'{median / 1000:.0f} TeV; if they are, read them with --units MeV (units="MeV"), '
-            "else with --units GeV"
+    if not len(finite):
+        return None
+    median = float(np.median(finite))
+    if converted:
+        if median >= _SMALLEST_PT:
+            return None
+        return (
+            f"the momenta are not in MeV: the median jet pT would be {median:.3g} GeV",
+            "leave out --units MeV",
         )
+    if median > MEV_THRESHOLD:
+        return (
+            f"the momenta look like MeV: the median jet pT is {median:.0f}, which would be "
+            f"{median / 1000:.0f} TeV",
+            'if they are, read them with --units MeV (units="MeV"), else with --units GeV',
+        )
+    if median < _SMALLEST_PT:
+        return (
+            f"the momenta are not in GeV: the median jet pT is {median:.3g}, so they may be in "
+            "TeV, or parts of the jet",
+            "convert the file to GeV; if they are in GeV, read them with --units GeV",
+        )
+    return None
+
+
+def check_momenta_in_gev(jets: Jets, path: str | Path, *, converted: bool = False) -> None:
+    """Raise InputError if the momenta cannot be in GeV; arguments as of ``wrong_units``."""
+    problem = wrong_units(jets, converted=converted)
+    if problem is not None:
+        raise InputError(f"{path}: {'; '.join(problem)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from ..errors import ConfigError, InputError, of_file
 from ..evaluation import (
     Evaluation,
     PairedComparison,
+    check_samples,
     compare_paired,
     efficiency_profiles,
     evaluate,
@@ -47,6 +48,7 @@ from ..studies.robustness import Robustness, robustness
 from ..studies.saved import Study
 from .citations import Reference, references_of
 from .study_sections import StudySection, section_of
+from .verdict import verdict
 
 __all__ = ["CutFlowRow", "NamedFigure", "Report", "collect_report"]
 
@@ -93,6 +95,7 @@ class Report:
     references: Sequence[Reference]
     inputs: Mapping[str, Sequence[str]]
     notes: Sequence[str]
+    verdict: Sequence[str]  # three sentences
 
 
 class _Sample(NamedTuple):
@@ -111,6 +114,7 @@ def collect_report(
     studies: Sequence[Study] = (),
     label: FigureLabel | None = None,
     max_jets: int | None = 20_000,
+    allow: Collection[str] = (),
     device: str = "auto",
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
@@ -124,12 +128,14 @@ def collect_report(
         studies: Made before; without one of robustness, the first jets of each sample are distorted here.
         label: What to write above the figures.
         max_jets: Jets read of each sample; ``None`` for all.
+        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
         device: Where to score.
         say: Called with a line of progress.
 
     Raises:
         ConfigError: without a run.
-        InputError: for a file that cannot be read, or a sample without any score.
+        InputError: for a file that cannot be read, a sample without any score, one whose labels contradict
+            its role, two that are the same, or jets whose units are not those of the training.
     """
     if not runs:
         raise ConfigError("give at least one run to report on")
@@ -141,10 +147,14 @@ def collect_report(
         say(f"scoring with {run_name}")
         detector = TrainedDetector.from_run(run, device)
         samples[run_name] = {
-            name: _score(detector, files, max_jets, gallery=i == 0) for name, files in paths.items()
+            name: _score(detector, files, max_jets, notes, allow, gallery=i == 0)
+            for name, files in paths.items()
         }
     main = next(iter(runs))
     first = samples[main]
+    check_samples(
+        first[background_name].scores, {name: s.scores for name, s in first.items() if name in signals}, allow
+    )
     for name, sample in first.items():
         lost = int(np.isnan(sample.scores.score).sum())
         if lost:
@@ -187,6 +197,11 @@ def collect_report(
         references=references_of(run.config(), evaluation=bool(signals), sculpting=True),
         inputs={name: [str(p) for p in files] for name, files in paths.items()},
         notes=notes,
+        verdict=verdict(
+            evaluations[0] if evaluations else None,
+            {name: v.correlation for name, v in found.items()},
+            run,
+        ),
     )
 
 
@@ -219,7 +234,10 @@ def _note_training_files(
             logger.warning("warning: %s", notes[-1])
 
 
-def _score(detector: Any, files: Sequence[Path], max_jets: int | None, *, gallery: bool) -> _Sample:
+def _score(
+    detector: TrainedDetector, files: Sequence[Path], max_jets: int | None, notes: list[str],
+    allow: Collection[str], *, gallery: bool,
+) -> _Sample:  # fmt: skip
     from ..readers import iterate
 
     tables: list[Scores] = []
@@ -228,11 +246,17 @@ def _score(detector: Any, files: Sequence[Path], max_jets: int | None, *, galler
     best: list[Anomalies] = []
     n = 0
     for path in files:
+        looked_at = False
         for jets in iterate(path):
             if max_jets is not None:
                 jets = jets[: max_jets - n]
             if not len(jets):
                 break
+            detector.training.check(jets, path, allow)
+            for sentence in [] if looked_at else detector.training.remarks(jets):
+                notes.append(f"{path.name}: {sentence}")
+                logger.warning("warning: %s", notes[-1])
+            looked_at = True
             with of_file(path):
                 scores = detector.evaluate(jets)
             if jets.weights is not None:

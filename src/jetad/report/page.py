@@ -51,6 +51,7 @@ figcaption { color: #5a6572; font-size: 14px; max-width: 80ch; }
 pre { background: #f5f7fa; border: 1px solid #dde3ea; padding: 10px 12px; font-size: 12.5px; line-height: 1.4;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 .note { background: #fff6e0; border-left: 4px solid #ffa90e; padding: 6px 12px; margin: 8px 0; }
+.verdict { font-size: 17px; max-width: 75ch; border-left: 4px solid #3f90da; padding: 4px 14px; }
 ol li { margin: 3px 0; }
 @media screen and (max-width: 760px) { .pair { grid-template-columns: 1fr; } }
 @media print { @page { size: A4; margin: 14mm; } body { max-width: none; padding: 0; font-size: 10.5pt; }
@@ -120,7 +121,8 @@ def write_page(report: Report, path: str | Path, *, force: bool = False) -> Path
 
 
 def _summary(report: Report) -> str:
-    parts = [f'<p class="note">{html.escape(note)}</p>' for note in report.notes]
+    parts = [f'<p class="verdict">{html.escape(" ".join(report.verdict))}</p>']
+    parts += [f'<p class="note">{html.escape(note)}</p>' for note in report.notes]
     for evaluation in report.evaluations:
         head = f"<b>{html.escape(evaluation.name)}</b>, " if evaluation.name else ""
         parts.append(f"<p>{head}{evaluation.n_background} background jets.</p>")

@@ -15,7 +15,7 @@ from ..evaluation import Interval, evaluate
 from ..evaluation.intervals import finite_or_none, nan_if_none
 from ..jets import Jets
 from ..readers import read
-from .trainings import TrainingOptions, hold_out, train_in_study
+from .trainings import TrainingOptions, check_distinct, hold_out, train_in_study
 
 __all__ = ["Contamination", "ContaminationPoint", "contamination", "mix"]
 
@@ -136,6 +136,7 @@ def contamination(
     seed = options.config.seed
     b_name, b_files = background
     s_name, s_files = signal
+    check_distinct({b_name: b_files, s_name: s_files})
     b = hold_out(read(list(b_files), max_jets=max_jets), 0.25, seed)
     s = hold_out(read(list(s_files), max_jets=max_jets), test_fraction, seed)
     largest = shares[-1]

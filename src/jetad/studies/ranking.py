@@ -23,7 +23,7 @@ from ..models import METHODS
 from ..readers import read
 from .paired import TestScores, read_scores, write_scores
 from .standings import Ranking, Row
-from .trainings import TrainingOptions, train_in_study
+from .trainings import TrainingOptions, check_distinct, train_in_study
 
 __all__ = ["DetectorSpec", "rank_methods"]
 
@@ -119,6 +119,12 @@ def rank_methods(
     first = options.config.seed
     for spec in specs:
         spec.config(seed=first, representation=representation)
+    check_distinct(
+        {
+            **{f"{name} (test)": [path] for name, path in samples.items()},
+            **{f"{name} (training)": [path] for name, path in training_files.items()},
+        }
+    )
     jets = {name: _unlabelled(read([path], max_jets=n_train + max_test)) for name, path in samples.items()}
     training, tests = {}, {}
     for name in trained_on:

@@ -16,9 +16,10 @@ from ..interrupts import StopRequest
 from ..jets import Jets
 from ..runs import Run
 from ..runs.provenance import collect_inputs
+from ..training.checks import same_content
 from ..training.train import prepare_run, train
 
-__all__ = ["Halves", "TrainingOptions", "hold_out", "train_in_study"]
+__all__ = ["Halves", "TrainingOptions", "check_distinct", "hold_out", "train_in_study"]
 
 
 class TrainingOptions(NamedTuple):
@@ -36,6 +37,21 @@ class Halves(NamedTuple):
 
     train: Jets
     test: Jets
+
+
+def check_distinct(classes: Mapping[str, Sequence[Path]]) -> None:
+    """Refuse two classes of which one holds a file of the other, or a copy of it.
+
+    Raises:
+        InputError: naming both files.
+    """
+    given = [(name, path) for name, paths in classes.items() for path in paths]
+    for i, (name, path) in enumerate(given):
+        for other, known in given[:i]:
+            if same_content(path, known):
+                raise InputError(
+                    f"{path}: holds the same jets as {known}, and '{other}' and '{name}' must be different"
+                )
 
 
 def hold_out(jets: Jets, fraction: float, seed: int) -> Halves:

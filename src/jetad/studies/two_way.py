@@ -16,7 +16,7 @@ from ..evaluation.intervals import finite_or_none, nan_if_none
 from ..jets import Jets
 from ..preprocessing.images import ImageConfig, JetImages
 from ..readers import read
-from .trainings import Halves, TrainingOptions, hold_out, train_in_study
+from .trainings import Halves, TrainingOptions, check_distinct, hold_out, train_in_study
 
 __all__ = ["Complexity", "Direction", "TwoWay", "n_pixels", "two_way"]
 
@@ -159,6 +159,7 @@ def two_way(
         OutputError: if ``folder`` holds other trainings.
     """
     seed = options.config.seed
+    check_distinct(dict((first, second)))
     classes: dict[str, tuple[Sequence[Path], Halves]] = {}
     for name, files in (first, second):
         jets = read(list(files), max_jets=max_jets)

@@ -130,13 +130,21 @@ class RunWriter:
             ) from error
 
     def finish(
-        self, members: Sequence[Member], background: BackgroundEfficiency, n_jets: Mapping[str, int]
+        self,
+        members: Sequence[Member],
+        background: BackgroundEfficiency,
+        n_jets: Mapping[str, int],
+        training_jets: Mapping[str, Any],
     ) -> None:
-        """Write what was learned, and mark the run as finished."""
-        self.ranks.run_on_main(self._finish, members, background, n_jets)
+        """Write what was learned and from which jets, and mark the run as finished."""
+        self.ranks.run_on_main(self._finish, members, background, n_jets, training_jets)
 
     def _finish(
-        self, members: Sequence[Member], background: BackgroundEfficiency, n_jets: Mapping[str, int]
+        self,
+        members: Sequence[Member],
+        background: BackgroundEfficiency,
+        n_jets: Mapping[str, int],
+        training_jets: Mapping[str, Any],
     ) -> None:
         run = self.run
         run.save_weights({f"{m.name}.{k}": v for m in members for k, v in m.model.state_dict().items()})
@@ -148,4 +156,4 @@ class RunWriter:
                 "source": "held-out part of the training files",
             }
         )
-        run.finish(n_jets=dict(n_jets), processes=self.ranks.size)
+        run.finish(n_jets=dict(n_jets), processes=self.ranks.size, training_jets=dict(training_jets))

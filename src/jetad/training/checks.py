@@ -11,8 +11,11 @@ from ..errors import ConfigError, of_file
 from ..models import METHODS
 from ..preprocessing.images import ImageConfig, JetImages
 from ..readers import ReadOptions, iterate
+from ..readers.base import split_path
+from ..readers.containers.remote import remote_url
+from ..runs.provenance import file_hash
 
-__all__ = ["check_charges", "check_inputs", "check_no_overlap"]
+__all__ = ["check_charges", "check_inputs", "check_no_overlap", "same_content"]
 
 
 def check_inputs(config: RunConfig, background: Sequence[Path], signal: Sequence[Path]) -> None:
@@ -45,13 +48,26 @@ def check_inputs(config: RunConfig, background: Sequence[Path], signal: Sequence
 
 
 def check_no_overlap(background: Sequence[Path], monitor: Mapping[str, Path]) -> None:
-    """Refuse to monitor a file that is trained on."""
-    real = {os.path.realpath(p) for p in background}
+    """Refuse to monitor a file that is trained on, or a copy of one."""
     for name, path in monitor.items():
-        if os.path.realpath(path) in real:
+        if any(same_content(path, other) for other in background):
             raise ConfigError(
                 f"--monitor {name}={path}: is a training file; monitor jets the detector does not see"
             )
+
+
+def same_content(first: Path, second: Path) -> bool:
+    """Whether two names are one file, or a file and a copy of it; files on servers are known by name."""
+    if str(first) == str(second):
+        return True
+    if remote_url(first) is not None or remote_url(second) is not None:
+        return False
+    (one, inside), (two, other) = split_path(first), split_path(second)
+    if inside != other:
+        return False
+    if os.path.realpath(one) == os.path.realpath(two):
+        return True
+    return one.stat().st_size == two.stat().st_size and file_hash(one) == file_hash(two)
 
 
 def check_charges(paths: Iterable[Path], config: RunConfig, options: ReadOptions) -> None:

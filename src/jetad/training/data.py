@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_labels
 from ..config import RunConfig
 from ..errors import InputError
 from ..jets import Jets, Selection
+from ..jets.hashing import jet_hashes
 from ..readers import ReadOptions, count, iterate, read
 
 __all__ = [
-    "BY_FILE", "BackgroundParts", "JetStream", "class_numbers", "n_labelled",
+    "BY_FILE", "BackgroundParts", "JetStream", "check_sample", "class_numbers", "n_labelled",
     "open_background",
 ]  # fmt: skip
 
@@ -24,6 +26,7 @@ logger = logging.getLogger("jetad.training")
 
 _CHUNK = 10_000
 _MAX_CLASSES = 100
+_FEW = 0.01  # share of repeated jets that is worth a line
 
 #: What ``data.classes`` says for one class per file, and the observable with the number of the file.
 BY_FILE = "files"
@@ -198,7 +201,10 @@ def open_background(
         InputError: if a file cannot be read, or no jet is left.
     """
     options = options or {}
-    n = sum(count(path, **options) for path in paths)
+    counts = [count(path, **options) for path in paths]
+    n = sum(counts)
+    if max_jets is not None and select is None:
+        _say_what_is_left_out(paths, counts, max_jets)
     stream = JetStream(paths, select=select, max_jets=max_jets, options=options)
     if min(n, max_jets or n) > max_in_memory:
         return stream
@@ -209,3 +215,52 @@ def open_background(
     if selection is not None:
         logger.info("%s", selection.flow)
     return jets
+
+
+def check_sample(
+    jets: Jets | JetStream, where: str, allow: Collection[str] = (), *, role: str = "background"
+) -> None:
+    """Look at what a detector will be trained on: truth, repeated jets, event weights.
+
+    Arguments:
+        jets: All of them.
+        where: What holds them, for messages.
+        allow: As :func:`jetad.allowed.refuse` takes it.
+        role: What the jets are used as, ``background`` or ``signal``.
+
+    Raises:
+        InputError: if jets are labelled as the other class and ``labels`` is not allowed.
+    """
+    if isinstance(jets, JetStream):
+        len(jets)  # reads all of it, and counts
+        check_labels(jets.n_signal, jets.n_background, where, allow, role=role)
+        return
+    if jets.labels is not None:
+        n_signal, n_background = (int((jets.labels == value).sum()) for value in (1, 0))
+        check_labels(n_signal, n_background, where, allow, role=role)
+    hashes = jet_hashes(jets)
+    hashes = hashes[hashes != 0]
+    n_twice = len(hashes) - len(np.unique(hashes))
+    if n_twice > _FEW * len(jets):
+        logger.warning(
+            "warning: %s: %d of %d jets repeat an earlier one: jets held out of the training are then not "
+            "unseen, and background efficiencies are too small",
+            where, n_twice, len(jets),
+        )  # fmt: skip
+    if jets.weights is not None and np.ptp(jets.weights) > 0:
+        logger.warning(
+            "warning: %s: the jets have event weights; the training and its background efficiencies count "
+            "every jet once ('jetad calibrate --weight weight' uses the weights)",
+            where,
+        )
+
+
+def _say_what_is_left_out(paths: Sequence[Path], counts: Sequence[int], max_jets: int) -> None:
+    """Warn of files of which no jet is read."""
+    before = np.cumsum([0, *counts[:-1]])
+    unread = [str(path) for path, start in zip(paths, before, strict=True) if start >= max_jets]
+    if unread:
+        logger.warning(
+            "warning: the first %d jets are in the first %d of %d files: nothing of %s is read",
+            max_jets, len(paths) - len(unread), len(paths), ", ".join(unread[:3]),
+        )  # fmt: skip

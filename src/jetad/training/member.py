@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..calibration import Surprise
+from ..checks import TrainingJets
 from ..config import RunConfig
 from ..detector import Member
 from ..detector.inputs import device_rows
@@ -71,6 +72,7 @@ class MemberTraining:
         self.config = config.members[name]
         settings = self.config.preprocessing
         some = shared.background.sample("train", _FIT_JETS)
+        self.seen = TrainingJets.of(some)
         preprocessor = ranks.broadcast(
             load(PREPROCESSORS, settings.representation, "representation")(settings).fit(some)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from ..errors import ConfigError
 from ..files.yamlfiles import read_text
 from ..jets import Selection
 from ..preprocessing.choosing import choose_features
-from ..readers import ReadOptions, check_format, expand, iterate, read
+from ..readers import ReadOptions, check_format, count, expand, iterate, read
 
 if TYPE_CHECKING:  # torch takes seconds to load: mistakes in names of files are told before
     from ..config import RunConfig
@@ -82,6 +82,18 @@ class TrainingPlan:
         if output is not None and not check_run_folder(output, force=force) and output.exists():
             check_removal(output, [*self.files, *self.encoder])
 
+    def described(self, output: Path | None = None) -> list[str]:
+        """What the training would do, in lines."""
+        from .run_folder import new_run
+
+        n = sum(count(path, **self.options) for path in self.background)
+        of = f"{n} jets of {len(self.background)} files (before --select)"
+        lines = [f"would train '{self.config.method}' on {of}"]
+        if output is None:
+            where = new_run(self.config)
+            lines.append(f"would write {where} (or go on with an unfinished run of the same command)")
+        return lines
+
     def run(
         self,
         output: Path | None = None,
@@ -91,6 +103,7 @@ class TrainingPlan:
         stop: AbstractContextManager[StopRequest | None] | None = None,
         progress: AbstractContextManager[Progress | None] | None = None,
         ranks: Ranks | None = None,
+        allow: Collection[str] = (),
         say: Callable[[str], None] = logger.info,
     ) -> Run:
         """Train, or go on with the training that the same call began.
@@ -103,19 +116,25 @@ class TrainingPlan:
                 step with a checkpoint (:func:`jetad.interrupts.stop_signals`).
             progress: Entered when training begins; called with (member, phase, step, n_steps, latest record).
             ranks: The processes that train together; this one alone if ``None``.
+            allow: What would make the run wrong and is meant (:func:`jetad.allowed.refuse`): ``labels``.
             say: Called with a line for the user when the training begins.
 
         Raises:
+            InputError: if jets are labelled as the other class.
             OutputError: if ``output`` must be kept, or another process trains there.
             DivergedError, Interrupted, JetadError: as :func:`jetad.training.train.train`.
         """
         from ..distributed.process_group import Ranks
+        from .data import check_sample
         from .train import prepare_run
         from .train import train as train_jets
 
         ranks = ranks or Ranks()
         jets = self._open(self.background)
         signal = self._open(self.signal) if self.signal else None
+        for role, sample, paths in (("background", jets, self.background), ("signal", signal, self.signal)):
+            if sample is not None:
+                ranks.run_on_main(check_sample, sample, ", ".join(map(str, paths[:3])), allow, role=role)
         monitor = {
             name: read([path], select=None if self.select is None else Selection(self.select), **self.options)
             for name, path in self.monitor.items()
@@ -270,6 +289,7 @@ def train(
     device: str = "auto",
     force: bool = False,
     progress: Progress | None = None,
+    allow: Collection[str] = (),
     **given: Any,
 ) -> Run:
     """Train a detector on files of background jets, as ``jetad train`` does.
@@ -280,6 +300,7 @@ def train(
         device: ``auto``, ``cpu`` or ``cuda``.
         force: Replace a training that ``output`` holds.
         progress: Called with (member, phase, step, n_steps, latest record).
+        allow: ``labels``, to train on jets that are labelled as signal.
         given: Method, settings, cuts and so on, as :func:`plan_training` takes them.
 
     Returns:
@@ -290,7 +311,7 @@ def train(
     """
     where = None if output is None else Path(output)
     plan = plan_training(background, **given)
-    return plan.run(where, device=device, force=force, progress=nullcontext(progress))
+    return plan.run(where, device=device, force=force, progress=nullcontext(progress), allow=allow)
 
 
 def _features(paths: list[Path], options: ReadOptions, say: Callable[[str], None]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from ..runs.directory import unfinished_runs
 from ..runs.provenance import collect_inputs, collect_provenance
 from .checks import check_inputs
 
-__all__ = ["prepare_run", "check_removal", "check_run_folder"]
+__all__ = ["check_removal", "check_run_folder", "new_run", "prepare_run"]
 
 
 def prepare_run(
@@ -56,6 +56,7 @@ def prepare_run(
         parts.append([i["sha256"] for i in provenance["signal_inputs"]])
     fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     provenance["fingerprint"] = fingerprint
+    _refuse_copies(provenance["inputs"], provenance.get("signal_inputs", []))
 
     def same(run: Run) -> bool:
         return run.provenance.get("fingerprint") == fingerprint
@@ -65,12 +66,7 @@ def prepare_run(
         for run in unfinished_runs(folder):
             if same(run):
                 return run
-        base = f"{datetime.date.today():%Y%m%d}-{config.method}"
-        output, k = folder / base, 1
-        while output.exists():
-            k += 1
-            output = folder / f"{base}-{k}"
-        return Run.create(output, config, provenance)
+        return Run.create(new_run(config), config, provenance)
     if output.exists():
         if check_run_folder(output, force=force, same=same):
             return Run.open(output)
@@ -78,6 +74,32 @@ def prepare_run(
         if any(output.iterdir()):
             Run(output).remove()
     return Run.create(output, config, provenance)
+
+
+def new_run(config: RunConfig) -> Path:
+    """Where a training goes that is told nothing: ``runs/DATE-METHOD``, with a number where that is taken."""
+    base = f"{datetime.date.today():%Y%m%d}-{config.method}"
+    output, k = Path("runs") / base, 1
+    while output.exists():
+        k += 1
+        output = Path("runs") / f"{base}-{k}"
+    return output
+
+
+def _refuse_copies(*samples: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse inputs of which one is a copy of another: jets held out would be jets trained on.
+
+    Raises:
+        InputError: naming both.
+    """
+    known: dict[tuple[str, str | None], str] = {}
+    for entry in (entry for sample in samples for entry in sample if entry["sha256"] is not None):
+        content = (entry["sha256"], split_path(entry["path"])[1])
+        if content in known:
+            raise InputError(
+                f"{entry['path']}: holds the same jets as {known[content]}, byte for byte; give one of them"
+            )
+        known[content] = entry["path"]
 
 
 def check_removal(output: Path, inputs: Iterable[Path]) -> None:

@@ -76,11 +76,15 @@ def train(
         writer.restore()
         shared = Shared(config, parts, signal_parts, monitor or {}, where, ranks, writer, stop, progress)
         # one after the other: the inputs of one member are let go before the next are made
-        members = [MemberTraining(name, shared).train() for name in config.members]
+        members, seen = [], {}
+        for name in config.members:
+            training = MemberTraining(name, shared)
+            members.append(training.train())
+            seen = training.seen.to_dict()
         detector = TrainedDetector(members, None, where)
         scores = [detector.score(jets) for jets in parts.chunks("calibration")]
         detector.background_efficiency = background_efficiency = BackgroundEfficiency(np.concatenate(scores))
-        writer.finish(members, background_efficiency, {part: parts.size(part) for part in PARTS})
+        writer.finish(members, background_efficiency, {part: parts.size(part) for part in PARTS}, seen)
         return TrainedDetector.from_run(run, device) if ranks.first else detector
 
 
