@@ -594,3 +594,16 @@ def test_a_record_of_a_job_that_makes_no_sense(tmp_path, monkeypatch, capsys, na
     path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
     assert jetad("status", "jobs") == 1
     assert "jobs/one/job.json: is damaged" in said(capsys)
+
+
+@pytest.mark.parametrize("kind", [".h5", ".root", ".csv", ".parquet"])
+@pytest.mark.parametrize("source", ["none.h5", "none.root"])
+def test_zero_jets_have_zero_scores(folder, capsys, source, kind):
+    write_jets(toy_jets(0), source)
+    assert jetad("score", source, "--run", "run", "-o", f"scores{kind}") == 0
+    assert "holds zero jets: the score file has no rows" in capsys.readouterr().err
+    assert len(load_scores(f"scores{kind}")) == 0
+    assert jetad("verify", f"scores{kind}", source) == 0
+    assert jetad("score", source, "qcd.h5", "--run", "run", "-o", "both", "--jobs", "2") == 0
+    assert len(load_scores("both/none.scores" + Path(source).suffix)) == 0
+    assert len(load_scores("both/qcd.scores.h5")) == 200

@@ -192,3 +192,21 @@ def test_names_of_one_file(tmp_path, monkeypatch):
     refuse_inputs(["b", "new"], ["a", "soft", "gone"])
     with pytest.raises(OutputError, match=r"^hard: is read by this command \(as soft\) and would be"):
         refuse_inputs(["new", "hard"], ["soft"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["score", "qcd.h5", "--run", "run", "-o", "http://server/folder"],
+        ["score", "qcd.h5", "--run", "run", "-o", "root://server//file.root"],
+        ["score", "qcd.h5", "--run", "run", "-o", "http://["],
+        ["train", "-b", "qcd.h5", "-o", "https://server/run"],
+        ["inspect", "qcd.h5", "--plot", "s3://bucket/x.pdf"],
+        ["export", "--run", "run", "-o", "http://server/model.onnx"],
+    ],
+)
+def test_a_server_is_no_place_for_outputs(folder, capsys, words):
+    before = sorted(Path.cwd().iterdir())
+    assert jetad(*words) == 1
+    assert "writes to this machine and not to a server" in capsys.readouterr().err
+    assert sorted(Path.cwd().iterdir()) == before

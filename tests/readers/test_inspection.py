@@ -277,3 +277,9 @@ def write_root_strings(path, arrays):
     with uproot.recreate(path) as file:
         file.mkrntuple("tree", ak.Array(arrays))
     return path
+
+
+def test_a_cut_that_leaves_no_image_is_no_fault(tmp_path, capsys):
+    np.savez(tmp_path / "images.npz", np.random.default_rng(1).random((30, 40, 40), dtype=np.float32))
+    result = CliRunner().invoke(cli, ["inspect", str(tmp_path / "images.npz"), "--select", "position < 0"])
+    assert result.exit_code == 0, result.output

@@ -28,9 +28,23 @@ __all__ = [
     "refuse_link",
     "remove_leftovers",
     "require_plain",
+    "refuse_url",
     "require_readable",
     "same_file",
 ]
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # of a URL
+
+
+def refuse_url(path: Path) -> None:
+    """Refuse to write to a server: what begins like a URL would become a folder ``http:``.
+
+    Raises:
+        OutputError: saying so.
+    """
+    if len(path.parts) > 1 and _SCHEME.fullmatch(path.parts[0]):
+        raise OutputError(f"{path}: jetad writes to this machine and not to a server; copy the file there")
 
 
 def check_output(path: str | Path, *, force: bool = False) -> Path:
@@ -39,6 +53,7 @@ def check_output(path: str | Path, *, force: bool = False) -> Path:
     Call it before any long work, so that nothing is computed in vain.
     """
     path = Path(path)
+    refuse_url(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, a file name is needed")
     if os.path.lexists(path) and not force:  # also a link to nothing
@@ -226,6 +241,7 @@ def own_folder(path: str | Path) -> Path:
         OutputError: if it is a symbolic link or no folder, or cannot be made.
     """
     path = Path(path)
+    refuse_url(path)
     refuse_link(path)
     try:
         path.mkdir(parents=True, exist_ok=True)

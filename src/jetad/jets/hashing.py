@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def _row_hashes(jets: Jets) -> NDArray[np.uint64]:
     if jets.jet_momenta is not None:
         columns.extend(jets.jet_momenta.T)
     if jets.images is not None:
-        columns.extend(jets.images.reshape(len(jets), -1).T)
+        columns.extend(jets.images.reshape(len(jets), math.prod(jets.images.shape[1:])).T)
     hashes = np.full(len(jets), 1, dtype=np.uint64)
     for values in columns:
         word = (values + np.float32(0)).astype(np.float32).view(np.uint32).astype(np.uint64)

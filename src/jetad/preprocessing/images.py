@@ -441,7 +441,7 @@ class JetImages:
         def project(jets: Jets) -> NDArray[np.float64]:
             self.check(jets)
             if jets.images is not None:
-                return self.transform(jets).reshape(len(jets), -1).astype(np.float64) @ basis
+                return self.transform(jets).reshape(len(jets), len(basis)).astype(np.float64) @ basis
             found = self._contents(jets)
             starts = (jets.offsets - jets.offsets[0]).astype(np.int32)
             pixel = found.i_eta * c.n_phi + found.i_phi

@@ -64,7 +64,7 @@ def write_events(
     import awkward as ak
     import uproot
 
-    with uproot.recreate(path) as file:
+    with uproot.recreate(path.absolute()) as file:
         rows = ByEntry(parts)
         written = None
         for start in range(0, n_entries, _STEP):

@@ -176,8 +176,10 @@ def _rows_of_share(source: Path, request: Request, share: tuple[int, int]) -> tu
         raise ConfigError(f"share {k} of {n_shares} does not exist")
     n_rows = count(source, **request.options)
     if n_rows == 0:
-        hint = hint_of_no_jets(source, **request.options)
-        raise InputError(f"{source}: holds zero jets{hint}, there is nothing to score")
+        if hint := hint_of_no_jets(source, **request.options):
+            raise InputError(f"{source}: holds zero jets{hint}, there is nothing to score")
+        logger.warning("warning: %s: holds zero jets: the score file has no rows", source)
+        return 0, 0, 0, 0
     n_wanted = n_rows if request.max_jets is None else min(n_rows, request.max_jets)
     first_row, last_row = k * n_wanted // n_shares, (k + 1) * n_wanted // n_shares
     if first_row == last_row:

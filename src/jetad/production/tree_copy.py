@@ -63,7 +63,7 @@ def copy_with_scores(
     import awkward as ak
     import uproot
 
-    with open_root(source) as handle, uproot.recreate(path) as file:
+    with open_root(source) as handle, uproot.recreate(path.absolute()) as file:
         with reading(source):
             tree = handle[dataset]
             n_entries = int(tree.num_entries)

@@ -367,7 +367,7 @@ def _not_finite(jets: Jets) -> NDArray[np.bool_]:
     bad: NDArray[np.bool_] = jets.sum_over_constituents(~_finite(jets)) > 0
     for values in (jets.jet_momenta, jets.images):
         if values is not None:
-            bad |= ~np.isfinite(values.reshape(len(jets), -1)).all(axis=1)
+            bad |= ~np.isfinite(values.reshape(len(jets), math.prod(values.shape[1:]))).all(axis=1)
     return bad
 
 

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, InputError, OutputError
-from ..files import atomic_output, own_token, remove_leftovers, require_plain, require_readable
+from ..files import (
+    atomic_output,
+    own_token,
+    refuse_url,
+    remove_leftovers,
+    require_plain,
+    require_readable,
+)
 from ..files.fields import Fields
 from ..files.jsonfiles import append_line, read_lines, read_object
 from ..files.locks import locked
@@ -62,6 +69,7 @@ class Run:
 
         It gets its name when it is complete: a killed process leaves nothing in the way of the next one.
         """
+        refuse_url(path)
         _remove_leftovers(path)
         temporary = path.with_name(f".{path.name}.{own_token()}.tmp")
         run = cls(temporary)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError, OutputError
+from ..files import refuse_url
 from ..readers.base import plain_name
 
 __all__ = ["score_outputs"]
@@ -51,6 +52,7 @@ def score_outputs(
             "two inputs of the same name would get the same score file; score them into different folders"
         )
     if make_folder and output is not None:
+        refuse_url(output)
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -73,7 +73,7 @@ class _Root:
     def __init__(self, path: Path, types: dict[str, np.dtype[Any]]) -> None:
         import uproot
 
-        self.file = uproot.recreate(path)
+        self.file = uproot.recreate(path.absolute())
         self.tree = self._make(dict(types))
 
     def _make(self, types: dict[str, np.dtype[Any]]) -> Any:

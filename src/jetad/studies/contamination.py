@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import ConfigError, InputError
 from ..evaluation import Interval, evaluate
 from ..evaluation.intervals import finite_or_none, nan_if_none
+from ..files import refuse_url
 from ..jets import Jets
 from ..readers import read
 from .trainings import TrainingOptions, check_distinct, hold_out, train_in_study
@@ -143,6 +144,7 @@ def contamination(
     if n_train is None:
         allowed = [len(b.train) / (1 - shares[0])] + ([len(s.train) / largest] if largest > 0 else [])
         n_train = int(min(allowed))
+    refuse_url(folder)
     folder.mkdir(parents=True, exist_ok=True)
     points = []
     for share in shares:

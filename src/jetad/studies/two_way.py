@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..evaluation import Evaluation, evaluate, rank_correlation, roc_curve
 from ..evaluation.intervals import finite_or_none, nan_if_none
+from ..files import refuse_url
 from ..jets import Jets
 from ..preprocessing.images import ImageConfig, JetImages
 from ..readers import read
@@ -173,6 +174,7 @@ def two_way(
         }
         for name, (_, halves) in classes.items()
     }
+    refuse_url(folder)
     folder.mkdir(parents=True, exist_ok=True)
     directions = []
     for background, signal in (names, names[::-1]):

@@ -67,7 +67,7 @@ def _rows(jets: Jets, start: int) -> np.ndarray:
     rows = np.zeros(len(jets), dtype=_ROW)
     rows["index"] = np.arange(start, start + len(jets))
     floats = rows["values_block_0"]
-    floats[:, : len(_MOMENTA)] = np.where(mask[:, :, None], momenta, 0).reshape(len(jets), -1)
+    floats[:, : len(_MOMENTA)] = np.where(mask[:, :, None], momenta, 0).reshape(len(jets), len(_MOMENTA))
     for k, name in enumerate(_TRUTH):
         if name in jets.observables:
             floats[:, len(_MOMENTA) + k] = jets.observables[name]
