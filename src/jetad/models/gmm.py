@@ -52,6 +52,7 @@ class GaussianMixtureDensity(FittedModel):
     def fit(self, x: Tensor, generator: torch.Generator, classes: Tensor | None = None) -> None:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
+        from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
         settings = self.settings
         if len(x) <= settings.components:
@@ -65,7 +66,8 @@ class GaussianMixtureDensity(FittedModel):
             reg_covar=1e-6 * float(rows.var(axis=0).mean()),
             random_state=seed_of(generator),
         )
-        with warnings.catch_warnings():
+        # its products are small: more threads than torch has would wait for each other most of the time
+        with threadpool_limits(torch.get_num_threads()), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(rows)
         if not mixture.converged_:
