@@ -11,7 +11,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 ORDER = [
-    {"allowed", "errors", "moved", "papers"},
+    {"errors", "moved", "papers"},
     {"registry"},
     {"settings"},
     {"extras", "files", "distributed", "device", "interrupts"},

@@ -27,6 +27,7 @@ def folder(quick_runs, monkeypatch):
         shutil.copytree(quick_runs / "run", "run")
         shutil.copytree(quick_runs / "images", "images")
         write_jets(toy_jets(120, 2, labels=1), "top.h5")
+        write_jets(toy_jets(120, 3, labels=0), "qcd.h5")
         Path("mine").mkdir()
         os.chmod("mine", 0o777)
         yield Path(name)
@@ -55,10 +56,11 @@ def test_every_file_of_a_run_and_every_score_file_has_the_permissions_of_the_uma
     before, old = modes(folder), os.umask(umask)
     try:
         words = ["--method", "ae", "--representation", "image", *QUICK[:2], *QUICK[4:]]
-        assert jetad("train", "-b", "top.h5", "-o", "new/run", *words) == 0
+        assert jetad("train", "-b", "qcd.h5", "-o", "new/run", *words) == 0
         for suffix in ("h5", "root", "csv", "parquet"):
             assert jetad("score", "top.h5", "--run", "new/run", "-o", f"new/o.{suffix}") == 0
-        assert jetad("roc", "-b", "new/o.h5", "-s", "new/o.csv", "-o", "new/roc", "--json", "new/r.json") == 0
+        assert jetad("score", "qcd.h5", "--run", "new/run", "-o", "new/qcd.h5") == 0
+        assert jetad("roc", "-b", "new/qcd.h5", "-s", "new/o.csv", "-o", "new/roc", "--json", "new/r.json") == 0
     finally:
         os.umask(old)
     made = {name: mode for name, mode in modes(folder).items() if name not in before}

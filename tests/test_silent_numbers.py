@@ -13,7 +13,7 @@ import pytest
 from conftest import toy_jets
 from test_cli import QUICK, jetad
 
-from jetad.checks import TrainingJets
+from jetad.checks.jets import TrainingJets
 from jetad.jets import Jets
 from jetad.runs import Run
 from jetad.scores import Scores, load_scores

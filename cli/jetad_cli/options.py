@@ -54,7 +54,7 @@ force_option: Decorator = click.option("--force", is_flag=True, help="Replace ou
 
 def allow_option(*names: str) -> Decorator:
     """``--allow NAME`` for those of the refusals that the command knows."""
-    from jetad.allowed import ALLOWED
+    from jetad.checks.allowed import ALLOWED
 
     meaning = "; ".join(f"{name}: {ALLOWED[name]}" for name in names)
     return click.option(

@@ -281,7 +281,7 @@ def sculpting(
     \b
     jetad plot sculpting qcd.scores.h5 --jets qcd.h5 -o sculpting
     """
-    from jetad.checks import check_label_of
+    from jetad.checks.jets import check_label_of
     from jetad.evaluation import classes_of
     from jetad.evaluation import sculpting as compute
     from jetad.plots import plot_sculpting

@@ -18,7 +18,7 @@ from ..calibration import (
     DecorrelatedEfficiency,
     quantile_edges,
 )
-from ..checks import check_labels
+from ..checks.jets import check_labels
 from ..errors import ConfigError, InputError, of_file, without_secrets
 from ..jets import Selection
 from ..readers import ReadOptions
@@ -58,7 +58,7 @@ def calibrate(
         select: Cuts, as :class:`~jetad.jets.Selection` takes them.
         max_jets: Stop after that many jets, counted after the selection.
         options: How the files are read.
-        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
+        allow: What is refused otherwise, as :func:`jetad.checks.allowed.refuse` takes it.
 
     Raises:
         ConfigError: for options that exclude each other, or a quantity that jets do not have.

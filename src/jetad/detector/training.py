@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..checks import TrainingJets
+from ..checks.jets import TrainingJets
 from ..errors import InputError, JetadError
 from ..jets import Jets
 from ..runs import Run

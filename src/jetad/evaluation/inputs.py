@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_label_of, check_labels, check_two_samples
+from ..checks.jets import check_label_of, check_labels, check_two_samples
 from ..errors import InputError
 from ..registry import parted
 from ..scores import Scores, load_scores
@@ -50,7 +50,7 @@ def gather(
         background: Files, together one sample. With no signal named at all, files with both labels are split.
         signal: ``NAME=FILE`` or ``FILE``; files of one NAME are one sample.
         labelled: Files to split by label: 0 is background, 1 is a signal named after the file.
-        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
+        allow: What is refused otherwise, as :func:`jetad.checks.allowed.refuse` takes it.
 
     Raises:
         InputError: for a bad file, a missing class, scores of several models, labels that contradict the role
@@ -317,7 +317,7 @@ def check_samples(background: Scores, signals: Mapping[str, Scores], allow: Coll
     Arguments:
         background: Scores of background jets.
         signals: Scores of signal jets by name.
-        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
+        allow: What is refused otherwise, as :func:`jetad.checks.allowed.refuse` takes it.
 
     Raises:
         InputError: naming the sample.

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from .. import __version__
-from ..checks import same_selection
+from ..checks.jets import same_selection
 from ..detector import TrainedDetector
 from ..detector.training import Training
 from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError, encodable, without_secrets

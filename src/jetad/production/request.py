@@ -34,7 +34,7 @@ class Request:
         rntuple: Write an RNTuple instead of a TTree.
         layout: ``jets`` for one row per jet, ``events`` for one row per event with lists (ROOT only).
         chunk: Jets per part, the unit of restarting and sharing.
-        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
+        allow: What is refused otherwise, as :func:`jetad.checks.allowed.refuse` takes it.
     """
 
     keep: tuple[str, ...] = ()

@@ -128,7 +128,7 @@ def collect_report(
         studies: Made before; without one of robustness, the first jets of each sample are distorted here.
         label: What to write above the figures.
         max_jets: Jets read of each sample; ``None`` for all.
-        allow: What is refused otherwise, as :func:`jetad.allowed.refuse` takes it.
+        allow: What is refused otherwise, as :func:`jetad.checks.allowed.refuse` takes it.
         device: Where to score.
         say: Called with a line of progress.
 

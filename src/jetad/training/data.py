@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_labels
+from ..checks.jets import check_labels
 from ..config import RunConfig
 from ..errors import InputError
 from ..jets import Jets, Selection
@@ -225,7 +225,7 @@ def check_sample(
     Arguments:
         jets: All of them.
         where: What holds them, for messages.
-        allow: As :func:`jetad.allowed.refuse` takes it.
+        allow: As :func:`jetad.checks.allowed.refuse` takes it.
         role: What the jets are used as, ``background`` or ``signal``.
 
     Raises:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..calibration import Surprise
-from ..checks import TrainingJets
+from ..checks.jets import TrainingJets
 from ..config import RunConfig
 from ..detector import Member
 from ..detector.inputs import device_rows

@@ -116,7 +116,7 @@ class TrainingPlan:
                 step with a checkpoint (:func:`jetad.interrupts.stop_signals`).
             progress: Entered when training begins; called with (member, phase, step, n_steps, latest record).
             ranks: The processes that train together; this one alone if ``None``.
-            allow: What would make the run wrong and is meant (:func:`jetad.allowed.refuse`): ``labels``.
+            allow: What is refused otherwise (:func:`jetad.checks.allowed.refuse`): ``labels``.
             say: Called with a line for the user when the training begins.
 
         Raises:

@@ -1,6 +1,6 @@
 """What would make a number wrong although nothing fails: refused, or said in one line.
 
-Arguments ``allow`` are names of what the user means, as :func:`jetad.allowed.refuse` takes them.
+Arguments ``allow`` are names of what the user means, as :func:`jetad.checks.allowed.refuse` takes them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files.fields import Fields
+from ..jets import Jets
+from ..jets.kinematics import delta_r
 from .allowed import refuse
-from .files.fields import Fields
-from .jets import Jets
-from .jets.kinematics import delta_r
 
 __all__ = ["TrainingJets", "check_label_of", "check_labels", "check_two_samples", "same_selection"]
 

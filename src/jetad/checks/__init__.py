@@ -1,0 +1,1 @@
+"""What would make a number wrong in silence: found, and refused or said."""
