@@ -60,7 +60,8 @@ def test_every_file_of_a_run_and_every_score_file_has_the_permissions_of_the_uma
         for suffix in ("h5", "root", "csv", "parquet"):
             assert jetad("score", "top.h5", "--run", "new/run", "-o", f"new/o.{suffix}") == 0
         assert jetad("score", "qcd.h5", "--run", "new/run", "-o", "new/qcd.h5") == 0
-        assert jetad("roc", "-b", "new/qcd.h5", "-s", "new/o.csv", "-o", "new/roc", "--json", "new/r.json") == 0
+        words = ["roc", "-b", "new/qcd.h5", "-s", "new/o.csv", "-o", "new/roc", "--json", "new/r.json"]
+        assert jetad(*words) == 0
     finally:
         os.umask(old)
     made = {name: mode for name, mode in modes(folder).items() if name not in before}

@@ -485,3 +485,11 @@ def test_no_global_state_is_touched() -> None:
 def test_users_settings_do_not_leak_in() -> None:
     with mpl.rc_context({"text.color": "red", "figure.facecolor": "black"}):
         assert plot_history(records(3)).get_facecolor() == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("odd", [1e308, -1e200, 10**400, float("inf"), float("nan")])
+def test_a_history_of_a_damaged_file_is_drawn_without_what_no_axis_can_show(odd):
+    records = [{"step": i, "energy_pos": 1.0 + i, "energy_neg": 2.0} for i in range(4)]
+    drawn = plot_history([*records, {"step": 4, "energy_pos": odd, "energy_neg": 3.0}])
+    assert drawn.axes[0].get_xlim()[1] < 5
+    assert plot_history([*records, {"step": odd, "energy_pos": 3.0}]).axes[0].get_xlabel() == "Logged record"

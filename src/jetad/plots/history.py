@@ -43,7 +43,7 @@ def plot_history(records: Sequence[Mapping[str, Any]], *, keys: Sequence[str] | 
 
     Keys that share their first word share a panel (``energy_pos`` and ``energy_neg``, ``val_auc_top`` and
     ``val_auc_qcd``). A panel is logarithmic where all its values are positive and span over a decade.
-    Values that are no finite numbers are left out.
+    Values that are no finite numbers, or beyond 1e100, are left out.
 
     Arguments:
         records: One mapping per logged step, as the lines of ``history.jsonl``; keys may come and go.
@@ -102,9 +102,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _can_be_drawn(value: Any) -> bool:
+    """Whether it is a number on which an axis can end with some room."""
+    return _is_number(value) and abs(value) < 1e100
+
+
 def _steps(records: Sequence[Mapping[str, Any]]) -> Series | Any:
     steps = [record.get("step") for record in records]
-    if steps and all(_is_number(step) for step in steps):
+    if steps and all(map(_can_be_drawn, steps)):
         x = np.asarray(steps, dtype=np.float64)
         # a step that starts again in every phase cannot be the axis
         if np.all(np.diff(x) >= 0):
@@ -117,7 +122,7 @@ def _series(records: Sequence[Mapping[str, Any]], x: NDArray[np.float64], key: s
     pairs: list[tuple[float, float]] = []
     member = None
     for step, record in zip(x, records, strict=True):
-        if not _is_number(record.get(key)) or not math.isfinite(record[key]):
+        if not _can_be_drawn(record.get(key)):
             continue
         if pairs and record.get("member") != member:
             pairs.append((step, math.nan))
