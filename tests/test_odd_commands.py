@@ -607,3 +607,28 @@ def test_zero_jets_have_zero_scores(folder, capsys, source, kind):
     assert jetad("score", source, "qcd.h5", "--run", "run", "-o", "both", "--jobs", "2") == 0
     assert len(load_scores("both/none.scores" + Path(source).suffix)) == 0
     assert len(load_scores("both/qcd.scores.h5")) == 200
+
+
+def test_links_in_a_circle_are_one_sentence(folder, capsys):
+    Path("circle").symlink_to("circle")
+    Path("scores.h5").mkdir()
+    Path("scores.h5/circle").symlink_to("circle")
+    assert jetad("score", "qcd.h5", "--run", "run") == 0
+    for words in (
+        ["roc", "-b", "qcd.scores.h5", "-s", "circle", "-s", "scores.h5/circle"],
+        ["roc", "-b", "c*", "-s", "qcd.scores.h5"],
+        ["roc", "-b", "circle", "-s", "circle", "--by", "folder"],
+        ["inspect", "circle"], ["inspect", "c*"], ["train", "-b", "circle"],
+        ["score", "circle", "--run", "run"],
+        ["score", "qcd.h5", "--run", "circle"], ["score", "qcd.h5", "--run", "run", "-o", "circle/x.h5"],
+        ["doctor", "circle"],
+    ):  # fmt: skip
+        capsys.readouterr()
+        assert jetad(*words) in (0, 1, 2), words
+        assert "unexpected" not in capsys.readouterr().err, words
+
+
+@pytest.mark.parametrize("output", [".", "/"])
+def test_a_folder_is_no_name_of_a_figure(folder, capsys, output):
+    assert jetad("plot", "images", "qcd.h5", "-o", output) == 2
+    assert "is a folder" in said(capsys)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..files import real
 from .findings import GB, Finding, first_line, output
 
 __all__ = ["scratch_folder", "work_folder"]
@@ -42,7 +43,7 @@ def work_folder(folder: Path) -> Iterator[Finding]:
 
 def _room(folder: Path, scratch: Path) -> Finding:
     free = shutil.disk_usage(folder).free
-    found = f"{folder.resolve()}: {free / GB:.3g} GB free" + (_quota(folder) or "")
+    found = f"{real(folder)}: {free / GB:.3g} GB free" + (_quota(folder) or "")
     full = re.search(r"(\d+)% of quota", found)
     try:
         with (scratch / "room").open("wb") as file:
@@ -62,7 +63,7 @@ def _room(folder: Path, scratch: Path) -> Finding:
 
 def _quota(folder: Path) -> str | None:
     """What AFS says of its quota, or how EOS is asked; ``disk_usage`` knows neither."""
-    path = str(folder.resolve())
+    path = str(real(folder))
     if path.startswith("/afs/"):
         text = output("fs", "quota", path)
         return f", {text}" if text else None
@@ -130,7 +131,7 @@ def scratch_folder() -> Iterator[Finding]:
     free = shutil.disk_usage(place).free
     wanted = os.environ.get("TMPDIR")
     found = f"{place}: {free / GB:.3g} GB free"
-    if wanted and Path(wanted).resolve() != place.resolve():
+    if wanted and real(wanted) != real(place):
         yield Finding("scratch", "warn", f"{found}; TMPDIR={wanted} cannot be used", "correct TMPDIR")
     elif free < _LEAST_FREE:
         yield Finding("scratch", "warn", found, "export TMPDIR to a folder with more space")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..checks.jets import check_label_of, check_labels, check_two_samples
 from ..errors import InputError
+from ..files import real
 from ..registry import parted
 from ..scores import Scores, load_scores
 
@@ -217,9 +218,9 @@ def named_files(given: Iterable[str]) -> dict[str, list[Path]]:
     used = [name or _stem(path) for name, path in found]
     files: dict[str, list[Path]] = {}
     for (name, path), shown in zip(found, used, strict=True):
-        if not name and used.count(shown) > 1 and len({p.resolve() for _, p in found}) > 1:
+        if not name and used.count(shown) > 1 and len({real(p) for _, p in found}) > 1:
             shown = f"{path.absolute().parent.name}/{shown}"
-        same = [other for other in files.get(shown, []) if other.resolve() == path.resolve()]
+        same = [other for other in files.get(shown, []) if real(other) == real(path)]
         if same:
             _log.warning("warning: %s: named twice, read once", path)
         else:

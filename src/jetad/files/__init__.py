@@ -28,6 +28,7 @@ __all__ = [
     "refuse_link",
     "remove_leftovers",
     "require_plain",
+    "real",
     "refuse_url",
     "require_readable",
     "same_file",
@@ -35,6 +36,14 @@ __all__ = [
 
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # of a URL
+
+
+def real(path: str | Path) -> Path:
+    """Where a path leads, through all links; one that goes in a circle leads to itself.
+
+    ``Path.resolve`` raises for circles before Python 3.13.
+    """
+    return Path(os.path.realpath(path))
 
 
 def refuse_url(path: Path) -> None:

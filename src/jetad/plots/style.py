@@ -162,6 +162,8 @@ def figure_paths(path: str | Path) -> tuple[Path, Path]:
         ConfigError: for the suffix of another kind of picture.
     """
     path = Path(path)
+    if not path.name:
+        raise ConfigError(f"{path}: is a folder; give the name of a figure in it")
     suffix = path.suffix.lower()
     if suffix in (".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".html"):
         raise ConfigError(

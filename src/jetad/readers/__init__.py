@@ -15,7 +15,7 @@ import numpy as np
 from typing_extensions import TypedDict, Unpack
 
 from ..errors import ConfigError, InputError
-from ..files import require_plain
+from ..files import real, require_plain
 from ..jets import Jets, Selection
 from ..registry import load, with_plugins, working
 from .base import (
@@ -444,7 +444,7 @@ def expand(
                     raise
                 broken[full] = error
                 continue
-            match = match if remote else match.resolve()
+            match = match if remote else real(match)
             if (match, inside) in seen:
                 logger.warning("%s: named twice, read once", full)
             else:

@@ -18,6 +18,7 @@ from ..errors import ConfigError, InputError, OutputError
 from ..files import (
     atomic_output,
     own_token,
+    real,
     refuse_url,
     remove_leftovers,
     require_plain,
@@ -352,7 +353,7 @@ def find_run(explicit: str | Path | None) -> Run:
         raise ConfigError(
             "no run to score with: pass --run DIR, set JETAD_RUN, or train one first (no runs/latest here)"
         )
-    return Run.open(latest.resolve())
+    return Run.open(real(latest))
 
 
 def unfinished_runs(folder: Path) -> Iterator[Run]:
