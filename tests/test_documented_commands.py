@@ -128,7 +128,7 @@ class Folder:
         self.path, self.runs = path, runs
         self.n_files = 0
         shutil.copytree(runs / "nae", path / "runs" / "latest")
-        for name in ("nae", "ae"):
+        for name in ("gmm", "nae", "ae"):
             shutil.copytree(runs / name, path / "jetad-demo" / name)
 
     def provide(self, words: list[str], *, scores: bool = True) -> None:
@@ -142,8 +142,11 @@ class Folder:
             name = re.sub(r":\w+$", "", name)  # file.root:tree
             if re.search(r"\.(h5|root)$", name) and not glob.glob(name):
                 assert scores or ".scores" not in name, f"no command before it makes {name}"
+                of_runs = re.search(
+                    r"[*?]", str(Path(name).parent)
+                )  # a folder a run; else parts of one sample
                 for n in "12" if re.search(r"[*?]", name) else "1":
-                    self.make(re.sub(r"[*?]", n, name), "nae" if n == "1" else "nae-2")
+                    self.make(re.sub(r"[*?]", n, name), "nae-2" if n == "2" and of_runs else "nae")
 
     def make(self, name: str, by: str) -> None:
         """A file of jets, QCD if it is called so, or of their scores by a run."""
@@ -155,7 +158,10 @@ class Folder:
             jets, n = (shipped("qcd_train.h5"), 1000) if qcd else (shipped("top.h5"), 200)
             first = n * self.n_files % (len(jets) - n)  # other jets in every file
             self.n_files += 1
-            write_jets(jets[first : first + n], raw)
+            chosen = jets[first : first + n]
+            if raw.stem == "test":  # both classes
+                chosen = Jets.concatenate([shipped("qcd_train.h5")[2000:2200], chosen])
+            write_jets(chosen, raw)
         if path != raw:
             run(["score", str(raw), "-o", str(path), "--run", str(self.runs / by)])
 
@@ -282,7 +288,9 @@ def completed(words: list[str]) -> list[str]:
     """With what the text leaves out."""
     try:
         values = parsed(words).params
-        if words[0] not in ("train", "roc") or any(map(values.get, ("background", "files", "print_config"))):
+        if words[0] not in ("train", "roc") or any(
+            map(values.get, ("background", "files", "labelled", "print_config"))
+        ):
             return words
     except click.MissingParameter:
         pass
@@ -314,7 +322,7 @@ def check_page(found: list[Documented], tmp_path: Path, runs: Path, monkeypatch,
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, quick_runs):
-    """A folder with finished runs: ``nae`` and ``nae-2`` (another seed), ``ae``; and their ``qcd.h5``."""
+    """A folder with finished runs ``nae``, ``nae-2`` (another seed), ``ae`` and ``gmm``, and ``qcd.h5``."""
     folder = tmp_path_factory.mktemp("documented")
     shutil.copytree(quick_runs / "run", folder / "nae")
     shutil.copytree(quick_runs / "images", folder / "ae")
@@ -323,6 +331,7 @@ def runs(tmp_path_factory, quick_runs):
     words = ["train", "--background", str(folder / "qcd.h5"), "--method", "nae", "--seed", "2"]
     words += ["-o", str(folder / "nae-2")]
     run(words)
+    run(["train", "--background", str(folder / "qcd.h5"), "-o", str(folder / "gmm")])
     for name in ("nae", "nae-2"):  # the quick ones held 20 jets out, too few for a working point of 0.01
         run(["calibrate", "--background", str(folder / "held_out.h5"), "--run", str(folder / name)])
     return folder
