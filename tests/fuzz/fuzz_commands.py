@@ -404,7 +404,10 @@ def damage_file(path: Path, rng: Rng) -> str:
             path.write_text(yaml.safe_dump(mutate(yaml.safe_load(data), rng), sort_keys=False))
             return "values"
         if suffix == ".pt":
-            _mutate_checkpoint(path, rng)
+            try:
+                _mutate_checkpoint(path, rng)
+            except Exception:  # torch cannot read what an earlier case left here: damage the file as a whole
+                path.write_bytes(damage(data, rng) if data else b"x")
             return "values"
         if suffix == ".safetensors":
             _mutate_tensors(path, rng)
