@@ -149,6 +149,31 @@ def test_site_settings_that_cannot_be_read(tmp_path):
             load_options(SlurmOptions, "slurm", file=path)
 
 
+def test_no_number_on_the_command_line_is_nan_or_infinite(capsys):
+    """Ranges of click let nan through."""
+    import click
+
+    from jetad_cli.main import cli
+
+    def walk(command, words):
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                yield from walk(command.get_command(context, name), [*words, name])
+        else:
+            for option in command.params:
+                kind = getattr(option.type, "of", option.type)
+                if isinstance(kind, (click.types.FloatParamType, click.FloatRange)):
+                    yield words, option
+
+    found = list(walk(cli, []))
+    assert len(found) > 20
+    for _, option in found:
+        for value in ("nan", "inf", "-inf"):
+            with pytest.raises(click.BadParameter):
+                option.type.convert(value, option, None)
+
+
 # --- selections and numbers --------------------------------------------------------------------------------
 
 
