@@ -14,7 +14,19 @@ import click
 
 from jetad.errors import OutputError, without_secrets
 
-__all__ = ["TOLD", "echo", "one_line", "open_streams", "printable", "quiet_libraries", "shortened", "silence"]
+from .tables import hanging
+
+__all__ = [
+    "TOLD",
+    "echo",
+    "fitted",
+    "one_line",
+    "open_streams",
+    "printable",
+    "quiet_libraries",
+    "shortened",
+    "silence",
+]
 
 # control characters but tab and newline, what turns the direction of text, and bytes that are no characters
 _UNSAFE = re.compile(
@@ -47,6 +59,20 @@ def shortened(text: str) -> str:
     return text if len(text) <= _MAX_SENTENCE else f"{text[:_MAX_SENTENCE]} ... ({len(text)} characters)"
 
 
+def fitted(message: str) -> str:
+    """Sentences for standard error, broken between words where its terminal ends.
+
+    A command to copy (``next: ...``), lines that are set in, and tracebacks stay whole.
+    """
+    if message.startswith("Traceback"):
+        return message
+    lines = message.split("\n")
+    return "\n".join(
+        line if line.startswith(("next: ", " ")) else hanging("", line, 2, stream=sys.stderr)
+        for line in lines
+    )
+
+
 def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
     """Print a line: on standard error, and on a terminal, without control characters.
 
@@ -60,6 +86,8 @@ def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
         logging.getLogger(TOLD).info("%s", message)  # for the file of --log
     if err or (sys.stdout is not None and sys.stdout.isatty()):
         message = printable(message)
+    if err:
+        message = fitted(message)
     try:
         click.echo(message, err=err, nl=nl)
     except UnicodeEncodeError as error:  # the locale lacks a character

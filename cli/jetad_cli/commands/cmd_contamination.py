@@ -10,6 +10,7 @@ import click
 
 from ..options import ManyValues, figure_label
 from ..study_options import StudyFiles, study_options, trainings, two_classes
+from ..tables import aligned, hanging
 from ..terminal import echo
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ def command(
 
 def table(found: Contamination) -> str:
     """One line a share."""
-    lines = [f"trained on {found.n_train} jets, looking for {found.signal} in {found.background}:", ""]
-    lines.append(f"{'share [%]':>10}{'signal jets':>13}{'AUC':>20}{'max SIC':>22}")
+    rows = [["share [%]", "signal jets", "AUC", "max SIC"]]
     for p in found.points:
         auc = f"{p.auc.value:.4f} ± {p.auc.high - p.auc.value:.4f}"
         value, low, high = p.max_sic
         sic = "-" if math.isnan(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
-        lines.append(f"{100 * p.fraction:>10g}{p.n_signal:>13}{auc:>20}{sic:>22}")
-    return "\n".join(lines)
+        rows.append([f"{100 * p.fraction:g}", str(p.n_signal), auc, sic])
+    title = f"trained on {found.n_train} jets, looking for {found.signal} in {found.background}:"
+    return "\n".join([hanging("", title), "", *aligned(rows)])

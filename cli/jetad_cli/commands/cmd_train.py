@@ -228,10 +228,14 @@ def command(
     if quick:
         first = [setting for setting in QUICK if setting in configuration["settings"]]
         tell(f"--quick: a first look, with {', '.join(first)}")
-    phases = [(name, phase) for name in plan.config.members for phase in METHODS[plan.config.method].phases]
+    amounts = {
+        (name, phase): getattr(getattr(member.training, phase, None), "steps", member.training.epochs)
+        for name, member in plan.config.members.items()
+        for phase in METHODS[plan.config.method].phases
+    }
     with join(select_device(device)) as ranks:
         run = plan.run(
-            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(phases),
+            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(amounts),
             ranks=ranks, allow=allow, say=tell,
         )  # fmt: skip
     if ranks.first:
