@@ -142,3 +142,18 @@ def test_time_left_is_that_of_all_phases():
     long = TimeLeft({("image", "walk"): 10.0})
     long.after(("image", "walk"), 0.1, 0.0)
     assert long.after(("image", "walk"), 0.2, 600.0) == "1:20:00 left"
+
+
+@pytest.mark.parametrize("method", ["gmm", "nae"])
+def test_quiet_leaves_the_result_alone(folder, capsys, method):
+    words = ["train", "-m", method, "--background", "qcd.h5", "-o", "q"]
+    words += QUICK_TRAINING if method == "nae" else []
+    assert jetad("-q", "--log", "log.txt", *words) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "q\n"
+    assert [line for line in shown.err.splitlines() if not line.startswith("warning: ")] == []
+    assert "next: jetad score FILE --run q" in Path("log.txt").read_text()
+    assert jetad("-q", "score", "qcd.h5", "--run", "q") == 0
+    shown = capsys.readouterr()
+    assert re.search(r"\d+ of \d+ jets scored", shown.out)
+    assert [line for line in shown.err.splitlines() if not line.startswith("warning: ")] == []

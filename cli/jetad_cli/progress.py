@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-from .terminal import one_line
+from .terminal import is_quiet, live, one_line
 
 __all__ = ["ScoringProgress", "TimeLeft", "TrainingProgress"]
 
@@ -23,21 +24,21 @@ class _Progress:
     def __init__(self) -> None:
         self._started = self._printed = time.monotonic()
         self._bar: Any = None
+        self._shown = contextlib.ExitStack()
         self._task: Any = None
         self._label = ""
         self._first = 0  # done before this began
 
     def __enter__(self) -> Any:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not is_quiet():
             self._bar = _bar()
-            self._bar.start()
+            self._shown.enter_context(live(self._bar))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._shown.close()
 
     def show(self, label: str, done: int, total: int | None, note: str, unit: str, left: str = "") -> None:
         """Show one step; without ``left`` the time that the rest of these steps takes."""
@@ -56,7 +57,7 @@ class _Progress:
             left = f"{_clock((total - done) / rate)} {self._scope}"
         if self._bar is not None:
             self._bar.update(self._task, completed=done, note=note, left=left)
-        elif now - self._printed >= _INTERVAL or (total is not None and done >= total):
+        elif not is_quiet() and (now - self._printed >= _INTERVAL or (total is not None and done >= total)):
             self._printed = now
             of = f"/{total}" if total is not None else ""
             pace = ", ".join(filter(None, [f"{rate:.3g} {unit}/s", left]))
@@ -79,6 +80,7 @@ def _bar() -> Any:
     return Bar(
         TextColumn("{task.description}", markup=False), BarColumn(8), MofNCompleteColumn(),
         TextColumn("{task.fields[left]}", markup=False), console=Console(stderr=True), transient=True,
+        redirect_stdout=False, redirect_stderr=False,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import click
 from ..options import ManyValues, figure_label
 from ..study_options import StudyFiles, study_options, trainings, two_classes
 from ..tables import aligned, hanging
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.studies.contamination import Contamination
@@ -71,7 +71,7 @@ def command(
     with trainings(**options) as how:
         found = contamination(
             first, second, output, how, fractions=fractions, n_train=n_train, n_seeds=n_seeds,
-            test_fraction=test_fraction, max_jets=max_jets, say=lambda text: echo(text, err=True),
+            test_fraction=test_fraction, max_jets=max_jets, say=tell,
         )  # fmt: skip
     from jetad.plots import plot_contamination
 

@@ -13,7 +13,7 @@ from jetad_cli.options import Inputs, force_option, input_options, json_option
 from jetad_cli.overwriting import keep_inputs
 
 from ..tables import hanging
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.readers.inspection import Inspection
@@ -76,7 +76,7 @@ def command(
     overlaps = find_overlaps(found)
     if plot:
         save_mean_images(paths, plot, force=force, **inputs.options)
-        echo(f"wrote {plot}", err=True)
+        tell(f"wrote {plot}")
     if as_json:
         files_found = [f.to_dict() for f in found]
         for entry, selection in zip(files_found, selections, strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ..options import Inputs, device_option, input_options, json_option
-from ..terminal import echo
+from ..terminal import echo, tell
 
 __all__ = ["command"]
 
@@ -99,7 +99,7 @@ def command(
     runs = [find_run(path) for path in run_dirs or (None,)]
     paths = expand(files)
     if not run_dirs:
-        echo(f"using {runs[0].path}", err=True)
+        tell(f"using {runs[0].path}")
 
     from jetad.production import Request
     from jetad.production.planning import plan_scoring

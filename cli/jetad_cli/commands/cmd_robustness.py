@@ -21,7 +21,7 @@ from ..options import (
 )
 from ..overwriting import keep_inputs
 from ..tables import aligned
-from ..terminal import echo
+from ..terminal import echo, tell
 from .cmd_report import named_inputs
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def command(
         background_name=name,
         cuts=cuts,
         seed=seed,
-        say=lambda text: echo(text, err=True),
+        say=tell,
     )
     text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
     if output is not None:
@@ -132,7 +132,7 @@ def command(
         written = [*save(add_label(figure, label), output, force=force), numbers]
         with atomic_output(numbers, force=force) as temporary:
             temporary.write_text(text + "\n")
-        echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+        tell(f"wrote {', '.join(str(path) for path in written)}")
     echo(text if as_json else table(found))
 
 

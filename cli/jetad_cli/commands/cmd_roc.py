@@ -13,7 +13,7 @@ from jetad_cli.options import ManyValues, allow_option, figure_label, force_opti
 from jetad_cli.overwriting import files_meant, keep_inputs
 
 from ..tables import aligned
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.evaluation import Evaluation, Interval, PairedComparison, Samples, Spread
@@ -206,18 +206,18 @@ def command(
     if json_path is not None and not to_stdout:
         with atomic_output(json_path, force=force) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
-        echo(f"wrote {json_path}", err=True)
+        tell(f"wrote {json_path}")
     if hepdata is not None:
         from jetad.evaluation.hepdata import write_hepdata
 
         written = write_hepdata(curves, hepdata, force=force, inputs=files_meant(read))
-        echo(f"wrote {written[0]} and {len(written) - 1} tables", err=True)
+        tell(f"wrote {written[0]} and {len(written) - 1} tables")
     if output is not None:
         from jetad.plots import add_label, plot_roc, save
 
         figure = plot_roc(curves, bands=band != "none", ratio=ratio)
         written = list(save(add_label(figure, label), output, force=force))
-        echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+        tell(f"wrote {', '.join(str(path) for path in written)}")
     if to_stdout:
         echo(text)
         return

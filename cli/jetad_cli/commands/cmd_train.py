@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from ..options import (
     input_options,
     show_check,
 )
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
@@ -203,7 +202,6 @@ def command(
     if print_config:
         echo(configure(**configuration).to_yaml(), nl=False)
         return None
-    tell = functools.partial(echo, err=True)
     plan = plan_training(
         background, signal=signal, monitor=_monitors(monitor), select=inputs.select,
         max_jets=inputs.max_jets, say=tell, **configuration, **inputs.options,

@@ -10,7 +10,7 @@ import click
 from ..options import ManyValues, figure_label
 from ..study_options import StudyFiles, study_options, trainings, two_classes
 from ..tables import aligned, hanging
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.studies.two_way import TwoWay
@@ -55,7 +55,7 @@ def command(
     with trainings(**options) as how:
         found = two_way(
             first, second, output, how, test_fraction=test_fraction, max_jets=max_jets,
-            say=lambda text: echo(text, err=True),
+            say=tell,
         )  # fmt: skip
     from jetad.plots import plot_roc
 
