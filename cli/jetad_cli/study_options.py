@@ -16,7 +16,7 @@ from jetad.registry import parted
 from .numbers import FiniteRange
 from .options import MAX_SEED, device_option, force_option, json_option, label_options
 from .overwriting import keep_inputs
-from .terminal import echo
+from .terminal import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,7 +99,7 @@ class StudyFiles:
         text = json.dumps(values, indent=1, allow_nan=False)
         with atomic_output(self.numbers, force=self.force) as temporary:
             temporary.write_text(text + "\n")
-        echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+        tell(f"wrote {', '.join(str(path) for path in written)}")
         return text
 
 

@@ -11,7 +11,7 @@ import click
 
 from ..numbers import FiniteRange
 from ..options import Inputs, device_option, input_options, json_option
-from ..terminal import echo
+from ..terminal import echo, tell
 
 __all__ = ["command"]
 
@@ -100,7 +100,7 @@ def command(
     runs = [find_run(path) for path in run_dirs or (None,)]
     paths = expand(files)
     if not run_dirs:
-        echo(f"using {runs[0].path}", err=True)
+        tell(f"using {runs[0].path}")
 
     from jetad.production import Request
     from jetad.production.planning import plan_scoring

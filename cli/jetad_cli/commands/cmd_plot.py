@@ -14,7 +14,7 @@ from jetad_cli.numbers import FiniteRange
 from jetad_cli.options import ManyValues, allow_option, figure_label, force_option, label_options
 from jetad_cli.overwriting import keep_inputs
 
-from ..terminal import echo
+from ..terminal import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ def figure_command(name: str, *, numbers: bool = False) -> Callable[[Callable[..
                 with atomic_output(json_path, force=force) as temporary:
                     temporary.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n")
                 written.append(json_path)
-            echo(f"wrote {', '.join(written)}", err=True)
+            tell(f"wrote {', '.join(written)}")
 
         run.__doc__ = function.__doc__
         run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]

@@ -24,7 +24,7 @@ from ..options import (
     show_check,
 )
 from ..overwriting import keep_inputs
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
@@ -164,7 +164,7 @@ def command(
     outputs = score_outputs([*paths, *broken], output, share, make_folder=not check)
     keep_inputs(outputs.values(), files, runs)
     if not run_dirs:
-        echo(f"using {runs[0].path}", err=True)
+        tell(f"using {runs[0].path}")
 
     if len(paths) == 1 and not broken:
         check_format(paths[0], **inputs.options)  # before torch, which takes seconds to load

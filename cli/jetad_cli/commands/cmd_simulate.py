@@ -19,7 +19,7 @@ from jetad_cli.numbers import FiniteFloat
 from jetad_cli.options import force_option, json_option, seed_option
 from jetad_cli.overwriting import keep_inputs
 
-from ..terminal import echo
+from ..terminal import echo, live, tell
 
 if TYPE_CHECKING:
     from jetad.simulation import Progress, Simulation
@@ -122,7 +122,7 @@ def command(
         )
     metadata = result.metadata | {"match_pt": Path(match_pt).name if match_pt else ""}
     write_jets(result.jets, output, force=force, metadata=metadata)
-    echo(f"wrote {output}", err=True)
+    tell(f"wrote {output}")
     summary = _summary(result, process, seed, output)
     echo(json.dumps(summary, indent=2) if as_json else _text(summary))
 
@@ -178,7 +178,11 @@ def _progress(process: str) -> Iterator[Callable[[Progress], None] | None]:
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
         )
-        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar = Bar(
+            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False,
+            redirect_stderr=False,
+        )  # fmt: skip
+        with live(bar):
             task = bar.add_task(f"simulating {process}", total=None, rate="starting")
             yield lambda now: bar.update(task, completed=now.jets, total=now.needed, rate=_rate(now))
     else:
