@@ -363,7 +363,7 @@ def draw_studies(samples: dict[str, Scores]) -> list[Figure]:
         ContaminationPoint(x, 3, Interval(0.8 - x, 0.7 - x, 0.9 - x), Interval(low, low, low + 0.5), ())
         for x in (0.0, 0.001, 0.01, 0.1)
     ]
-    return [plot_robustness(changes, background_efficiency=0.1), plot_contamination(points, signal="top")]
+    return [plot_robustness({0.1: changes, 0.01: changes}), plot_contamination(points, signal="top")]
 
 
 def assert_inside(figure: Figure, text: mpl.text.Text) -> None:

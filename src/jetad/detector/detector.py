@@ -105,12 +105,14 @@ class TrainedDetector:
             members.append(Member(name, preprocessor, model.to(where).eval().requires_grad_(False), surprise))
         with damaged(run.path / "calibration.json"):
             background = calibration_from_dict(Fields(calibration).any("background"))
-        metadata = {
+        metadata: dict[str, Any] = {
             "run": run.path.resolve().name,
             "model_hash": run.model_hash(),
             "method": config.method,
             "calibration_hash": file_hash(run.path / "calibration.json")[:16],
         }
+        if background is not None:
+            metadata["smallest_background_efficiency"] = float(background.smallest)
         return cls(members, background, where, metadata, Training.of(run, calibration))
 
     def energies(self, jets: Jets) -> dict[str, NDArray[np.float64]]:
@@ -167,6 +169,7 @@ class TrainedDetector:
             jet_eta=jets.jet_eta,
             jet_phi=jets.jet_phi,
             jet_mass=jets.jet_mass,
+            metadata=self.metadata,
             **columns,
         )
 
