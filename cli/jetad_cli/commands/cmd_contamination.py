@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..numbers import FiniteRange
 from ..options import ManyValues, figure_label
 from ..study_options import StudyFiles, study_options, trainings, two_classes
 from ..tables import aligned, hanging
@@ -21,7 +22,7 @@ __all__ = ["command", "table"]
 
 @click.command(cls=ManyValues)
 @click.option(
-    "--fraction", "-x", "fractions", metavar="X...", type=click.FloatRange(0, 1, max_open=True),
+    "--fraction", "-x", "fractions", metavar="X...", type=FiniteRange(0, 1, max_open=True),
     multiple=True, default=(0.0, 0.01, 0.03, 0.1), show_default=True,
     help="Shares of signal in the training data.",
 )  # fmt: skip

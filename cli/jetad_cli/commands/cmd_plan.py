@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from ..numbers import FiniteRange
 from ..options import Inputs, device_option, input_options, json_option
 from ..terminal import echo, tell
 
@@ -52,12 +53,12 @@ def _duration(seconds: float) -> str:
 )
 @click.option(
     "--target-hours",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     help="Wall time of one batch job; gives the number of parts.",
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=5.0,
     show_default=True,
     help="How long to measure.",

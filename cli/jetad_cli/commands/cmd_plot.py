@@ -10,6 +10,7 @@ import click
 
 from jetad.registry import parted
 from jetad_cli.commands.cmd_roc import curves_of, score_inputs
+from jetad_cli.numbers import FiniteRange
 from jetad_cli.options import ManyValues, allow_option, figure_label, force_option, label_options
 from jetad_cli.overwriting import keep_inputs
 
@@ -148,7 +149,7 @@ def _blur(sigma: float) -> str:
     "--max-jets", type=click.IntRange(min=1), default=5000, show_default=True, help="Jets per file."
 )
 @click.option(
-    "--sigma", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+    "--sigma", type=FiniteRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
 @click.option(
     "--difference/--no-difference", default=True, show_default=True, help="Show each class minus the first."
@@ -287,7 +288,7 @@ def _with_multiplicity(
 @figure_command("sculpting", numbers=True)
 @click.argument("files", metavar="[NAME=]SCORES...", nargs=-1, required=True)
 @click.option(
-    "--cut", "cuts", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    "--cut", "cuts", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
     default=(1.0, 0.5, 0.1, 0.01), show_default=True, help="Background efficiencies of the cuts.",
 )  # fmt: skip
 @_jets_option
@@ -333,7 +334,7 @@ def sculpting(
 @figure_command("efficiency", numbers=True)
 @click.argument("files", metavar="[NAME=]SCORES...", nargs=-1, required=True)
 @click.option(
-    "--eff-b", type=click.FloatRange(0, 1, min_open=True), default=0.01, show_default=True,
+    "--eff-b", type=FiniteRange(0, 1, min_open=True), default=0.01, show_default=True,
     help="Background efficiency of the cut, fixed on the first class.",
 )  # fmt: skip
 @click.option(
@@ -374,10 +375,10 @@ def efficiency(files: tuple[str, ...], eff_b: float, bins: int, jet_files: tuple
     help="Draw so many of the least anomalous jets behind them.",
 )  # fmt: skip
 @click.option(
-    "--sigma", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+    "--sigma", type=FiniteRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
 @click.option(
-    "--radius", type=click.FloatRange(0, 5, min_open=True), help="Draw a circle of the radius of the jets."
+    "--radius", type=FiniteRange(0, 5, min_open=True), help="Draw a circle of the radius of the jets."
 )
 def anomalous(
     file: str,

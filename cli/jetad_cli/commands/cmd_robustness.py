@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..numbers import FiniteRange
 from ..options import (
     ManyValues,
     allow_option,
@@ -37,7 +38,7 @@ __all__ = ["command", "table"]
 @click.option("--background", "-b", multiple=True, required=True, metavar="FILE...", help="Background jets.")
 @click.option("--signal", "-s", multiple=True, metavar="[NAME=]FILE...", help="Signal jets.")
 @click.option(
-    "--eff-b", "cuts", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    "--eff-b", "cuts", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
     default=(0.1, 0.01), show_default=True, help="Background efficiencies of the cuts; two are drawn.",
 )  # fmt: skip
 @click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from jetad_cli.numbers import FiniteRange
 from jetad_cli.options import ManyValues, allow_option, figure_label, force_option, label_options
 from jetad_cli.overwriting import files_meant, keep_inputs
 
@@ -110,11 +111,11 @@ def check_inputs(labelled: tuple[str, ...], background: tuple[str, ...], signal:
     help="With --by: runs of one method are one curve, mean and standard deviation (over seeds, say).",
 )  # fmt: skip
 @click.option(
-    "--eff-s", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    "--eff-s", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
     default=(0.3, 0.5), show_default=True, help="Signal efficiencies at which to give the rejection.",
 )  # fmt: skip
 @click.option(
-    "--eff-b", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    "--eff-b", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
     default=(1e-2, 1e-3, 1e-4), show_default=True,
     help="Background efficiencies at which to give the signal efficiency.",
 )  # fmt: skip

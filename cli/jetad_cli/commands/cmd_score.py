@@ -10,6 +10,7 @@ import click
 
 from jetad.errors import JetadError
 
+from ..numbers import FiniteRange
 from ..options import (
     READING_OPTIONS,
     Inputs,
@@ -68,7 +69,7 @@ _SECTIONS = {
     "--working-point",
     "working_points",
     multiple=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     metavar="EPS",
     help="Flag jets that pass this background efficiency: 0.001 makes the column pass_0p001. Repeatable.",
 )
