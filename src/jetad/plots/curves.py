@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,10 +47,15 @@ def _each(curves: Curves | Sequence[Curves]) -> Iterator[_Drawn]:
                 # with more signals than colours, the second round is dashed
                 "linestyle": LINE_STYLES[(line + color // len(COLORS)) % len(LINE_STYLES)],
             }
-            name = name.replace("->", "→").replace("Z'", "Z′")
+            name = _typeset(name)
             shown = f"{name}, {evaluation.name}" if evaluation.name else name
             least = evaluation.min_background if isinstance(evaluation, Evaluation) else 0
             yield _Drawn(name, evaluation.name, shown, result, least, look)
+
+
+def _typeset(name: str) -> str:
+    """A name with the arrows and primes that keyboards lack."""
+    return name.replace("->", "→").replace("Z'", "Z′")
 
 
 def _error(value: float) -> str:
@@ -72,7 +77,13 @@ def _band(result: SignalResult | SignalSpread) -> Band:
 
 
 @styled
-def plot_roc(curves: Curves | Sequence[Curves], *, bands: bool = True, ratio: bool = False) -> Figure:
+def plot_roc(
+    curves: Curves | Sequence[Curves],
+    *,
+    bands: bool = True,
+    ratio: bool = False,
+    paired: Mapping[tuple[str, str], Band] | None = None,
+) -> Figure:
     """Background rejection 1/ε_B (log) against signal efficiency, with the AUC of each curve.
 
     Several evaluations are overlaid: one colour per signal, one line style per method. The bands are the
@@ -85,7 +96,10 @@ def plot_roc(curves: Curves | Sequence[Curves], *, bands: bool = True, ratio: bo
             or several.
         bands: Draw the intervals.
         ratio: Add a panel with the rejection over that of the first method for the same signal; with one
-            method, over that of the first signal. Bands there are those of the curve alone.
+            method, over that of the first signal. Bands there are those of the curve alone, unless there is
+            ``paired``.
+        paired: Ratio to the first method with its interval, by signal and method, where both scored the same
+            jets: what both have in common does not widen it.
     """
     figure = Figure(figsize=(8.0, 8.6) if ratio else None, layout="constrained")
     lower: Axes | None = None
@@ -127,7 +141,8 @@ def plot_roc(curves: Curves | Sequence[Curves], *, bands: bool = True, ratio: bo
     bottom = axes if lower is None else lower
     bottom.set_xlabel("Signal efficiency")
     if lower is not None:
-        _draw_ratios(lower, each, bands=bands)
+        same_jets = {(_typeset(signal), method): band for (signal, method), band in (paired or {}).items()}
+        _draw_ratios(lower, each, same_jets, bands=bands)
     make_room(axes, _add_legend(axes, each))
     return figure
 
@@ -172,7 +187,9 @@ def _auc(result: SignalResult | SignalSpread) -> str:
     return f"{result.curve.auc:.3f} ± {_error(result.curve.auc_error)}"
 
 
-def _draw_ratios(axes: Axes, each: Sequence[_Drawn], *, bands: bool) -> None:
+def _draw_ratios(
+    axes: Axes, each: Sequence[_Drawn], paired: Mapping[tuple[str, str], Band], *, bands: bool
+) -> None:
     """The rejection of every curve over that of the first, of the same signal where there are several."""
     firsts: dict[str, _Drawn] = {}
     for drawn in each:
@@ -189,7 +206,13 @@ def _draw_ratios(axes: Axes, each: Sequence[_Drawn], *, bands: bool) -> None:
         axes.plot(x, value, **drawn.look)
         shown: NDArray[np.bool_] = known & (x >= 0.05)
         seen.append(value[shown])
-        if bands:
+        same_jets = paired.get((drawn.signal, drawn.method))
+        if bands and same_jets is not None:
+            axes.fill_between(
+                same_jets.signal_efficiency, same_jets.low, same_jets.high, color=drawn.look["color"],
+                alpha=0.2, linewidth=0,
+            )  # fmt: skip
+        elif bands and not paired:
             # far from the middle of the figure a few jets decide; they shall not set the range
             low, high = (
                 np.where(np.isfinite(edge), edge, np.nan) / base_value for edge in (band.low, band.high)
