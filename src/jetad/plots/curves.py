@@ -42,6 +42,8 @@ def _each(curves: Curves | Sequence[Curves]) -> Iterator[_Drawn]:
     for i, evaluation in enumerate(several):
         for name, result in evaluation.signals.items():
             color, line = (i, names.index(name)) if by_method else (names.index(name), i)
+            if len(several) == 1:
+                line = max(0, color - 2)  # from the fourth on colours are alike in grey
             look = {
                 "color": COLORS[color % len(COLORS)],
                 # with more signals than colours, the second round is dashed

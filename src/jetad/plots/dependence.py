@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from ..errors import InputError
 from ..evaluation.dependence import VARIABLES, EfficiencyProfile, VariableSculpting
-from .style import COLORS, plain_ticks, styled
+from .style import COLORS, LINE_STYLES, plain_ticks, styled
 
 __all__ = ["plot_efficiency", "plot_sculpting"]
 
@@ -66,7 +66,7 @@ def _draw_spectra(upper: Axes, lower: Axes, variable: VariableSculpting) -> None
         label = "no cut" if cut >= 1 else rf"$\varepsilon_B$ = {cut:g}"
         upper.stairs(
             np.nan_to_num(values), edges, color=color, linewidth=2, label=f"{label}  ({passing} jets)",
-            baseline=1e-9, fill=False,
+            baseline=1e-9, fill=False, linestyle=LINE_STYLES[max(0, i - 2) % len(LINE_STYLES)],
         )  # fmt: skip
         if i == 0:
             upper.stairs(np.nan_to_num(values), edges, color=color, alpha=0.25, fill=True, baseline=1e-9)
