@@ -351,7 +351,8 @@ def finish(job: Job) -> Account:
 
 def _say_of_the_first(job: Job, jets: Jets) -> None:
     """What the first jets tell, and where they come from."""
-    collection = collection_of(job.source, **job.request.options)
+    asked = any(training.collection for training in job.trainings.values())
+    collection = collection_of(job.source, **job.request.options) if asked else None
     sentences = [remark_on_azimuth(jets.jet_phi)]
     for training in job.trainings.values():
         sentences.append(training.remark_on_collection(collection))

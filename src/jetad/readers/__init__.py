@@ -211,8 +211,12 @@ def collection_of(path: PathLike, **options: Unpack[ReadOptions]) -> str | None:
     look = getattr(chosen, "collection_of", None)  # of readers of events
     if look is None:
         return None
-    with reading(path):
-        return str(look(path))
+
+    def looked_at() -> str:
+        with reading(path):
+            return str(look(path))
+
+    return with_retries(path, looked_at)
 
 
 def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
