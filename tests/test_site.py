@@ -113,7 +113,8 @@ def test_the_python_page_has_what_the_package_offers():
     assert set(jetad.__all__) - {"__version__"} <= named
 
 
-def test_the_notebook_is_stored_without_outputs():
-    cells = json.loads((DOCS / "tutorial.ipynb").read_text(encoding="utf-8"))["cells"]
+@pytest.mark.parametrize("notebook", sorted(DOCS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_stored_without_outputs(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     assert sum(cell["cell_type"] == "code" for cell in cells) > 8
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)

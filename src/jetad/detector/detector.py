@@ -111,6 +111,8 @@ class TrainedDetector:
             "method": config.method,
             "calibration_hash": file_hash(run.path / "calibration.json")[:16],
         }
+        if background.columns:
+            metadata["independent_of"] = ", ".join(background.columns)
         return cls(members, background, where, metadata, Training.of(run, calibration))
 
     def energies(self, jets: Jets) -> dict[str, NDArray[np.float64]]:
