@@ -138,6 +138,18 @@ def excess_for(z: float, b: float, error: float) -> float:
     return float(grid[np.argmin([abs(significance(b + x, b, error) - z) for x in grid])])
 
 
+def test_jets_at_the_cut_pass_in_float32_and_in_float64():
+    at = Scores(
+        score=[0.1, 0.3],
+        background_efficiency=[0.05, 0.1],
+        jet_mass=[1, 2],
+        extra={"tau": np.array([0.1, 0.05])},
+    )
+    assert Cut("background_efficiency", 0.05).passed(at)[0].tolist() == [True, False]
+    assert Cut("score", 0.3).passed(at)[0].tolist() == [False, True]
+    assert Cut("tau", 0.1).passed(at)[0].tolist() == [True, False]
+
+
 # --- numbers by hand ---------------------------------------------------------------------------------------
 
 
@@ -179,6 +191,13 @@ def test_weights_are_replicated_jets_but_for_their_errors():
     assert weighted.transfer.statistical == pytest.approx(expected)
     np.testing.assert_allclose(weighted.data.selected.squares[1:-1],
                                [(w[(score >= 0.8) & (mass // 20 == k)] ** 2).sum() for k in range(3)])  # fmt: skip  # noqa: E501
+    found = weighted.counts
+    weight = found.observed_error**2 / found.observed
+    assert found.significance == pytest.approx(
+        significance(found.observed / weight, found.background / weight, found.error / weight)
+    )
+    twice = select(Scores(score=score, jet_mass=mass, extra={"weight": 2.0 * w}), **how).counts
+    assert (twice.significance, twice.pull) == pytest.approx((found.significance, found.pull))
     negative = w * np.where(np.arange(500) % 10 == 0, -1.0, 1.0)
     found = select(Scores(score=score, jet_mass=mass, extra={"weight": negative}), **how)
     assert found.data.all.values().sum() == pytest.approx(negative.sum())
@@ -274,6 +293,8 @@ def test_root_histograms_read_back(found, tmp_path):
 
 def test_histograms_of_hist_hold_the_same(found):
     hist = pytest.importorskip("hist")
+    protocol = pytest.importorskip("uhi.typing.plottable").PlottableHistogram
+    assert isinstance(found.background, protocol)
     for histogram in found.histograms().values():
         for made in (histogram.to_hist(), hist.Hist(histogram)):
             np.testing.assert_allclose(made.values(), histogram.values())
@@ -402,6 +423,7 @@ BAD = {
     "no such column": (["--variable", "jet_mas"], "no column 'jet_mas' (nearest: jet_mass"),
     "spectrum of the score": (["--variable", "score"], "take the spectrum of another column"),
     "nothing outside": (["--bins", "20,900,1000", "--window", "20,900"], "outside of the window of jet_mass"),
+    "signal with a taken name": (["-s", "background=bump.scores.h5"], "signal 'background' has a name that"),
     "expected of nobody": (["--expect", "bump=3"], "'bump' is no signal; there are: none"),
 }  # fmt: skip
 

@@ -59,8 +59,9 @@ class Cut(NamedTuple):
     def passed(self, scores: Scores) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Jets that pass, and jets that have a value at all, each ``(n,)``."""
         values = self.values(scores)
-        # the column is float32 in every file: 0.01 must not lose a jet at float32(0.01)
-        value = np.float64(np.float32(self.value))
+        # a cut at 0.05 must not lose the jets of a float32 column that are at 0.05
+        dtype = scores.columns()[self.column].dtype
+        value = float(dtype.type(self.value)) if dtype.kind == "f" else self.value
         return values >= (-value if self.column == DISCRIMINANTS[0] else value), np.isfinite(values)
 
 

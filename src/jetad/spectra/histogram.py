@@ -144,6 +144,10 @@ class Histogram:
         made.view(flow=True).variance = self.squares
         return made
 
+    def _to_boost_histogram_(self) -> Any:
+        """What ``hist.Hist(histogram)`` asks for."""
+        return self.to_hist()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON, with underflow and overflow."""
         return {

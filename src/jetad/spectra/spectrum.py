@@ -18,6 +18,7 @@ from ..scores import Scores
 from .background import Transfer, measure, pulls
 from .cuts import DISCRIMINANTS, Cut, column_of
 from .histogram import Histogram, bin_edges, checked_edges
+from .rootfile import root_name
 
 __all__ = ["SelectedSample", "Spectrum", "WindowCounts", "select"]
 
@@ -79,7 +80,8 @@ class WindowCounts(NamedTuple):
     """Selected jets in the window and what is expected of background; errors are absolute.
 
     ``statistical`` is that of the anti-selected jets in the window. ``significance`` is that of the excess,
-    as one count and with all errors, negative where there are fewer jets than expected.
+    as one count and with all errors, negative where there are fewer jets than expected. Weighted jets count
+    as the effective number of jets that they are.
     """
 
     observed: float
@@ -98,7 +100,8 @@ class WindowCounts(NamedTuple):
     @property
     def pull(self) -> float:
         """Observed minus background over the error of the difference where there is no signal."""
-        error = math.hypot(self.error, math.sqrt(self.background))
+        weight = self.observed_error**2 / self.observed if self.observed > 0 else 1.0
+        error = math.hypot(self.error, math.sqrt(weight * self.background))
         return (self.observed - self.background) / error if error > 0 else math.nan
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,7 +177,10 @@ class Spectrum:
         if self.window is None:
             transfer = closure = 0.0
         error = math.sqrt(variance + transfer**2 + closure**2)
-        z = math.nan if self.window is None else significance(observed, b, error)
+        weight = squares / observed if observed > 0 else 1.0
+        z = math.nan
+        if self.window is not None:
+            z = significance(observed / weight, b / weight, error / weight)
         return WindowCounts(observed, math.sqrt(squares), b, math.sqrt(variance), transfer, closure, z)
 
     def net(self, name: str) -> Histogram:
@@ -312,12 +318,17 @@ def select(
 
     Raises:
         InputError: if there are no selected or no anti-selected jets, no values, one bin, a bin whose weights
-            add up to less than zero, or a name in ``expected`` that is no signal.
+            add up to less than zero, a name in ``expected`` that is no signal, or a signal called background.
     """
     signals = dict(signals or {})
     for name in expected or {}:
         if name not in signals:
             raise InputError(f"'{name}' is no signal; there are: {', '.join(signals) or 'none'}")
+    for name in signals:
+        if root_name(name).startswith(("data_obs", "background")):
+            raise InputError(
+                f"signal '{name}' has a name that histograms of data and background need; give NAME="
+            )
     if variable in (cut.column, *DISCRIMINANTS):
         raise InputError(
             f"the cut is on {variable}, or on what it is made of; take the spectrum of another column"
