@@ -29,21 +29,21 @@ def found(calibration) -> Spectrum:
 
 
 def one_count(n: int, anti: int) -> Spectrum:
-    """A window of one bin with ``n`` selected jets, where ``anti`` / 10 are expected."""
+    """One bin in the window: ``n`` jets where ``anti`` / 10 are expected. Half of the signal passes."""
     outside = np.repeat([10.0, 10.0, 50.0, 50.0], [1000, 10_000, 1000, 10_000])
     passed = np.repeat([1, 0, 1, 0], [1000, 10_000, 1000, 10_000])
     data = Scores(
         score=np.concatenate([passed, np.ones(n), np.zeros(anti)]),
         jet_mass=np.concatenate([outside, np.full(n + anti, 30.0)]),
     )
-    bump = Scores(score=np.ones(100_000), jet_mass=np.full(100_000, 30.0))
+    bump = Scores(score=np.arange(100_000) % 2, jet_mass=np.full(100_000, 30.0))
     return select(
         data,
         {"bump": bump},
         cut=Cut("score", 1),
         bins=[0, 20, 40, 60],
         window=(20, 40),
-        expected={"bump": 50},
+        expected={"bump": 100},
     )
 
 
@@ -72,10 +72,12 @@ def test_the_limit_is_that_of_a_count(found):
     counts = spectrum.counts
     error = math.sqrt(counts.background + counts.error**2)
     limit = upper_limit(spectrum, "bump")
-    assert limit.expected[2] == pytest.approx(1.96 * error, rel=0.03)
+    net = spectrum.net("bump").values()[1] / 100  # of a jet before the cut
+    assert net == pytest.approx(0.5 - 0.1 * 0.5)
+    assert limit.expected[2] * net == pytest.approx(1.96 * error, rel=0.03)
     assert limit.observed == pytest.approx(limit.expected[2], rel=0.01)
     assert list(limit.expected) == sorted(limit.expected)
-    assert limit.mu == pytest.approx(limit.observed / 50)
+    assert limit.mu == pytest.approx(limit.observed / 100)
     assert limit.significance == pytest.approx(0, abs=0.02)
     more = upper_limit(one_count(1100, 10_000), "bump")
     assert more.observed > 1.5 * limit.observed
@@ -86,7 +88,7 @@ def test_the_limit_is_that_of_a_count(found):
     model = work.model()
     own, band = pyhf.infer.intervals.upper_limits.upper_limit(work.data(model), model, rtol=1e-3)
     assert limit.mu == pytest.approx(float(own), rel=0.01)
-    np.testing.assert_allclose(np.array(limit.expected) / 50, np.array(band, dtype=float), rtol=0.02)
+    np.testing.assert_allclose(np.array(limit.expected) / 100, np.array(band, dtype=float), rtol=0.02)
 
 
 def test_a_signal_is_found_by_pyhf_as_well(calibration, found):

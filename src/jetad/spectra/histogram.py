@@ -190,6 +190,8 @@ def bin_edges(values: Floats, n_bins: int, window: tuple[float, float] | None) -
         low, high = low - 0.5, high + 0.5
     width = _round_width((high - low) / n_bins)
     edges = width * np.arange(np.floor(low / width), np.ceil(high / width - 1e-9) + 1)
+    if n_bins == 1:
+        edges = edges[[0, -1]]
     if window is not None:
         inside = edges[(edges > window[0] + width / 2) & (edges < window[1] - width / 2)]
         left, right = edges[edges < window[0] - width / 2], edges[edges > window[1] + width / 2]

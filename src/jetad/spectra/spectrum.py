@@ -348,13 +348,13 @@ def select(
         bins = int(np.clip(1.5 * n_passed**0.4, 8, 40))
     edges = (
         bin_edges(jets.values[jets.usable], bins, window)
-        if isinstance(bins, int)
+        if isinstance(bins, (int, np.integer))
         else checked_edges(bins, window)
     )
     control = np.ones(len(edges) - 1, dtype=bool)
     if window is not None:
         control[slice(*np.searchsorted(edges, window))] = False
-    if not control.any() or len(edges) == 2 or bins == 1:
+    if not control.any() or len(edges) == 2:
         raise InputError(
             f"no bin of {variable} is outside of the window, and the transfer factor is measured there; take "
             "more bins"
