@@ -20,6 +20,7 @@ from jetad.spectra import Cut, Spectrum, select, upper_limit, workspace, write_h
 from jetad.writers import write_jets
 
 pyhf = pytest.importorskip("pyhf")
+pytestmark = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver:DeprecationWarning")  # pyhf uses it
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,8 @@ def test_the_command_page_has_every_option(hooks):
 
 
 def test_formulas_are_drawn(hooks):
-    tex = re.findall(r"\$\$(.*?)\$\$|\$([^$\n]+)\$", text_of("methods.md"), flags=re.S)
+    pages = text_of("methods.md") + text_of("selection.md")
+    tex = re.findall(r"\$\$(.*?)\$\$|\$([^$\n]+)\$", pages, flags=re.S)
     assert len(tex) > 40
     for display, inline in tex:
         tag, opening, closing = ("div", r"\[", r"\]") if display else ("span", r"\(", r"\)")

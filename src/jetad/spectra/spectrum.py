@@ -275,7 +275,7 @@ def significance(observed: float, background: float, error: float) -> float:
 
     Example:
         >>> round(significance(130, 100, 0.0), 2), round(significance(130, 100, 10.0), 2)
-        (2.86, 2.02)
+        (2.87, 1.98)
     """
     n, b, s2 = observed, background, error**2
     if not b > 0:
