@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..numbers import FiniteFloat, FiniteRange
 from ..options import ManyValues, allow_option, figure_label, force_option, label_options
 from ..overwriting import keep_inputs
-from ..terminal import echo
+from ..tables import aligned, hanging
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.scores import Scores
@@ -33,10 +35,12 @@ _SECTIONS = {
     help="Score files of signal jets; files of one NAME are one sample.",
 )  # fmt: skip
 @click.option(
-    "--working-point", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="EFF",
+    "--working-point", type=FiniteRange(0, 1, min_open=True, max_open=True), metavar="EFF",
     help="Select jets with at most this background efficiency.  [default: 0.01]",
 )  # fmt: skip
-@click.option("--threshold", type=float, metavar="X", help="Select jets with at least this score instead.")
+@click.option(
+    "--threshold", type=FiniteFloat(), metavar="X", help="Select jets with at least this score instead."
+)
 @click.option(
     "--on", metavar="COLUMN",
     help="Column that --threshold cuts on.  [default: score_decorrelated if there, else score]",
@@ -105,8 +109,6 @@ def command(
         raise click.UsageError("--working-point and --threshold are two ways to cut; give one")
     if on is not None and threshold is None:
         raise click.UsageError("--on says what --threshold cuts on; give --threshold as well")
-    if threshold is not None and not math.isfinite(threshold):
-        raise click.BadParameter(f"{threshold} is no number", param_hint="--threshold")
     for name, wanted in (("--limit", limit), ("--workspace", workspace is not None)):
         if wanted and not (window and signal_files):
             raise click.UsageError(f"{name} needs --window LOW,HIGH and --signal SCORES")
@@ -136,7 +138,7 @@ def command(
         cut = Cut.at(data, threshold, on)
     spectrum = select(data, signals, cut=cut, variable=variable, bins=edges, window=span, expected=expected)
     for sentence in remarks(spectrum, data):
-        echo(f"warning: {sentence}", err=True)
+        tell(f"warning: {sentence}")
     model = None if workspace is None else workspace_of(spectrum, next(iter(signals)))
     limits = {name: upper_limit(spectrum, name) for name in signals} if limit else {}
 
@@ -149,7 +151,7 @@ def command(
         from jetad.plots import add_label, plot_spectrum, save
 
         paths = save(add_label(plot_spectrum(spectrum), label), output, force=force)
-        echo(f"wrote {', '.join(map(str, paths))}", err=True)
+        tell(f"wrote {', '.join(map(str, paths))}")
     echo(text if to_stdout else "\n".join(_table(spectrum, limits)))
 
 
@@ -193,7 +195,7 @@ def _write(
         if path is not None and path != "-" and content is not None:
             with atomic_output(path, force=force) as temporary:
                 temporary.write_text(content + "\n", encoding="utf-8")
-            echo(f"wrote {path}", err=True)
+            tell(f"wrote {path}")
     if histograms is not None:
         from jetad import __version__
         from jetad.spectra import write_histograms
@@ -206,7 +208,7 @@ def _write(
             **{key: data.metadata[key] for key in ("run", "model_hash", "method") if key in data.metadata},
         }
         write_histograms(spectrum.histograms(), histograms, metadata=about, force=force)
-        echo(f"wrote {histograms}", err=True)
+        tell(f"wrote {histograms}")
 
 
 def remarks(spectrum: Spectrum, data: Scores) -> list[str]:
@@ -249,16 +251,13 @@ def remarks(spectrum: Spectrum, data: Scores) -> list[str]:
 
 
 def _table(spectrum: Spectrum, limits: dict[str, Limit]) -> list[str]:
-    """The numbers for reading, at most 80 columns wide."""
-    samples = {"data": spectrum.data, **spectrum.signals}
-    width = max(map(len, samples))
-    lines = [f"selected: {spectrum.cut}", ""]
-    lines.append(f"{'':{width}}  {'jets':>17}  {'selected':>17}  {'share [68 %]':>24}")
-    for name, sample in samples.items():
-        cells = [_yield(*_sums(sample, part)) for part in ("all", "selected")]
+    """The numbers for reading."""
+    rows = [["sample", "jets", "selected", "share [68 %]"]]
+    for name, sample in {"data": spectrum.data, **spectrum.signals}.items():
         value, low, high = sample.share
         share = f"{value:.3g} [{low:.3g}, {high:.3g}]" if math.isfinite(value) else "-"
-        lines.append(f"{name:{width}}  {cells[0]:>17}  {cells[1]:>17}  {share:>24}")
+        rows.append([name, *(_yield(*_sums(sample, part)) for part in ("all", "selected")), share])
+    lines = [f"selected: {spectrum.cut}", "", *aligned(rows)]
     transfer = spectrum.transfer
     lines += ["", f"transfer factor {transfer.value:.4g} ± {transfer.value * transfer.statistical:.2g}"]
     if transfer.ndf:
@@ -307,7 +306,7 @@ def _in_window(spectrum: Spectrum) -> list[str]:
             (name, f"{_yield(total, math.sqrt(variance))}, net of what it adds to the background {net:.4g}")
         )
     width = max(len(name) for name, _ in rows)
-    lines = [f"  {name:{width}}  {text}" for name, text in rows]
+    lines = [hanging(f"  {name:{width}}  ", text) for name, text in rows]
     return ["", f"{low:g} <= {spectrum.variable} < {high:g}:", *lines]
 
 
