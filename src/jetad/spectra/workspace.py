@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from .spectrum import Spectrum
 __all__ = ["Limit", "upper_limit", "workspace"]
 
 _POINTS = 24  # of the scan for limits
+_DOUBLINGS = 8  # of its end, where the limit is further off than its errors say
+_ROOM = 4.0  # how far above the end of the scan a fit may go
 
 
 def workspace(spectrum: Spectrum, signal: str) -> dict[str, Any]:
@@ -94,7 +97,9 @@ def workspace(spectrum: Spectrum, signal: str) -> dict[str, Any]:
                 "name": "limit",
                 "config": {
                     "poi": "mu",
-                    "parameters": [{"name": "mu", "inits": [1.0], "bounds": [[0.0, (reach + 10) / total]]}],
+                    "parameters": [
+                        {"name": "mu", "inits": [1.0], "bounds": [[0.0, _ROOM * (reach + 10) / total]]}
+                    ],
                 },
             }
         ],
@@ -144,22 +149,27 @@ def upper_limit(spectrum: Spectrum, signal: str, *, level: float = 0.05) -> Limi
         import pyhf
     sample = spectrum.signals[signal]
     jets = float(sample.all.contents.sum())
-    with _quiet():
+    with _quiet(pyhf):
         work = pyhf.Workspace(specification)
         model = work.model()
         data = work.data(model)
-        try:
-            observed, *expected = _crossings(pyhf, model, data, level)
-            p_value = pyhf.infer.hypotest(0.0, data, model, test_stat="q0")
-        except (pyhf.exceptions.FailedMinimization, ValueError) as error:
+        for minimise in (pyhf.optimize.scipy_optimizer, pyhf.optimize.minuit_optimizer):
+            # the first is faster, the second finds its way where errors are larger than the background
+            pyhf.set_backend("numpy", minimise())
+            try:
+                observed, *expected = _crossings(pyhf, model, data, level)
+                p_value = float(pyhf.infer.hypotest(0.0, data, model, test_stat="q0"))
+                break
+            except (pyhf.exceptions.FailedMinimization, ValueError) as problem:
+                reason = str(problem).splitlines()[0]
+        else:
             raise InputError(
-                f"signal '{signal}': pyhf finds no limit ({str(error).splitlines()[0]}); take wider bins or "
-                "another window"
-            ) from error
+                f"signal '{signal}': pyhf finds no limit ({reason}); take wider bins or another window"
+            )
     from scipy.stats import norm
 
     low2, low1, middle, high1, high2 = (jets * mu for mu in expected)
-    significance = float(norm.isf(float(p_value)))
+    significance = float(norm.isf(p_value))
     return Limit(jets * observed, (low2, low1, middle, high1, high2), observed, significance)
 
 
@@ -168,28 +178,41 @@ def _crossings(pyhf: Any, model: Any, data: Any, level: float) -> list[float]:
 
     Points of a grid are enough: the search of pyhf itself takes ten times as many fits for the third digit.
     """
-    top = model.config.suggested_bounds()[model.config.poi_index][1]
-    while True:
-        grid = np.linspace(0, top, _POINTS + 1)[1:]
-        found = [pyhf.infer.hypotest(mu, data, model, return_expected_set=True) for mu in grid]
-        cls = np.array([[float(value), *map(float, band)] for value, band in found])
-        if np.all(cls[-1] < level):
+    bounds, poi = list(model.config.suggested_bounds()), model.config.poi_index
+    first = bounds[poi][1] / _ROOM
+
+    def cls(mu: float) -> list[float]:
+        value, band = pyhf.infer.hypotest(mu, data, model, par_bounds=bounds, return_expected_set=True)
+        return [float(value), *map(float, band)]
+
+    for doubled in range(_DOUBLINGS):
+        top = first * 2**doubled
+        bounds[poi] = (0.0, _ROOM * top)
+        if max(cls(top)) < level:
             break
-        if top > 1e3 * model.config.suggested_bounds()[model.config.poi_index][1]:
-            raise ValueError("CLs does not fall")
-        top *= 2
+    else:
+        raise ValueError("CLs does not fall, however much signal there is: has it enough simulated jets?")
+    grid = np.geomspace(first / 20, top, _POINTS + 5 * doubled)
+    found = np.array([cls(mu) for mu in grid])
     grid = np.concatenate([[0.0], grid])
-    logs = np.log(np.maximum(np.vstack([np.ones(6), cls]), 1e-300))
+    logs = np.log(np.maximum(np.vstack([np.ones(6), found]), 1e-300))
     # the last point above the level, and the next one
-    last = [int(np.flatnonzero(curve >= math.log(level))[-1]) for curve in logs.T]
+    above = [int(np.flatnonzero(curve >= math.log(level))[-1]) for curve in logs.T]
     return [
-        float(np.interp(-math.log(level), -logs[k : k + 2, i], grid[k : k + 2])) for i, k in enumerate(last)
+        float(np.interp(-math.log(level), -logs[k : k + 2, i], grid[k : k + 2])) for i, k in enumerate(above)
     ]
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the remarks of the minimiser on values that it tries."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
+def _quiet(pyhf: Any) -> Iterator[None]:
+    """Without the remarks of the minimiser on values that it tries; the backend is put back afterwards."""
+    logger, backend = logging.getLogger("pyhf"), pyhf.get_backend()
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+        pyhf.set_backend(*backend)
