@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_cli import jetad
-from test_select import CUT, EDGES, jets, signal_jets, spectrum_of
+from test_select import CUT, EDGES, WINDOW, jets, signal_jets, spectrum_of
 from test_select import calibration as calibration  # a fixture
 
 from jetad.demo import sample
@@ -122,6 +123,22 @@ def jets_of_window() -> Scores:
     rng = np.random.default_rng(0)
     p = rng.uniform(size=5000)
     return Scores(score=1 - p, jet_mass=rng.uniform(20, 200, 5000), background_efficiency=p)
+
+
+def test_limits_that_are_far_off_or_nowhere(found):
+    """Where the background is hardly known; and a signal of one simulated jet, which may be none."""
+    before = pyhf.get_backend()
+    vague = dataclasses.replace(found, transfer=found.transfer._replace(closure=1.0))
+    far = upper_limit(vague, "bump")
+    near = upper_limit(found, "bump")
+    assert far.expected[2] > 1.3 * near.expected[2]
+    assert list(far.expected) == sorted(far.expected)
+    assert far.significance < near.significance + 0.5
+    assert [type(x) for x in pyhf.get_backend()] == [type(x) for x in before]
+    one = Scores(score=[0.99], jet_mass=[90.0], background_efficiency=[0.001])
+    alone = select(jets_of_window(), {"one": one}, cut=CUT, bins=EDGES, window=WINDOW, expected={"one": 10.0})
+    with pytest.raises(InputError, match=r"pyhf finds no limit \(CLs does not fall.*simulated jets"):
+        upper_limit(alone, "one")
 
 
 def test_cabinetry_reads_the_histograms_and_fits(found, tmp_path, monkeypatch):
