@@ -446,7 +446,7 @@ def test_odd_columns_are_one_sentence(folder, capsys):
     assert "the run (toy) has no calibration; type 'jetad calibrate --run RUN --background FILE" in text
     assert jetad("select", "uncalibrated.h5", "--threshold", "3") == 0
     change("massless.h5", jet_mass=nan)
-    assert "no jet has a jet_mass: all are NaN" in said(capsys, "select", "massless.h5")
+    assert "the data: no jet has a jet_mass, all are NaN" in said(capsys, "select", "massless.h5")
     change("some.h5", jet_mass=np.where(np.arange(N) % 4 == 0, np.nan, data.jet_mass))
     assert jetad("select", "some.h5") == 0
     assert (
@@ -458,9 +458,18 @@ def test_odd_columns_are_one_sentence(folder, capsys):
     assert jetad("select", "few.h5") == 0
     assert "1000 of 20000 weights are below zero" in capsys.readouterr().err
     change("infinite.h5", weight=np.where(np.arange(N) == 3, np.inf, 1.0))
-    assert "1 jets have a weight that is no number" in said(capsys, "select", "infinite.h5")
+    assert "the data: 1 jets have a weight that is no number" in said(capsys, "select", "infinite.h5")
+    change("large.h5", weight=np.full(N, 1e300))
+    assert "20000 jets have a weight that is no number, or too large" in said(capsys, "select", "large.h5")
+    change("zeros.h5", weight=np.zeros(N))
+    assert "the data: all weights are zero" in said(capsys, "select", "zeros.h5")
+    change("unscored.h5", score=nan, background_efficiency=nan)
+    assert "the data: no jet has a background_efficiency, all are NaN" in said(
+        capsys, "select", "unscored.h5"
+    )
     Scores(score=np.zeros(0)).save("empty.h5")
-    assert "there are no jets" in said(capsys, "select", "empty.h5")
+    assert "the data: there are no jets" in said(capsys, "select", "empty.h5")
+    assert "signal 'empty': there are no jets" in said(capsys, "select", "data.scores.h5", "-s", "empty.h5")
     change("tops.h5", label=np.ones(N))
     assert "is given as background, but its labels say signal" in said(capsys, "select", "tops.h5")
     assert jetad("select", "tops.h5", "--allow", "labels") == 0

@@ -281,7 +281,7 @@ def _table(spectrum: Spectrum, limits: dict[str, Limit]) -> list[str]:
         low, middle, high = found.expected[1:4]
         lines += [
             "",
-            f"{name}: at most {found.observed:.3g} jets before the cut (95 % CLs)",
+            hanging("", f"{name}: at most {found.observed:.3g} jets before the cut (95 % CLs)", 2),
             f"  expected {middle:.3g}, 68 %: {low:.3g} to {high:.3g}; significance {found.significance:.2f}",
         ]
     return lines

@@ -46,14 +46,14 @@ class Cut(NamedTuple):
         """
         found = column_of(scores, self.column)
         if len(found) and not np.any(np.isfinite(found)):
-            if self.column == DISCRIMINANTS[0]:
+            if self.column == DISCRIMINANTS[0] and np.any(np.isfinite(scores.score)):
                 run = scores.metadata.get("run")
                 raise InputError(
                     f"no jet has a background_efficiency: the run{f' ({run})' if run else ''} has no "
                     "calibration; type 'jetad calibrate --run RUN --background FILE --decorrelate jet_mass' "
                     "and score the jets again, or cut with --threshold"
                 )
-            raise InputError(f"no jet has a {self.column}: all are NaN")
+            raise InputError(f"no jet has a {self.column}, all are NaN")
         return -found if self.column == DISCRIMINANTS[0] else found
 
     def passed(self, scores: Scores) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

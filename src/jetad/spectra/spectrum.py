@@ -335,7 +335,7 @@ def select(
         )
     if window is not None and not window[0] < window[1]:
         raise InputError(f"the window must rise, found {window[0]:g} to {window[1]:g}")
-    jets = _Jets.of(data, cut, variable)
+    jets = _Jets.of(data, cut, variable, "the data")
     n_passed = int((jets.passed & jets.usable).sum())
     if not n_passed:
         raise InputError(_nothing(data, cut, variable, jets.passed))
@@ -366,7 +366,7 @@ def select(
     transfer = measure(sample.selected, sample.anti, control, variable)
     spectra = {}
     for name, scores in signals.items():
-        signal = _Jets.of(scores, cut, variable)
+        signal = _Jets.of(scores, cut, variable, f"signal '{name}'")
         spectra[name] = _sample(signal, edges, label, f"signal '{name}'")
         if expected and name in expected:
             spectra[name] = _scaled(spectra[name], expected[name], signal, name)
@@ -384,24 +384,31 @@ class _Jets(NamedTuple):
     weights: NDArray[np.float64]
 
     @classmethod
-    def of(cls, scores: Scores, cut: Cut, variable: str) -> _Jets:
+    def of(cls, scores: Scores, cut: Cut, variable: str, what: str) -> _Jets:
         """What a cut and a spectrum need of scores.
 
         Raises:
-            InputError: if there are no jets, none that can be used, or a weight is no number.
+            InputError: naming ``what``, if there are no jets, none that can be used, or no useful weights.
         """
         if not len(scores):
-            raise InputError("there are no jets")
-        passed, scored = cut.passed(scores)
-        values = column_of(scores, variable)
+            raise InputError(f"{what}: there are no jets")
+        try:
+            passed, scored = cut.passed(scores)
+            values = column_of(scores, variable)
+        except InputError as error:
+            raise InputError(f"{what}: {error}") from error
         known = np.isfinite(values)
         if not known.any():
-            raise InputError(f"no jet has a {variable}: all are NaN; choose another --variable")
-        weights = np.ones(len(scores)) if scores.weight is None else scores.weight
-        if not np.all(np.isfinite(weights)):
-            raise InputError(f"{int((~np.isfinite(weights)).sum())} jets have a weight that is no number")
+            raise InputError(f"{what}: no jet has a {variable}, all are NaN; choose another --variable")
         if not (scored & known).any():
-            raise InputError(f"no jet has both a {cut.column} and a {variable}")
+            raise InputError(f"{what}: no jet has both a {cut.column} and a {variable}")
+        weights = np.ones(len(scores)) if scores.weight is None else scores.weight
+        with np.errstate(over="ignore"):
+            wrong = ~np.isfinite(len(weights) * weights**2)
+        if wrong.any():
+            raise InputError(f"{what}: {int(wrong.sum())} jets have a weight that is no number, or too large")
+        if not np.any(weights[scored & known]):
+            raise InputError(f"{what}: all weights are zero")
         return cls(passed, values, scored & known, weights)
 
 
