@@ -488,7 +488,7 @@ def test_odd_columns_are_one_sentence(folder, capsys):
     [
         (["--threshold", "1", "--working-point", "0.1"], "give one"),
         (["--on", "score"], "give --threshold as well"),
-        (["--threshold", "nan"], "is no number"),
+        (["--threshold", "nan"], "is not a finite number"),
         (["--limit"], "--limit needs --window LOW,HIGH and --signal SCORES"),
         (["--workspace", "w.json", "--window", "80,100"], "--workspace needs --window"),
         (["--bins", "x"], "expected a number of bins"),
