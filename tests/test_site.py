@@ -98,7 +98,8 @@ def test_the_command_page_has_every_option(hooks):
 
 
 def test_formulas_are_drawn(hooks):
-    tex = re.findall(r"\$\$(.*?)\$\$|\$([^$\n]+)\$", text_of("methods.md"), flags=re.S)
+    pages = text_of("methods.md") + text_of("selection.md")
+    tex = re.findall(r"\$\$(.*?)\$\$|\$([^$\n]+)\$", pages, flags=re.S)
     assert len(tex) > 40
     for display, inline in tex:
         tag, opening, closing = ("div", r"\[", r"\]") if display else ("span", r"\(", r"\)")
@@ -131,7 +132,8 @@ def test_the_python_page_has_what_the_package_offers():
     assert set(jetad.__all__) - {"__version__"} <= named
 
 
-def test_the_notebook_is_stored_without_outputs():
-    cells = json.loads((DOCS / "tutorial.ipynb").read_text(encoding="utf-8"))["cells"]
+@pytest.mark.parametrize("notebook", sorted(DOCS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_stored_without_outputs(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     assert sum(cell["cell_type"] == "code" for cell in cells) > 8
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)

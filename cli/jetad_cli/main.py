@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Look at the results": {
         "roc": "ROC curves: table, figure, JSON, HEPData.",
+        "select": "Cut, estimate the background, histograms, limits.",
         "plot": "Draw one kind of figure.",
         "report": "Write one HTML page about a detector.",
         "cite": "Print the papers to cite for a run.",

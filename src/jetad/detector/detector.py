@@ -110,9 +110,10 @@ class TrainedDetector:
             "model_hash": run.model_hash(),
             "method": config.method,
             "calibration_hash": file_hash(run.path / "calibration.json")[:16],
+            "smallest_background_efficiency": float(background.smallest),
         }
-        if background is not None:
-            metadata["smallest_background_efficiency"] = float(background.smallest)
+        if background.columns:
+            metadata["independent_of"] = ", ".join(background.columns)
         return cls(members, background, where, metadata, Training.of(run, calibration))
 
     def energies(self, jets: Jets) -> dict[str, NDArray[np.float64]]:

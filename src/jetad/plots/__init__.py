@@ -17,6 +17,7 @@ from .distributions import plot_scores
 from .history import load_history, main_keys, plot_history
 from .images import plot_gallery, plot_image_grid, plot_images, plot_reconstructions
 from .labels import EXPERIMENTS, FigureLabel, add_label
+from .spectra import plot_spectrum
 from .studies import plot_contamination, plot_robustness
 from .style import COLORS, figure_paths, save
 
@@ -40,5 +41,6 @@ __all__ = [
     "plot_scores",
     "plot_sculpting",
     "plot_sic",
+    "plot_spectrum",
     "save",
 ]
