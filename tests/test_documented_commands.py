@@ -41,6 +41,7 @@ PARSED = {
 # pages whose commands another test runs, with files of the formats they speak of
 ELSEWHERE = {"docs/formats.md": "tests/readers/test_formats_page.py"}
 # run with -m slow alone, and only the first with the same options
+WHOLE = ("docs/gallery.md",)  # with -m slow all commands of these: each figure needs what was made before
 SLOW = ("bench", "simulate", "plot", "report", "two-way", "contamination", "robustness")
 # what the text leaves out where it names a command with one of its options
 COMPLETED = {
@@ -366,6 +367,8 @@ def first_of_their_kind() -> dict[tuple[str, ...], tuple[str, int, str]]:
 @pytest.mark.parametrize("page", [*IDS, HELP])
 def test_slow_commands_of_a_page_run(look, page):
     def wanted(command: Documented) -> bool:
+        if page in WHOLE:
+            return True
         if command.name in SLOW:
             return first_of_their_kind().get(command.kind) == (page, command.line, command.text)
         return page == HELP
