@@ -14,7 +14,7 @@ ORDER = [
     {"errors", "moved", "papers"},
     {"registry"},
     {"settings"},
-    {"extras", "files", "distributed", "device", "interrupts"},
+    {"extras", "files", "distributed", "device", "interrupts", "shown"},
     {"presets"},
     {"jets"},
     {"checks"},

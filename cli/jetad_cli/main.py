@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "export": "Write a run as an ONNX graph or a torch package.",
     },
     "Look at the results": {
+        "runs": "List, compare, show and remove runs.",
         "roc": "ROC curves: table, figure, JSON, HEPData.",
         "plot": "Draw one kind of figure.",
         "report": "Write one HTML page about a detector.",

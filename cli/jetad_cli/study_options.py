@@ -160,9 +160,8 @@ def trainings(
 
     from jetad.device import select_device
     from jetad.interrupts import stop_signals
+    from jetad.shown.progress import TrainingProgress
     from jetad.studies.trainings import TrainingOptions
-
-    from .progress import TrainingProgress
 
     select_device(device)
     torch.set_num_threads(threads)

@@ -34,8 +34,8 @@ def command(output: Path, seed: int, device: str) -> None:
     import torch
 
     from jetad.demo import run_demo
+    from jetad.shown.progress import TrainingProgress
 
-    from ..progress import TrainingProgress
     from .cmd_roc import table
 
     torch.set_num_threads(1)  # the networks are small: a second thread costs more than it brings

@@ -172,8 +172,7 @@ def command(
 
     from jetad.interrupts import stop_signals
     from jetad.production import Account, Request, check_files, score_files
-
-    from ..progress import ScoringProgress
+    from jetad.shown.progress import ScoringProgress
 
     torch.set_num_threads(threads)
     request = Request(

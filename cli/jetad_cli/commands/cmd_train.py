@@ -219,19 +219,16 @@ def command(
     from jetad.device import select_device
     from jetad.distributed.process_group import join
     from jetad.interrupts import stop_signals
-    from jetad.models import METHODS
-
-    from ..progress import TrainingProgress
+    from jetad.shown.progress import TrainingProgress
 
     torch.set_num_threads(threads)
     started = time.monotonic()
     if quick:
         first = [setting for setting in QUICK if setting in configuration["settings"]]
         tell(f"--quick: a first look, with {', '.join(first)}")
-    phases = [(name, phase) for name in plan.config.members for phase in METHODS[plan.config.method].phases]
     with join(select_device(device)) as ranks:
         run = plan.run(
-            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(phases),
+            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(plan.phases),
             ranks=ranks, allow=allow, say=tell,
         )  # fmt: skip
     if ranks.first:

@@ -17,6 +17,7 @@ from ..files.yamlfiles import read_text
 from ..jets import Selection
 from ..preprocessing.choosing import choose_features
 from ..readers import ReadOptions, check_format, count, expand, iterate, read
+from ..shown.progress import TrainingProgress, in_notebook
 
 if TYPE_CHECKING:  # torch takes seconds to load: mistakes in names of files are told before
     from ..config import RunConfig
@@ -67,6 +68,13 @@ class TrainingPlan:
     def files(self) -> list[Path]:
         """All that is named."""
         return [*self.jet_files, *self.also_read]
+
+    @property
+    def phases(self) -> list[tuple[str, str]]:
+        """Member and name of each phase, in their order."""
+        from ..models import METHODS
+
+        return [(name, phase) for name in self.config.members for phase in METHODS[self.config.method].phases]
 
     def check(self, output: Path | None = None, *, force: bool = False) -> None:
         """Read some jets of each file, and see that the run can be written.
@@ -299,7 +307,7 @@ def train(
         output: The run directory; by default a new one in ``runs``. A stopped training goes on there.
         device: ``auto``, ``cpu`` or ``cuda``.
         force: Replace a training that ``output`` holds.
-        progress: Called with (member, phase, step, n_steps, latest record).
+        progress: Called with (member, phase, step, n_steps, latest record); a bar in a notebook.
         allow: ``labels``, to train on jets that are labelled as signal.
         given: Method, settings, cuts and so on, as :func:`plan_training` takes them.
 
@@ -311,7 +319,10 @@ def train(
     """
     where = None if output is None else Path(output)
     plan = plan_training(background, **given)
-    return plan.run(where, device=device, force=force, progress=nullcontext(progress), allow=allow)
+    shown: AbstractContextManager[Progress | None] = nullcontext(progress)
+    if progress is None and in_notebook():
+        shown = TrainingProgress(plan.phases)
+    return plan.run(where, device=device, force=force, progress=shown, allow=allow)
 
 
 def _features(paths: list[Path], options: ReadOptions, say: Callable[[str], None]) -> tuple[str, ...]:

@@ -1,32 +1,46 @@
-"""Progress on stderr: a live bar on a terminal, one plain line per interval in a log."""
+"""Progress: a live bar on a terminal or in a notebook, one plain line per interval in a log."""
 
 from __future__ import annotations
 
+import html
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from .terminal import one_line
+from .text import one_line
 
-__all__ = ["ScoringProgress", "TrainingProgress"]
+__all__ = ["ScoringProgress", "TrainingProgress", "in_notebook"]
 
 _INTERVAL = 10.0  # seconds between plain lines
+_REDRAW = 0.2  # and between pictures in a notebook
+
+
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
 
 
 class _Progress:
-    """A rich bar on a terminal, else plain lines; entered and left as a context."""
+    """A bar on a terminal or in a notebook, else plain lines; entered and left as a context."""
 
     def __init__(self) -> None:
         self._started = self._printed = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
+        self._cell: Any = None  # of a notebook
         self._label = ""
         self._first = 0  # done before this began
 
     def __enter__(self) -> Any:
-        if sys.stderr.isatty():
+        if in_notebook():
+            from IPython.display import HTML, display
+
+            self._cell = display(HTML(""), display_id=True)
+        elif sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -43,6 +57,8 @@ class _Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if self._cell is not None:
+            self._draw("")
 
     def show(self, label: str, done: int, total: int | None, note: str, rate_unit: str) -> None:
         label = one_line(label)
@@ -55,7 +71,11 @@ class _Progress:
                     self._bar.remove_task(self._task)
                 self._task = self._bar.add_task(label, total=total, note=note)
         now = time.monotonic()
-        if self._bar is not None:
+        if self._cell is not None:
+            if now - self._printed >= _REDRAW or not done:
+                self._printed = now
+                self._draw(_picture(label, done, total, note))
+        elif self._bar is not None:
             self._bar.update(self._task, completed=done, note=note)
         elif now - self._printed >= _INTERVAL or (total is not None and done >= total):
             self._printed = now
@@ -67,6 +87,17 @@ class _Progress:
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _draw(self, text: str) -> None:
+        from IPython.display import HTML
+
+        self._cell.update(HTML(text))
+
+
+def _picture(label: str, done: int, total: int | None, note: str) -> str:
+    size = f' value="{done}" max="{total}"' if total else ""
+    of = f"/{total}" if total is not None else ""
+    return f"{html.escape(label)} <progress{size}></progress> {done}{of} {html.escape(one_line(note))}"
 
 
 class TrainingProgress(_Progress):
