@@ -36,12 +36,13 @@ PARSED = {
     "status": "needs jobs of a scheduler; tests/batch has them",
     "resubmit": "needs a job that failed on a scheduler; tests/batch has them",
     "train --compile": "half a minute of compiling; tests/test_compiled.py does it",
+    "fetch": "needs a network; tests/test_fetch.py has a server of its own",
     "doctor /data": "needs a folder at the root of the machine, bound into a container",
 }
 # pages whose commands another test runs, with files of the formats they speak of
 ELSEWHERE = {"docs/formats.md": "tests/readers/test_formats_page.py"}
 # run with -m slow alone, and only the first with the same options
-SLOW = ("bench", "simulate", "plot", "report", "two-way", "contamination", "robustness")
+SLOW = ("bench", "simulate", "plot", "report", "explore", "two-way", "contamination", "robustness")
 # what the text leaves out where it names a command with one of its options
 COMPLETED = {
     "train": ["--background", "qcd.h5"],

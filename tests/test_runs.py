@@ -59,7 +59,7 @@ def finish(run: Run) -> Run:
 
 
 def test_newest_first_with_their_states(here, capsys):
-    finish(make("old", started="2026-10-01T10:00:00+00:00"))
+    finish(make("1_old", started="2026-10-01T10:00:00+00:00"))
     make("new", started="2026-11-02T10:00:00+00:00").append_history(
         {"step": 7, "member": "image", "val_energy": 2.5}
     )
@@ -67,19 +67,19 @@ def test_newest_first_with_their_states(here, capsys):
     Path("runs/torn/config.yaml").write_text("\0")
     (here / "runs" / "other").mkdir()
     found = {s.path.name: s for s in map(summarize, find_runs())}
-    assert list(found) == ["new", "torn", "old"]
+    assert list(found) == ["new", "torn", "1_old"]
     assert [s.state for s in found.values()] == ["unfinished", "damaged", "finished"]
     assert found["new"].step == 7
     assert found["new"].energy == {"image": 2.5}
-    assert found["old"].n_jets["train"] == 80
-    assert found["old"].ended > found["old"].started
+    assert found["1_old"].n_jets["train"] == 80
+    assert found["1_old"].ended > found["1_old"].started
     assert jetad("runs") == 0
     text = capsys.readouterr().out
     assert "runs: 3 runs" in text
-    assert "old *" in text  # runs/latest
+    assert "1_old *" in text  # runs/latest
     assert "torn/config.yaml" in text
     assert max(map(len, text.splitlines())) <= 80
-    assert jetad("runs", "runs/old", "--json") == 0
+    assert jetad("runs", "runs/1_old", "--json") == 0
     (only,) = json.loads(capsys.readouterr().out)
     assert only["method"] == "gmm"
     assert only["inputs"] == {"qcd.h5": "ab" * 6}

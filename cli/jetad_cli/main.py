@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "First steps": {
         "demo": "The whole job on the shipped samples.",
         "inspect": "What is in a file of jets, and what is wrong with it.",
+        "fetch": "Download published sets of jets, checked.",
         "simulate": "Make QCD, top, W, Higgs and dark-shower jets.",
         "methods": "List the methods and presets.",
         "readers": "List the file formats.",
@@ -43,6 +44,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "roc": "ROC curves: table, figure, JSON, HEPData.",
         "plot": "Draw one kind of figure.",
         "report": "Write one HTML page about a detector.",
+        "explore": "Write an interactive page to look at single jets.",
         "cite": "Print the papers to cite for a run.",
     },
     "Study a method": {

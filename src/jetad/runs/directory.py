@@ -46,6 +46,8 @@ _FILES = (
     "checkpoint.pt", "checkpoint.previous.pt", "provenance.json",
 )  # fmt: skip
 
+_MADE_BESIDE = ("tracking.json", "tensorboard")  # by jetad.tracking
+
 # what atomic_output makes; a killed process may have left one
 _TEMPORARY = re.compile(r"\..+\.tmp(\.\w+)?")
 

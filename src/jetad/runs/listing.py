@@ -13,7 +13,7 @@ from ..shown import html_table
 from .directory import Run
 from .summary import settings_of, summarize
 
-__all__ = ["Comparison", "Runs", "compare", "find_runs"]
+__all__ = ["Comparison", "Runs", "compare", "find_runs", "flattened"]
 
 
 class Comparison(NamedTuple):
@@ -66,7 +66,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     Raises:
         InputError: if a configuration cannot be read.
     """
-    flat = [dict(_flattened(settings_of(run))) for run in runs]
+    flat = [dict(flattened(settings_of(run))) for run in runs]
     names = list(dict.fromkeys(name for settings in flat for name in settings))
     values = {name: tuple(settings.get(name) for settings in flat) for name in names}
     differing = {name: found for name, found in values.items() if any(v != found[0] for v in found)}
@@ -92,10 +92,10 @@ def _started(run: Run) -> str:
         return ""
 
 
-def _flattened(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """``a.b -> value`` of nested values; a list is one value."""
     if isinstance(value, dict) and (value or not name):
         for key, inner in value.items():
-            yield from _flattened(inner, f"{name}.{key}" if name else str(key))
+            yield from flattened(inner, f"{name}.{key}" if name else str(key))
     else:
         yield name, json.loads(json.dumps(value, default=str))

@@ -11,7 +11,7 @@ from typing import Any
 
 from .text import one_line
 
-__all__ = ["ScoringProgress", "TrainingProgress", "in_notebook"]
+__all__ = ["DownloadProgress", "ScoringProgress", "TrainingProgress", "in_notebook"]
 
 _INTERVAL = 10.0  # seconds between plain lines
 _REDRAW = 0.2  # and between pictures in a notebook
@@ -125,3 +125,10 @@ class ScoringProgress(_Progress):
 
     def __call__(self, label: str, done: int, total: int | None) -> None:
         self.show(label, done, total, "", "jets")
+
+
+class DownloadProgress(_Progress):
+    """Called with (name of the file, bytes done, bytes in all)."""
+
+    def __call__(self, label: str, done: int, total: int | None) -> None:
+        self.show(f"{label} [MB]", done // 10**6, None if total is None else total // 10**6, "", "MB")

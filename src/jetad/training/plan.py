@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +112,7 @@ class TrainingPlan:
         progress: AbstractContextManager[Progress | None] | None = None,
         ranks: Ranks | None = None,
         allow: Collection[str] = (),
+        track: Sequence[str] = (),
         say: Callable[[str], None] = logger.info,
     ) -> Run:
         """Train, or go on with the training that the same call began.
@@ -125,6 +126,7 @@ class TrainingPlan:
             progress: Entered when training begins; called with (member, phase, step, n_steps, latest record).
             ranks: The processes that train together; this one alone if ``None``.
             allow: What is refused otherwise (:func:`jetad.checks.allowed.refuse`): ``labels``.
+            track: Programs that watch (:data:`jetad.tracking.TRACKERS`).
             say: Called with a line for the user when the training begins.
 
         Raises:
@@ -133,10 +135,12 @@ class TrainingPlan:
             DivergedError, Interrupted, JetadError: as :func:`jetad.training.train.train`.
         """
         from ..distributed.process_group import Ranks
+        from ..tracking import check_trackers
         from .data import check_sample
         from .train import prepare_run
         from .train import train as train_jets
 
+        check_trackers(track)
         ranks = ranks or Ranks()
         jets = self._open(self.background)
         signal = self._open(self.signal) if self.signal else None
@@ -161,7 +165,7 @@ class TrainingPlan:
             with progress or nullcontext() as shown:
                 train_jets(
                     run, jets, signal=signal, monitor=monitor, device=device, stop=request,
-                    progress=shown if ranks.first else None, ranks=ranks,
+                    progress=shown if ranks.first else None, ranks=ranks, track=track,
                 )  # fmt: skip
         return run
 
@@ -298,6 +302,7 @@ def train(
     force: bool = False,
     progress: Progress | None = None,
     allow: Collection[str] = (),
+    track: Sequence[str] = (),
     **given: Any,
 ) -> Run:
     """Train a detector on files of background jets, as ``jetad train`` does.
@@ -309,6 +314,7 @@ def train(
         force: Replace a training that ``output`` holds.
         progress: Called with (member, phase, step, n_steps, latest record); a bar in a notebook.
         allow: ``labels``, to train on jets that are labelled as signal.
+        track: Programs that watch: ``tensorboard``, ``mlflow``, ``wandb``.
         given: Method, settings, cuts and so on, as :func:`plan_training` takes them.
 
     Returns:
@@ -322,7 +328,7 @@ def train(
     shown: AbstractContextManager[Progress | None] = nullcontext(progress)
     if progress is None and in_notebook():
         shown = TrainingProgress(plan.phases)
-    return plan.run(where, device=device, force=force, progress=shown, allow=allow)
+    return plan.run(where, device=device, force=force, progress=shown, allow=allow, track=track)
 
 
 def _features(paths: list[Path], options: ReadOptions, say: Callable[[str], None]) -> tuple[str, ...]:
