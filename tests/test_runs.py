@@ -23,7 +23,7 @@ from jetad.files.locks import is_locked
 from jetad.runs import Run, find_runs, summarize
 from jetad.runs.listing import compare
 from jetad.scores import Scores
-from jetad.shown import progress as bars
+from jetad.shown import notebook as bars
 
 EVIL = "<script>alert(1)</script>"
 
@@ -282,9 +282,9 @@ def test_bars_in_a_real_notebook(folder):
     code = (
         "import jetad\n"
         "seen = []\n"
-        "from jetad.shown import progress\n"
-        "draw = progress._Progress._draw\n"
-        "progress._Progress._draw = lambda self, text: (seen.append(text), draw(self, text))\n"
+        "from jetad.shown import notebook\n"
+        "draw = notebook._Bar._draw\n"
+        "notebook._Bar._draw = lambda self, text: (seen.append(text), draw(self, text))\n"
         "run = jetad.train('qcd.h5', method='ae', output='again', settings=['training.epochs=1'])\n"
         "jetad.score('qcd.h5', run=run)\n"
         "print(sum('<progress value' in text for text in seen) > 1, seen[-1] == '')\n"
@@ -308,10 +308,9 @@ def test_a_bar_of_a_notebook(monkeypatch):
         def update(self, picture):
             drawn.append(picture.data)
 
-    monkeypatch.setattr(bars, "in_notebook", lambda: True)
     monkeypatch.setattr(bars, "_REDRAW", 0.0)
     monkeypatch.setattr(display, "display", lambda *a, **k: Cell())
-    with bars.ScoringProgress() as bar:
+    with bars.ScoringBar() as bar:
         bar(EVIL, 0, 10)
         bar(EVIL, 5, 10)
     assert "<script>" not in "".join(drawn)

@@ -8,7 +8,7 @@ from jetad.errors import ConfigError
 
 from ..options import Inputs, allow_option, device_option, force_option, input_options
 from ..overwriting import keep_inputs
-from ..terminal import echo
+from ..terminal import echo, tell
 from .cmd_report import named_inputs
 
 __all__ = ["command"]
@@ -66,10 +66,10 @@ def command(
     torch.set_num_threads(1)
     found = collect_explored(
         run, named, max_jets=n, select=inputs.select, allow=allow, device=device,
-        say=lambda text: echo(text, err=True), **inputs.options,
+        say=tell, **inputs.options,
     )  # fmt: skip
     path = write_explored(found, output, force=force)
     size = path.stat().st_size / 1e6
     if size > _LARGE:
-        echo(f"the page has {size:.0f} MB; --max-jets makes it smaller", err=True)
+        tell(f"the page has {size:.0f} MB; --max-jets makes it smaller")
     echo(output)

@@ -8,8 +8,8 @@ import textwrap
 import click
 
 from ..options import json_option
-from ..tables import COLUMNS
-from ..terminal import echo
+from ..tables import columns
+from ..terminal import echo, tell
 
 __all__ = ["command"]
 
@@ -62,16 +62,16 @@ def command(
     wanted = chosen_files(name, files, everything=everything)
     for file in wanted:
         checked = "" if file.checksum else ", not checked: no published checksum is known here"
-        echo(f"{file.name} ({_size(file.size, file.about)}{checked})", err=True)
+        tell(f"{file.name} ({_size(file.size, file.about)}{checked})")
 
-    from jetad.shown.progress import DownloadProgress
+    from ..progress import DownloadProgress
 
     with DownloadProgress() as progress:
         paths = fetch(name, output, files=files, everything=everything, progress=progress)
     found = SETS[name]
     if any(path.suffix == ".tar" for path in paths):
-        echo("these are archives of files for jetad: unpack them with 'tar -xf'", err=True)
-    echo(f"please cite {found.paper} and doi:{found.doi}; next: jetad inspect FILE", err=True)
+        tell("these are archives of files for jetad: unpack them with 'tar -xf'")
+    tell(f"please cite {found.paper} and doi:{found.doi}; next: jetad inspect FILE")
     echo(json.dumps([str(path) for path in paths]) if as_json else "\n".join(map(str, paths)))
 
 
@@ -79,7 +79,7 @@ def _describe(name: str) -> None:
     from jetad.reference import SETS
 
     found = SETS[name]
-    echo(textwrap.fill(f"{name}: {found.summary}", COLUMNS, subsequent_indent="  "))
+    echo(textwrap.fill(f"{name}: {found.summary}", columns(), subsequent_indent="  "))
     echo(f"  read by {found.reader}; {found.paper}, doi:{found.doi}")
     for file in found.files:
         usual = "*" if file.name in found.usual else " "

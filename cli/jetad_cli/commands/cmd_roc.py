@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from jetad_cli.numbers import FiniteRange
 from jetad_cli.options import ManyValues, allow_option, figure_label, force_option, label_options
 from jetad_cli.overwriting import files_meant, keep_inputs
 
 from ..tables import aligned
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.evaluation import Evaluation, Interval, PairedComparison, Samples, Spread
@@ -110,11 +111,11 @@ def check_inputs(labelled: tuple[str, ...], background: tuple[str, ...], signal:
     help="With --by: runs of one method are one curve, mean and standard deviation (over seeds, say).",
 )  # fmt: skip
 @click.option(
-    "--eff-s", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    "--eff-s", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
     default=(0.3, 0.5), show_default=True, help="Signal efficiencies at which to give the rejection.",
 )  # fmt: skip
 @click.option(
-    "--eff-b", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    "--eff-b", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
     default=(1e-2, 1e-3, 1e-4), show_default=True,
     help="Background efficiencies at which to give the signal efficiency.",
 )  # fmt: skip
@@ -206,18 +207,18 @@ def command(
     if json_path is not None and not to_stdout:
         with atomic_output(json_path, force=force) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
-        echo(f"wrote {json_path}", err=True)
+        tell(f"wrote {json_path}")
     if hepdata is not None:
         from jetad.evaluation.hepdata import write_hepdata
 
         written = write_hepdata(curves, hepdata, force=force, inputs=files_meant(read))
-        echo(f"wrote {written[0]} and {len(written) - 1} tables", err=True)
+        tell(f"wrote {written[0]} and {len(written) - 1} tables")
     if output is not None:
         from jetad.plots import add_label, plot_roc, save
 
         figure = plot_roc(curves, bands=band != "none", ratio=ratio)
         written = list(save(add_label(figure, label), output, force=force))
-        echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+        tell(f"wrote {', '.join(str(path) for path in written)}")
     if to_stdout:
         echo(text)
         return

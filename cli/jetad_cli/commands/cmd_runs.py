@@ -16,7 +16,7 @@ import click
 from jetad.errors import ConfigError, InputError, JetadError
 
 from ..options import json_option
-from ..tables import COLUMNS, aligned
+from ..tables import aligned, columns
 from ..terminal import echo, one_line
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _bytes(n: int) -> str:
 
 def _wrapped(text: str, indent: int = 2, first: str = "") -> str:
     return textwrap.fill(
-        text, COLUMNS, initial_indent=first, subsequent_indent=" " * indent, break_long_words=False,
+        text, columns(), initial_indent=first, subsequent_indent=" " * indent, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
 

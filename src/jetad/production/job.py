@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from .. import __version__
-from ..checks.jets import same_selection
+from ..checks.jets import remark_on_azimuth, same_selection
 from ..detector import TrainedDetector
 from ..detector.training import Training
 from ..errors import ConfigError, InputError, Interrupted, JetadError, OutputError, encodable, without_secrets
 from ..files import check_output, publish, refuse_inputs
 from ..interrupts import StopRequest
 from ..jets import Jets
-from ..readers import count, describe, hint_of_no_jets, iterate
+from ..readers import collection_of, count, describe, hint_of_no_jets, iterate
 from ..readers.base import split_path
 from ..readers.containers.remote import remote_url
 from ..runs import Run
@@ -350,11 +350,14 @@ def finish(job: Job) -> Account:
 
 
 def _say_of_the_first(job: Job, jets: Jets) -> None:
-    """What the constituents of the first jets tell."""
+    """What the first jets tell, and where they come from."""
+    collection = collection_of(job.source, **job.request.options)
+    sentences = [remark_on_azimuth(jets.jet_phi)]
     for training in job.trainings.values():
-        sentence = None if training.jets is None else training.jets.remark_on_radius(jets)
-        if sentence:
-            logger.warning("warning: %s: %s", job.source, sentence)
+        sentences.append(training.remark_on_collection(collection))
+        sentences.append(None if training.jets is None else training.jets.remark_on_radius(jets))
+    for sentence in filter(None, sentences):
+        logger.warning("warning: %s: %s", job.source, sentence)
 
 
 def _remarks(job: Job, n_read: int, n_rows: int, outside: Mapping[str, int]) -> Iterator[str]:
@@ -370,6 +373,11 @@ def _remarks(job: Job, n_read: int, n_rows: int, outside: Mapping[str, int]) -> 
             yield of + sentence
         if job.facts.get("input_sha256") in training.inputs:
             yield f"{of}the detector was trained on this file: its jets look more normal than unseen ones"
+        if job.facts.get("input_sha256") in training.calibration_inputs:
+            yield (
+                f"{of}the detector was calibrated with this file: its background efficiencies are those "
+                "asked for by construction, and no test of the calibration"
+            )
         for known, what in (
             (training.select, "trained on"),
             (training.calibration_select, "calibrated with"),

@@ -12,7 +12,7 @@ from ..interrupts import StopRequest
 from ..readers import expand
 from ..runs import Run, find_run
 from ..scores.naming import score_outputs
-from ..shown.progress import ScoringProgress, in_notebook
+from ..shown.notebook import ScoringBar, in_notebook
 from .executors.base import Executor
 from .executors.loop import score_by_executor
 from .job import Job, Progress, check_stop, failure, finish, prepare, refuse_overwriting, score_range
@@ -118,7 +118,7 @@ def score(
         JetadError: for files, runs or outputs that are wrong.
     """
     outputs = score_outputs(expand(files), None if output is None else Path(output))
-    bar = ScoringProgress() if progress is None and in_notebook() else contextlib.nullcontext(progress)
+    bar = ScoringBar() if progress is None and in_notebook() else contextlib.nullcontext(progress)
     with bar as shown:
         return score_files(
             [run if isinstance(run, Run) else find_run(run)], outputs, request,

@@ -139,6 +139,11 @@ class EventReader(BaseReader, abc.ABC):
                 found[name] = reader._n_jets(tree, reader.plan(tree, path), path)
         return plan.collection, {name: n for name, n in found.items() if n}
 
+    def collection_of(self, path: str | Path) -> str:
+        """Name of the collection that is read."""
+        with self._open(path) as (_, plan):
+            return plan.collection
+
     # --- the protocol ------------------------------------------------------------------------------
 
     def matches(self, path: str | Path) -> bool:

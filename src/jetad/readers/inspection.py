@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
+from ..checks.jets import remark_on_azimuth
 from ..jets import Jets, Selection
 from ..jets.hashing import jet_hashes
 from ..preprocessing.images import MAX_ETA, MAX_PHI, directions_make_sense
@@ -151,6 +152,7 @@ class _Totals:
     known_pt: float = 0.0  # of constituents whose charge is known
     n_full: int = 0
     n_filled: int = 0
+    azimuth: NDArray[np.float32] = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     labels: NDArray[np.int64] | None = None  # unknown, background, signal
     n_compared: int = 0
     n_agree: int = 0
@@ -180,6 +182,8 @@ class _Totals:
             counts = np.bincount(np.clip(jets.labels, -1, 1) + 1, minlength=3)
             self.labels = counts if self.labels is None else self.labels + counts
         with np.errstate(all="ignore"):
+            if not len(self.azimuth):
+                self.azimuth = np.asarray(jets.jet_phi)
             for name in _QUANTITIES:
                 self._add_moments(name, np.asarray(getattr(jets, name), dtype=np.float64))
             if jets.has_constituents:
@@ -311,6 +315,8 @@ def _warnings(found: Inspection, totals: _Totals) -> Iterable[str]:
         yield f"{jets(found.n_full)} fill all {n_slots} slots: softer constituents may have been cut"
     if found.labels and found.labels["unknown"]:
         yield f"{jets(found.labels['unknown'])} have truth that is neither background nor signal"
+    if sentence := remark_on_azimuth(totals.azimuth):
+        yield sentence
     if found.stored is not None:
         yield from _of_the_sums(found.stored)
 

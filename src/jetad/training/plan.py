@@ -16,8 +16,8 @@ from ..errors import ConfigError
 from ..files.yamlfiles import read_text
 from ..jets import Selection
 from ..preprocessing.choosing import choose_features
-from ..readers import ReadOptions, check_format, count, expand, iterate, read
-from ..shown.progress import TrainingProgress, in_notebook
+from ..readers import ReadOptions, check_format, collection_of, count, expand, iterate, read
+from ..shown.notebook import TrainingBar, in_notebook
 
 if TYPE_CHECKING:  # torch takes seconds to load: mistakes in names of files are told before
     from ..config import RunConfig
@@ -68,13 +68,6 @@ class TrainingPlan:
     def files(self) -> list[Path]:
         """All that is named."""
         return [*self.jet_files, *self.also_read]
-
-    @property
-    def phases(self) -> list[tuple[str, str]]:
-        """Member and name of each phase, in their order."""
-        from ..models import METHODS
-
-        return [(name, phase) for name in self.config.members for phase in METHODS[self.config.method].phases]
 
     def check(self, output: Path | None = None, *, force: bool = False) -> None:
         """Read some jets of each file, and see that the run can be written.
@@ -157,6 +150,7 @@ class TrainingPlan:
                 prepare_run, self.config, self.background, output=output, command=["jetad", *sys.argv[1:]],
                 device=device, force=force, reading=self._reading(), signal=self.signal,
                 also_read=[*self.files, *self.encoder],
+                collection=collection_of(self.background[0], **self.options) if ranks.first else None,
             )  # fmt: skip
             if ranks.first:
                 what = f"{len(jets)} jets" if signal is None else f"{len(jets)} + {len(signal)} jets"
@@ -165,7 +159,7 @@ class TrainingPlan:
             with progress or nullcontext() as shown:
                 train_jets(
                     run, jets, signal=signal, monitor=monitor, device=device, stop=request,
-                    progress=shown if ranks.first else None, ranks=ranks, track=track,
+                    progress=shown if ranks.first else None, ranks=ranks, labels_checked=True, track=track,
                 )  # fmt: skip
         return run
 
@@ -327,7 +321,7 @@ def train(
     plan = plan_training(background, **given)
     shown: AbstractContextManager[Progress | None] = nullcontext(progress)
     if progress is None and in_notebook():
-        shown = TrainingProgress(plan.phases)
+        shown = TrainingBar()
     return plan.run(where, device=device, force=force, progress=shown, allow=allow, track=track)
 
 

@@ -29,6 +29,8 @@ __all__ = [
 # bytes of numbers fetched at once
 _BLOCK_BYTES = 16 << 20
 _MAX_ROWS = 20_000
+# of the momentum, where columns are right but rounded; and the part of the particles that may have less
+_LEAST_ENERGY, _FEW_WRONG = 0.98, 0.2
 
 _CYLINDRICAL, _CARTESIAN = ("pt", "eta", "phi"), ("px", "py", "pz", "E")
 _COLUMNS = (
@@ -467,6 +469,7 @@ class Mapped:
             stored: NDArray[Any] | None = None
             if self.map.jets is not None:
                 columns = {n: per_jet(n) for n in self.map.jets.names}
+                _require_energies(self.map.jets, columns, path)
                 stored = np.stack(_momenta(self.map.jets, columns, len(row)), axis=1).astype(np.float32)
             if self.map.constituents is None:
                 return Jets.without_constituents(len(row), jet_momenta=stored, **fields)
@@ -534,6 +537,7 @@ class Mapped:
         if four.is_relative:
             known = np.zeros((n_jets, 4), dtype=np.float32) if stored is None else stored
             of_jet = known[jet] if n_jets else np.zeros((len(jet), 4), dtype=np.float32)
+        _require_energies(four, flat, path)
         pt, eta, phi, mass = _momenta(four, flat, len(jet), of_jet)
         kept &= pt != 0
         if isinstance(
@@ -593,6 +597,34 @@ def _momenta(
     if energy is not None:
         mass = np.sqrt(np.maximum(energy**2 - (pt * np.cosh(eta)) ** 2, 0))  # type: ignore[arg-type]
     return pt * scale, eta, phi, mass * scale  # type: ignore[return-value]
+
+
+def _require_energies(four: Four, columns: Mapping[str, NDArray[Any]], path: str | Path) -> None:
+    """Refuse energies that are smaller than the momenta: the columns must be exchanged.
+
+    Raises:
+        InputError: if more than a fifth of the particles have such a one.
+    """
+    if four.E is None or not (four.px or (four.pt and four.eta)):
+        return
+    with np.errstate(all="ignore"):
+        energy = columns[four.E].astype(np.float64)
+        if four.px:
+            parts = [columns[str(name)].astype(np.float64) for name in (four.px, four.py, four.pz)]
+            names, momentum = f"{four.px}, {four.py}, {four.pz}", np.sqrt(sum(part**2 for part in parts))
+        else:
+            names = f"{four.pt}, {four.eta}"
+            momentum = columns[str(four.pt)].astype(np.float64) * np.cosh(
+                columns[str(four.eta)].astype(np.float64)
+            )
+        known = (momentum > 0) & np.isfinite(momentum) & np.isfinite(energy)
+        wrong = known & (energy < _LEAST_ENERGY * momentum)
+    n, n_wrong = int(known.sum()), int(wrong.sum())
+    if n_wrong > _FEW_WRONG * n:
+        raise InputError(
+            f"{path}: the energy '{four.E}' is smaller than the momentum ({names}) of {n_wrong} of {n} "
+            "particles: columns are exchanged in the mapping, or in other units"
+        )
 
 
 def _truth(truth: LabelMap, per_jet: Callable[[str], NDArray[Any]]) -> NDArray[np.int8]:
