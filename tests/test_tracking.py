@@ -234,3 +234,19 @@ def test_without_the_package_nothing_is_left(tmp_path, monkeypatch, capsys):
     assert not Path("run").exists()
     assert jetad("train", "-b", "qcd.h5", "-o", "run", "--track", "tensorbord") == 2
     assert "'tensorbord' is not one of 'tensorboard', 'mlflow', 'wandb'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_weights_and_biases_without_a_network(run):
+    if importlib.util.find_spec("wandb") is None:
+        pytest.skip("no wandb on this machine: pip install 'jetad[track]'")
+    code = (
+        "from jetad.runs import Run\nfrom jetad.tracking import tracking\n"
+        "with tracking(Run('run'), ['wandb']) as record:\n"
+        "    record({'step': 5, 'loss': 2.5, 'member': 'image'})\n"
+    )
+    environment = {**os.environ, "WANDB_MODE": "offline"}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=run.path.parent, check=True)
+    (written,) = run.path.parent.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"image/loss" in written.read_bytes()
+    assert json.loads((run.path / "tracking.json").read_text())["wandb"] in written.name

@@ -60,6 +60,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "cite": "Print the papers to cite for a run.",
     },
     "Study a method": {
+        "search": "Search for better settings without labels.",
         "two-way": "Find B among A, and A among B.",
         "robustness": "Score distorted jets.",
         "contamination": "Train with signal in the data.",

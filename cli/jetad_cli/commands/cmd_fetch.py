@@ -83,9 +83,7 @@ def _describe(name: str) -> None:
     echo(f"  read by {found.reader}; {found.paper}, doi:{found.doi}")
     for file in found.files:
         usual = "*" if file.name in found.usual else " "
-        checked = (
-            file.checksum.partition(":")[0] if file.checksum else "not checked: no checksum is known here"
-        )
+        checked = file.checksum.partition(":")[0] if file.checksum else "not checked"
         echo(f"  {usual} {file.name:<46} {_size(file.size, file.about):>8}  {checked}")
 
 

@@ -59,7 +59,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", short_help="List the runs in folders.")
 @click.argument("places", metavar="[RUN|FOLDER]...", nargs=-1)
 @json_option()
 def list_runs(places: tuple[str, ...], as_json: bool) -> None:
@@ -77,7 +77,7 @@ def list_runs(places: tuple[str, ...], as_json: bool) -> None:
     echo("\n\n".join(_folder(path, [s for s in summaries if s.path.parent == path]) for path in folders))
 
 
-@command.command()
+@command.command(short_help="Show what one run is.")
 @click.argument("run_dir", metavar="RUN")
 @json_option()
 def show(run_dir: str, as_json: bool) -> None:
@@ -95,7 +95,7 @@ def show(run_dir: str, as_json: bool) -> None:
     echo("\n".join(_page(run, summary)))
 
 
-@command.command()
+@command.command(short_help="Show in what runs differ.")
 @click.argument("run_dirs", metavar="RUN RUN...", nargs=-1, required=True)
 @json_option()
 def compare(run_dirs: tuple[str, ...], as_json: bool) -> None:
@@ -135,7 +135,7 @@ def compare(run_dirs: tuple[str, ...], as_json: bool) -> None:
         echo("energies of different methods have different scales; 'jetad roc' compares runs")
 
 
-@command.command()
+@command.command(short_help="Remove unfinished runs.")
 @click.argument("places", metavar="[RUN|FOLDER]...", nargs=-1)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @json_option("Print what was removed and what was kept as JSON.")
