@@ -32,8 +32,8 @@ COLUMNS = 80
 NOT_PLAYED = {
     "python3 -m venv": "installs jetad: .ci/run does it",
     "jetad train --background qcd.h5": "the same on files of the reader, on top of the page",
-    "jetad score qcd_test.h5 signal.root": "the same on files of the reader, on top of the page",
-    "jetad roc --background qcd_test.scores.h5 --signal top=signal": "the same, on top of the page",
+    "jetad score qcd_unseen.h5 signal.root": "the same on files of the reader, on top of the page",
+    "jetad roc --background qcd_unseen.scores.h5 --signal top=signal": "the same, on top of the page",
 }
 _PROMPT = "$ "
 _MASKS = [

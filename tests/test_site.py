@@ -109,6 +109,24 @@ def test_formulas_are_drawn(hooks):
         assert "\\" not in drawn.partition("<path")[2]
 
 
+def test_the_gallery_has_every_kind_of_figure():
+    spec = importlib.util.spec_from_file_location("gallery_figures", DOCS / "gallery_figures.py")
+    gallery = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(gallery)
+    found = gallery.commands_and_pictures(text_of("gallery.md"))
+    assert all(command.startswith("jetad ") for command, _ in found)
+    pictures = [picture for _, picture in found if picture]
+    assert len(pictures) == text_of("gallery.md").count("![")
+    assert {path.name for path in gallery.FIGURES.iterdir()} == set(pictures)
+    assert sum(path.stat().st_size for path in gallery.FIGURES.iterdir()) < 1_000_000
+    drawn = {tuple(command.split()[1:3]) for command, picture in found if picture}
+    plot = cli.get_command(click.Context(cli), "plot")
+    assert {kind for command, kind in drawn if command == "plot"} == set(plot.commands) - {
+        "roc"
+    }  # as jetad roc
+    assert {"inspect", "roc", "robustness", "contamination", "two-way"} <= {command for command, _ in drawn}
+
+
 def test_the_python_page_has_what_the_package_offers():
     named = {line.rpartition(".")[2] for line in text_of("api.md").splitlines() if line.startswith("::: ")}
     assert set(jetad.__all__) - {"__version__"} <= named

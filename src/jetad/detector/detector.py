@@ -105,11 +105,12 @@ class TrainedDetector:
             members.append(Member(name, preprocessor, model.to(where).eval().requires_grad_(False), surprise))
         with damaged(run.path / "calibration.json"):
             background = calibration_from_dict(Fields(calibration).any("background"))
-        metadata = {
+        metadata: dict[str, Any] = {
             "run": run.path.resolve().name,
             "model_hash": run.model_hash(),
             "method": config.method,
             "calibration_hash": file_hash(run.path / "calibration.json")[:16],
+            "smallest_background_efficiency": float(background.smallest),
         }
         if background.columns:
             metadata["independent_of"] = ", ".join(background.columns)
@@ -169,6 +170,7 @@ class TrainedDetector:
             jet_eta=jets.jet_eta,
             jet_phi=jets.jet_phi,
             jet_mass=jets.jet_mass,
+            metadata=self.metadata,
             **columns,
         )
 
