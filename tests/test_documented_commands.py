@@ -36,12 +36,13 @@ PARSED = {
     "status": "needs jobs of a scheduler; tests/batch has them",
     "resubmit": "needs a job that failed on a scheduler; tests/batch has them",
     "train --compile": "half a minute of compiling; tests/test_compiled.py does it",
+    "fetch": "needs a network; tests/test_fetch.py has a server of its own",
     "doctor /data": "needs a folder at the root of the machine, bound into a container",
 }
 # pages whose commands another test runs, with files of the formats they speak of
 ELSEWHERE = {"docs/formats.md": "tests/readers/test_formats_page.py"}
 # run with -m slow alone, and only the first with the same options
-SLOW = ("bench", "simulate", "plot", "report", "two-way", "contamination", "robustness")
+SLOW = ("bench", "simulate", "plot", "report", "explore", "search", "two-way", "contamination", "robustness")
 # what the text leaves out where it names a command with one of its options
 COMPLETED = {
     "train": ["--background", "qcd.h5"],
@@ -207,6 +208,9 @@ def shortened(words: list[str]) -> list[str]:
         return words + settings(words[1:])
     if kind in ("two-way", "contamination"):
         return words + settings([])
+    if kind == "search":
+        method = words[words.index("-m") :][:2] if "-m" in words else ["-m", "gmm"]
+        return [*words, *settings(method), "--trials", "1"]
     if kind == "bench":
         return quick_bench(words)
     if kind == "plan":

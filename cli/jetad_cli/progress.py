@@ -183,3 +183,10 @@ class ScoringProgress(_Progress):
 
     def __call__(self, label: str, done: int, total: int | None) -> None:
         self.show(label, done, total, "", "jets")
+
+
+class DownloadProgress(_Progress):
+    """Called with (name of the file, bytes done, bytes in all)."""
+
+    def __call__(self, label: str, done: int, total: int | None) -> None:
+        self.show(f"{label} [MB]", done // 10**6, None if total is None else total // 10**6, "", "MB")

@@ -26,6 +26,7 @@ from ..preprocessing import preprocessor_from_dict
 from ..runs import Run
 from ..runs.provenance import file_hash
 from ..scores import Scores
+from ..shown import html_table
 from .member import Member
 from .training import Training, damaged
 
@@ -63,6 +64,14 @@ class TrainedDetector:
 
     def __repr__(self) -> str:
         return f"TrainedDetector({', '.join(m.name for m in self.members)})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [member.name, type(member.model).__name__, " x ".join(map(str, member.preprocessor.shape))]
+            for member in self.members
+        ]
+        title = f"Detector of run {self.metadata.get('run', '')}"
+        return html_table(title, rows, ["member", "model", "input of a jet"])
 
     @classmethod
     def from_run(cls, run: Run, device: str = "auto") -> TrainedDetector:
