@@ -162,7 +162,7 @@ class Folder:
         raw = Path(name.replace(".scores", ""))
         raw.parent.mkdir(parents=True, exist_ok=True)
         if not raw.exists():
-            qcd = raw.stem.startswith("qcd")
+            qcd = raw.stem.startswith(("qcd", "data"))
             jets, n = (shipped("qcd_train.h5"), 1000) if qcd else (shipped("top.h5"), 200)
             first = n * self.n_files % (len(jets) - n)  # other jets in every file
             self.n_files += 1
@@ -227,6 +227,8 @@ def shortened(words: list[str]) -> list[str]:
         return [*words[:end], "--dry-run", *words[end:]]
     if "--dask" in words:
         return [*words, "--check"]
+    if "--limit" in words:  # the signal has too few jets here; tests/test_limits.py sets limits
+        return [word for word in words if word != "--limit"]
     if "--pdf" in words and find_browser() is None:  # it cannot be printed here
         at = words.index("--pdf")
         return [*words[:at], *words[at + 2 :]]
@@ -249,7 +251,8 @@ def quick_bench(words: list[str]) -> list[str]:
 
 def outputs(words: list[str]) -> Iterator[str]:
     """What options of output name."""
-    names = {"-o", "--output", "--plot", "--pdf", "--hepdata"} | ({"--json"} if words[0] == "roc" else set())
+    names = {"-o", "--output", "--plot", "--pdf", "--hepdata", "--histograms", "--workspace"}
+    names |= {"--json"} if words[0] in ("roc", "select") else set()
     for option, value in pairwise(words):
         if option == "--":
             return

@@ -19,7 +19,7 @@ ORDER = [
     {"jets"},
     {"checks"},
     {"scores", "readers", "writers", "preprocessing", "evaluation"},
-    {"simulation", "calibration", "plots"},
+    {"simulation", "calibration", "plots", "spectra"},
     {"samplers"},
     {"models"},
     {"objectives"},

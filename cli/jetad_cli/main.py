@@ -54,6 +54,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Look at the results": {
         "runs": "List, compare, show and remove runs.",
         "roc": "ROC curves: table, figure, JSON, HEPData.",
+        "select": "Cut, estimate the background, histograms, limits.",
         "plot": "Draw one kind of figure.",
         "report": "Write one HTML page about a detector.",
         "explore": "Write an interactive page to look at single jets.",

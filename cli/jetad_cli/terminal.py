@@ -50,11 +50,11 @@ def shortened(text: str) -> str:
 
 
 def fitted(message: str) -> str:
-    """Sentences for standard error, broken between words where its terminal ends.
+    """Sentences for standard error, broken between words where its terminal ends; as they are without one.
 
     A command to copy (``next: ...``), lines that are set in, and tracebacks stay whole.
     """
-    if message.startswith("Traceback"):
+    if message.startswith("Traceback") or not sys.stderr.isatty():
         return message
     lines = message.split("\n")
     return "\n".join(

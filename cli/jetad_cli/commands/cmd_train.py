@@ -224,23 +224,18 @@ def command(
     from jetad.device import select_device
     from jetad.distributed.process_group import join
     from jetad.interrupts import stop_signals
-    from jetad.models import METHODS
 
-    from ..progress import TrainingProgress
+    from ..progress import TrainingProgress, amounts_of
 
     torch.set_num_threads(threads)
     started = time.monotonic()
     if quick:
         first = [setting for setting in QUICK if setting in configuration["settings"]]
         tell(f"--quick: a first look, with {', '.join(first)}")
-    amounts = {
-        (name, phase): getattr(getattr(member.training, phase, None), "steps", member.training.epochs)
-        for name, member in plan.config.members.items()
-        for phase in METHODS[plan.config.method].phases
-    }
+    progress = TrainingProgress(amounts_of(plan.config))
     with join(select_device(device)) as ranks:
         run = plan.run(
-            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(amounts),
+            output, device=device, force=force, stop=stop_signals(), progress=progress,
             ranks=ranks, allow=allow, track=track, say=tell,
         )  # fmt: skip
     if ranks.first:

@@ -34,8 +34,17 @@ from .dependence import (
     sculpting,
     variables_of,
 )
-from .inputs import Samples, check_samples, classes_of, gather, gather_runs, named_files, split_by_label
-from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval
+from .inputs import (
+    Samples,
+    check_samples,
+    classes_of,
+    gather,
+    gather_data,
+    gather_runs,
+    named_files,
+    split_by_label,
+)
+from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval, poisson_interval
 from .results import Band, Evaluation, SignalResult, either_way, evaluate
 from .roc import MIN_BACKGROUND, RocCurve, auc_by_bootstrap, roc_curve
 
@@ -64,10 +73,12 @@ __all__ = [
     "either_way",
     "evaluate",
     "gather",
+    "gather_data",
     "gather_runs",
     "jensen_shannon",
     "named_files",
     "placements",
+    "poisson_interval",
     "rank_correlation",
     "rejection_by_bootstrap",
     "roc_curve",

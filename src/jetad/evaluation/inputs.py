@@ -17,7 +17,16 @@ from ..files import real
 from ..registry import parted
 from ..scores import Scores, load_scores
 
-__all__ = ["Samples", "check_samples", "classes_of", "gather", "gather_runs", "named_files", "split_by_label"]
+__all__ = [
+    "Samples",
+    "check_samples",
+    "classes_of",
+    "gather",
+    "gather_data",
+    "gather_runs",
+    "named_files",
+    "split_by_label",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -62,12 +71,7 @@ def gather(
         "signal": named_files(signal),
         "labelled": named_files(labelled),
     }
-    loaded = {
-        path: load_scores(path) for named in files.values() for paths in named.values() for path in paths
-    }
-    _refuse_several_models(loaded)
-    _warn_about_training_jets(loaded)
-    _warn_about_selections(loaded)
+    loaded = _of_one_model(path for named in files.values() for paths in named.values() for path in paths)
 
     def jets(paths: Iterable[Path]) -> Scores:
         return Scores.concatenate([loaded[path] for path in paths])
@@ -95,15 +99,49 @@ def gather(
             signals[name] = scores[scores.label == 1]
     if labelled and not (signals and any(len(part) for part in background_jets)):
         split_by_label(jets(loaded), where=", ".join(labelled))
-    if any(part.weight is None for part in background_jets) and any(
-        part.weight is not None for part in background_jets
-    ):
-        _log.warning("warning: some background files have no weights; all background jets count as one each")
+    _warn_about_lost_weights("background", background_jets)
     together = Scores.concatenate(background_jets)
     _check_jets(together, signals, allow)
     for scores, where, role in given:
         check_label_of(scores.label, where, allow, role=role)
     return Samples(together, signals, str(together.metadata.get("method", "")))
+
+
+def gather_data(
+    data: Sequence[str], signal: Sequence[str] = (), allow: Collection[str] = ()
+) -> tuple[Scores, dict[str, Scores]]:
+    """Read the score files of data, all jets of them whatever their labels, and of named signals.
+
+    Arguments:
+        data: Files, together one sample.
+        signal: ``NAME=FILE`` or ``FILE``; files of one NAME are one sample. Of a labelled file the jets of
+            label 1 are taken.
+        allow: What is refused otherwise, as :func:`jetad.checks.allowed.refuse` takes it.
+
+    Returns:
+        The data and the signals by name.
+
+    Raises:
+        InputError: for a bad file, scores of several models or calibrations, data that are all signal, a
+            signal that is all background, or a signal that is the data.
+    """
+    files = [path for paths in named_files(data).values() for path in paths]
+    named = named_files(signal)
+    loaded = _of_one_model([*files, *(path for paths in named.values() for path in paths)])
+    _refuse_several_calibrations(loaded)
+    parts = [loaded[path] for path in files]
+    _warn_about_lost_weights("data", parts)
+    together = Scores.concatenate(parts)
+    check_label_of(together.label, ", ".join(map(str, files)), allow, role="background")
+    signals = {}
+    for name, paths in named.items():
+        parts = [loaded[path] for path in paths]
+        _warn_about_lost_weights(f"'{name}'", parts)
+        sample = Scores.concatenate(parts)
+        check_label_of(sample.label, f"signal '{name}'", allow, role="signal")
+        signals[name] = _of_class(sample, 1, f"signal '{name}'")
+    _check_jets(together, signals, allow, "the data")
+    return together, signals
 
 
 def gather_runs(
@@ -276,6 +314,24 @@ def _of_class(scores: Scores, label: int, where: str) -> Scores:
     return scores
 
 
+def _of_one_model(paths: Iterable[Path]) -> dict[Path, Scores]:
+    """Score files that can be compared, read.
+
+    Raises:
+        InputError: for a bad file, or scores of several models.
+    """
+    loaded = {path: load_scores(path) for path in paths}
+    _refuse_several_models(loaded)
+    _warn_about_training_jets(loaded)
+    _warn_about_selections(loaded)
+    return loaded
+
+
+def _warn_about_lost_weights(what: str, parts: Sequence[Scores]) -> None:
+    if len({part.weight is None for part in parts}) > 1:
+        _log.warning("warning: some %s files have no weights; all %s jets count as one each", what, what)
+
+
 def _refuse_several_models(loaded: Mapping[Path, Scores]) -> None:
     """Scores of different models have nothing to do with each other.
 
@@ -301,6 +357,23 @@ def _refuse_several_models(loaded: Mapping[Path, Scores]) -> None:
             "warning: %s: does not say which run it comes from; is it that of %s?",
             silent[0], next(iter(models.values())),
         )  # fmt: skip
+
+
+def _refuse_several_calibrations(loaded: Mapping[Path, Scores]) -> None:
+    """One cut on the background efficiency means different cuts on the score where calibrations differ.
+
+    Raises:
+        InputError: naming a file of each calibration.
+    """
+    found: dict[str, Path] = {}
+    for path, scores in loaded.items():
+        if "calibration_hash" in scores.metadata:
+            found.setdefault(str(scores.metadata["calibration_hash"]), path)
+    if len(found) > 1:
+        raise InputError(
+            f"{' and '.join(map(str, found.values()))} were scored with different calibrations of the run; "
+            "score all files again with 'jetad score'"
+        )
 
 
 def _warn_about_training_jets(loaded: Mapping[Path, Scores]) -> None:
@@ -349,10 +422,12 @@ def check_samples(background: Scores, signals: Mapping[str, Scores], allow: Coll
     _check_jets(background, signals, allow)
 
 
-def _check_jets(background: Scores, signals: Mapping[str, Scores], allow: Collection[str]) -> None:
+def _check_jets(
+    background: Scores, signals: Mapping[str, Scores], allow: Collection[str], what: str = "the background"
+) -> None:
     """Jets that are in two samples, or twice in one."""
     own = _words(background)
-    for name, words in (("the background", own), *((f"signal '{n}'", _words(s)) for n, s in signals.items())):
+    for name, words in ((what, own), *((f"signal '{n}'", _words(s)) for n, s in signals.items())):
         known = words[words != 0]
         n_twice = len(known) - len(np.unique(known))
         if n_twice > _FEW * len(words):
@@ -360,7 +435,7 @@ def _check_jets(background: Scores, signals: Mapping[str, Scores], allow: Collec
                 "warning: %s: %d of %d jets are there twice: errors are too small", name, n_twice, len(words)
             )
     for name, scores in signals.items():
-        check_two_samples(own, _words(scores), ("the background", f"signal '{name}'"), allow)
+        check_two_samples(own, _words(scores), (what, f"signal '{name}'"), allow)
 
 
 def _words(scores: Scores) -> NDArray[np.uint64]:

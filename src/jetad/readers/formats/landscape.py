@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,8 +28,8 @@ _PUBLISHED = (
     *("truthE", "truthPX", "truthPY", "truthPZ", "ttv", "is_signal_new"),
 )
 
-# bytes of rows fetched at once: about 2500 rows of 806 columns, which stay near the cache
-_BLOCK_BYTES = 8 << 20
+# bytes of rows fetched at once: about 1000 rows of 806 columns, which stay near the cache
+_BLOCK_BYTES = 7 << 19
 
 Place = tuple[Block, int]  # a column: its block and its position inside
 
@@ -108,12 +108,11 @@ class LandscapeReader(BaseReader):
         require_container(path, self.container, self.name)
         with open_hdf5(path, self.settings["external"]) as handle:
             frame, columns = self._frame(handle, path)
-            n_rows = max(1, _BLOCK_BYTES // max(frame.row_bytes, 1))
-            for first in range(start, frame.n_rows, n_rows):
+            n_rows = frame.rows_at_once(_BLOCK_BYTES)
+            for block in range(start // n_rows, -(-frame.n_rows // n_rows)):
+                first, stop = max(start, block * n_rows), min((block + 1) * n_rows, frame.n_rows)
                 # no name for the rows or the jets here: they would stay in memory during the next turn
-                yield _jets(
-                    frame.rows(handle, first, min(first + n_rows, frame.n_rows)), columns, first, path
-                )
+                yield _jets(frame.rows(handle, first, stop), columns, first, path)
 
     def _frame(self, handle: Any, path: str | Path) -> tuple[Frame, _Columns]:
         frames = find_frames(handle, path)
@@ -180,13 +179,28 @@ def _convert(blocks: dict[str, NDArray[Any]], columns: _Columns, first_row: int)
     if columns.label:
         truth = _column(blocks, columns.others[columns.label])
         labels = np.select([truth == 1, truth == 0], [1, 0], default=-1).astype(np.int8)
+    take = _picker(filled, by_column=energy.strides[0] < energy.strides[1])
     return build_jets(
-        (energy[filled], px[filled], py[filled], pz[filled]),
+        (take(energy), take(px), take(py), take(pz)),
         np.concatenate([[0], np.cumsum(filled.sum(axis=1))]),
         first_entry=first_row,
         labels=labels,
         observables={n: _column(blocks, p) for n, p in columns.others.items() if n != columns.label},
     )
+
+
+def _picker(filled: NDArray[np.bool_], *, by_column: bool) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A function that gives the values of filled slots, ``(n_rows, n_slots)``, row by row.
+
+    ``by_column`` if the rows of a column lie together in memory.
+    """
+    n_rows, n_slots = filled.shape
+    places = np.flatnonzero(filled)
+    if not by_column:
+        return lambda values: values.ravel().take(places)
+    row, slot = np.divmod(places, n_slots)
+    places = slot * n_rows + row
+    return lambda values: values.T.ravel().take(places)
 
 
 def _column(blocks: dict[str, NDArray[Any]], place: Place) -> NDArray[Any]:
