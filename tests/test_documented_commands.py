@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import glob
+import importlib.util
 import io
 import re
 import shutil
@@ -38,6 +39,12 @@ PARSED = {
     "train --compile": "half a minute of compiling; tests/test_compiled.py does it",
     "fetch": "needs a network; tests/test_fetch.py has a server of its own",
     "doctor /data": "needs a folder at the root of the machine, bound into a container",
+}
+# of packages that are not on every machine
+PARSED |= {
+    name: f"needs {package}"
+    for name, package in {"explore": "plotly", "search": "optuna"}.items()
+    if importlib.util.find_spec(package) is None
 }
 # pages whose commands another test runs, with files of the formats they speak of
 ELSEWHERE = {"docs/formats.md": "tests/readers/test_formats_page.py"}
