@@ -484,7 +484,9 @@ class JetImages:
     def _is_linear(self) -> bool:
         """Whether a blurred image is the sum of the blurred images of its constituents."""
         c = self.config
-        return c.sigma >= _NO_BLUR and c.intensity == "linear" and c.pixel_power == 1.0 and c.normalize != "max"
+        return (
+            c.sigma >= _NO_BLUR and c.intensity == "linear" and c.pixel_power == 1.0 and c.normalize != "max"
+        )
 
     def _blur_constituents(
         self,
