@@ -15,9 +15,9 @@ from format_examples import FORMATS, Expected
 
 from jetad import readers
 from jetad.jets import Jets
-from jetad.readers import events
+from jetad.readers import events, mapped
 from jetad.readers.containers.root import find_trees, open_root
-from jetad.readers.formats import darkmachines, imagefile, jetnet, lhco, mapping
+from jetad.readers.formats import darkmachines, imagefile, jetnet, lhco
 from jetad.readers.inspection import inspect_file
 
 every_format = pytest.mark.parametrize("name", list(FORMATS))
@@ -77,7 +77,7 @@ def small_pieces(monkeypatch):
     """Pieces inside the readers end in the middle of a step, too."""
     monkeypatch.setattr(events, "_ENTRIES_WITH_CONSTITUENTS", 5)
     monkeypatch.setattr(events, "_ENTRIES_OF_JETS", 4)
-    monkeypatch.setattr(mapping, "_MAX_ROWS", 5)
+    monkeypatch.setattr(mapped, "_MAX_ROWS", 5)
     monkeypatch.setattr(jetnet, "_MAX_ROWS", 5)
     monkeypatch.setattr(lhco, "_MAX_EVENTS", 5)
     monkeypatch.setattr(darkmachines, "_MAX_EVENTS", 5)

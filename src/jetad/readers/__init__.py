@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import glob
-import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -277,7 +276,7 @@ def _rows(reader: Reader, path: PathLike, step: int, start: int, stop: int | Non
     if start == 0 and stop is None:
         yield from reader.iterate(path, step=step)
         return
-    if start and "start" in inspect.signature(reader.iterate).parameters:
+    if start and getattr(reader, "seeks", False):
         row, blocks = start, reader.iterate(path, step=step, start=start)  # type: ignore[call-arg]
     else:
         row, blocks = 0, reader.iterate(path, step=step)

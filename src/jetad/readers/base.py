@@ -37,6 +37,7 @@ __all__ = [
     "check_momenta_in_gev",
     "column_name",
     "container_of",
+    "labels_of",
     "nearest",
     "plain_name",
     "reading",
@@ -100,9 +101,9 @@ class FileSummary(NamedTuple):
     dataset: str  # tree or dataset inside the file
     n_jets: int
     columns: dict[str, str]  # name -> type
-    n_slots: int | None  # zero-padded constituent slots a jet; None where jets are jagged
-    truth: tuple[str, ...]  # columns that labels come from
-    observables: tuple[str, ...]  # columns that become `Jets.observables`
+    n_slots: int | None = None  # zero-padded constituent slots a jet; None where jets are jagged
+    truth: tuple[str, ...] = ()  # columns that labels come from
+    observables: tuple[str, ...] = ()  # columns that become `Jets.observables`
     units: str = "unknown"  # "GeV", "GeV?", "MeV?", "GeV (converted from MeV)" or "unknown"
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # choices that were made in reading
@@ -156,6 +157,7 @@ class BaseReader:
     containers: tuple[str, ...] = ()  # where there are several
     units: str | None = None
     options: ClassVar[Mapping[str, Any]] = {}  # name -> default
+    seeks = False  # whether `iterate` can begin at a row, which is a jet: `start=`
 
     def __init__(self, **given: Any) -> None:
         self.containers = self.containers or (self.container,)
@@ -404,6 +406,11 @@ def build_jets(
             entry=np.arange(first_entry, first_entry + n_jets),
             observables={column_name(name): _native(values) for name, values in observables.items()},
         )
+
+
+def labels_of(signal: NDArray[np.bool_], background: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """Truth ``(n,)``: 1 signal, 0 background, -1 where a jet is neither or both."""
+    return np.select([signal & ~background, background & ~signal], [1, 0], default=-1).astype(np.int8)
 
 
 def build_columns(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ..errors import InputError, JetadError
 from ..jets import Jets
 from .base import MEV_THRESHOLD, container_of, reading, split_path
+from .columnmap import ColumnMap, plain_name_of
 from .containers.arrays import ArraySource, Source, is_number, open_source, tree_names
-from .formats.mapping import ColumnMap, Mapped, is_filling, plain_name_of
+from .mapped import Mapped, is_filling
 
 __all__ = [
     "Guess",
@@ -394,9 +395,9 @@ def judge(source: Source, guess: Guess, path: str | Path) -> Verdict:
         return Verdict(guess.why_not)
     try:
         mapped = Mapped(ColumnMap(**guess.keys), source, path)
-        jets = Jets.concatenate(mapped.iterate(_N_ROWS))
+        jets = mapped.first(_N_ROWS)
         if not len(jets) or (jets.has_constituents and not len(jets.pt)):
-            jets = Jets.concatenate(mapped.iterate(_MORE_ROWS))
+            jets = mapped.first(_MORE_ROWS)
     except (JetadError, ValueError) as error:
         return Verdict(f"cannot be read so ({' '.join(str(error).split())[:150]})")
     with np.errstate(all="ignore"):

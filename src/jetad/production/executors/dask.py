@@ -25,7 +25,7 @@ from ...errors import InputError, JetadError
 from ...extras import needing
 from ...files.jsonfiles import read_object
 from ...readers.base import split_path
-from ...readers.formats.mapping import load_mapping
+from ...readers.columnmap import load_mapping
 from ...runs import Run
 from ..job import Job
 from ..workspace import PartRange

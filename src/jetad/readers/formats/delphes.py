@@ -18,11 +18,11 @@ from ..events import (
     Constituents,
     EventReader,
     Plan,
-    check_same_lengths,
     event_columns,
     jagged_columns,
     jet_columns,
 )
+from ..trees import check_same_lengths
 
 __all__ = ["DelphesReader"]
 

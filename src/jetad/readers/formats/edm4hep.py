@@ -13,7 +13,8 @@ from ...errors import InputError
 from ...jets.kinematics import cylindrical
 from ..base import StoredJet
 from ..containers.root import Jagged, Outline, Tree, element_type, flatten
-from ..events import Constituents, EventReader, Plan, check_same_lengths, missing
+from ..events import Constituents, EventReader, Plan, missing
+from ..trees import check_same_lengths
 
 __all__ = ["EDM4hepReader"]
 

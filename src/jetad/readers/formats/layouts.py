@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from ...errors import InputError, JetadError
 from ...jets.kinematics import delta_phi
 from ..base import container_of, require_container
+from ..columnmap import ColumnMap, plain_name_of
 from ..containers.arrays import ArraySource, Source, is_number, open_source
+from ..mapped import Mapped
 from ..suggest import Guess, array_guesses, first_good, guesses, judge, label_of, on_shell, weight_of
-from .mapping import ColumnMap, Mapped, MappingReader, plain_name_of
+from .mapping import MappingReader
 
 __all__ = [
     "ArraysReader", "AspenReader", "AtlasTopReader", "EnergyFlowReader", "FlavourTaggingReader",
@@ -57,17 +59,12 @@ class LayoutReader(MappingReader, abc.ABC):
         with self._source(path) as source:
             return self.find(source, path) is not None
 
-    @contextlib.contextmanager
-    def _mapped(self, path: str | Path) -> Iterator[Mapped]:
-        with self._source(path) as source:
-            yield Mapped(self._known(source, path), source, path)
-
     def prepare(self, path: str | Path) -> None:
         """Find the columns and the units of a file; a file is looked at once."""
         with self._source(path) as source:
-            self.units = self._known(source, path).units
+            self.units = self.mapping_of(source, path).units
 
-    def _known(self, source: Source, path: str | Path) -> ColumnMap:
+    def mapping_of(self, source: Source, path: str | Path) -> ColumnMap:
         if str(path) not in self._maps:
             found = self.find(source, path)
             if found is None:
