@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from .base import container_of, split_path
-from .containers.arrays import ParquetSource, open_parquet
+from .containers.parquet import ParquetSource, open_parquet
 from .containers.root import Jagged, Outline, Tree, find_trees, open_root, outlines
 
 __all__ = ["ParquetTree", "check_same_lengths", "fetch", "open_trees", "outlines_of"]

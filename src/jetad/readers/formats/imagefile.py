@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from ...errors import ConfigError, InputError
 from ...jets import Jets
 from ..base import build_columns, column_name, labels_of, require_container
-from ..containers.arrays import ArraySource, open_arrays, open_source
+from ..containers.arrays import ArraySource, open_source
 from ..containers.hdf5 import Frame
+from ..containers.numpyfile import open_arrays
 from ..frames import FrameReader, OpenFrame
 from ..rows import RowReader
 

@@ -17,8 +17,12 @@ from ...jets.kinematics import delta_phi
 from ..base import container_of, require_container
 from ..columnmap import ColumnMap, plain_name_of
 from ..containers.arrays import ArraySource, Source, is_number, open_source
+from ..guessing.guesses import guesses
+from ..guessing.names import Guess
+from ..guessing.numbers import array_guesses, on_shell
+from ..guessing.trial import first_good, judge
+from ..guessing.truth import label_of, weight_of
 from ..mapped import Mapped
-from ..suggest import Guess, array_guesses, first_good, guesses, judge, label_of, on_shell, weight_of
 from .mapping import MappingReader
 
 __all__ = [
