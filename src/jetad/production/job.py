@@ -24,8 +24,8 @@ from ..files import check_output, publish, refuse_inputs
 from ..interrupts import StopRequest
 from ..jets import Jets
 from ..readers import count, describe, hint_of_no_jets, iterate
-from ..readers.base import split_path
 from ..readers.containers.remote import remote_url
+from ..readers.paths import split_path
 from ..runs import Run
 from ..scores import ScoreWriter
 from .event_lists import write_events

@@ -22,8 +22,8 @@ import torch
 from ..detector import TrainedDetector
 from ..errors import ConfigError, InputError
 from ..readers import count, iterate
-from ..readers.base import plain_name, split_path
 from ..readers.containers.remote import remote_url
+from ..readers.paths import plain_name, split_path
 from ..runs import Run
 from .executors.base import load_detectors
 from .input_identity import stamp_of

@@ -14,17 +14,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from .base import StoredJet, column_name, nearest, reading, require_container
-from .containers.root import (
-    NUMBERS,
-    Jagged,
-    Outline,
-    Tree,
-    choose_tree,
-    element_type,
-    flatten,
-    n_entries,
-)
+from .base import StoredJet, column_name
+from .containers.jagged import NUMBERS, Jagged, element_type, flatten
+from .containers.root import Outline, Tree, choose_tree, n_entries
+from .paths import nearest, reading, require_container
 from .rows import RowReader
 from .trees import check_same_lengths, fetch, open_trees, outlines_of
 

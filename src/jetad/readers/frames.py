@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from .base import reading, require_container
-from .containers.hdf5 import Frame, check_frame, choose_frame, find_frames, open_hdf5
+from .containers.hdf5 import open_hdf5
+from .containers.pandasframes import Frame, check_frame, choose_frame, find_frames
+from .paths import reading, require_container
 from .rows import RowReader
 
 __all__ = ["FrameReader", "OpenFrame"]

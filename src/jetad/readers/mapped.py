@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from ..jets.kinematics import cylindrical, delta_phi
-from .base import StoredJet, column_name, container_of, labels_of, nearest, reading, split_path
-from .columnmap import ColumnMap, Four, LabelMap
+from .base import StoredJet, column_name
+from .columnmap import ColumnMap, Four
+from .columnvalues import column_of, is_filling, momenta_of, numbers_of, plain_column, truth_of
 from .containers.arrays import Source, open_source
-from .particles import charge_of, masses_of
+from .particles import charge_of
+from .paths import container_of, nearest, reading, split_path
 
-__all__ = ["Mapped", "is_filling", "plain_column", "with_truth"]
+__all__ = ["Mapped", "with_truth"]
 
 # bytes of numbers fetched at once
 _BLOCK_BYTES = 16 << 20
@@ -117,7 +118,7 @@ class Mapped:
         for start in range(0, self.n_rows, _MAX_ROWS):
             rows = self._read([name], start, min(start + _MAX_ROWS, self.n_rows))
             with reading(self.path):
-                array = _values(rows, name)
+                array = column_of(rows, name)
                 if array.ndim <= one_jet_depth:
                     return self.n_rows
                 n_jets += int(ak.sum(ak.num(array, axis=1)))
@@ -161,7 +162,7 @@ class Mapped:
         import awkward as ak
 
         path, four = self.path, self._lead
-        lead = _values(rows, four.names[0])
+        lead = column_of(rows, four.names[0])
         n_rows = len(lead)
         events = lead.ndim > (1 if self.map.jets else 2)
         counts = np.asarray(ak.num(lead, axis=1)) if events else np.ones(n_rows, dtype=np.int64)
@@ -169,12 +170,12 @@ class Mapped:
         starts = np.concatenate([[0], np.cumsum(counts)])
 
         def per_jet(name: str, rows: dict[str, Any] = rows) -> NDArray[Any]:
-            array = _values(rows, name)
+            array = column_of(rows, name)
             if array.ndim == 1:
-                return _number(np.asarray(array)[row], name, path)
+                return numbers_of(np.asarray(array)[row], name, path)
             if array.ndim != 2 or not events or not np.array_equal(np.asarray(ak.num(array, axis=1)), counts):
                 raise InputError(f"{path}: column '{name}' holds {array.type}, expected one number per jet")
-            return _number(np.asarray(ak.flatten(array, axis=1)), name, path)
+            return numbers_of(np.asarray(ak.flatten(array, axis=1)), name, path)
 
         fields: dict[str, Any] = {
             "entry": first_row + row,
@@ -184,12 +185,12 @@ class Mapped:
         if self.map.weight:
             fields["weights"] = per_jet(self.map.weight)
         if self.map.truth:
-            fields["labels"] = _truth(self.map.truth, lambda name: per_jet(name, label_rows))
+            fields["labels"] = truth_of(self.map.truth, lambda name: per_jet(name, label_rows))
         with np.errstate(all="ignore"):
             stored: NDArray[Any] | None = None
             if self.map.jets is not None:
                 columns = {n: per_jet(n) for n in self.map.jets.names}
-                stored = np.stack(_momenta(self.map.jets, columns, len(row)), axis=1).astype(np.float32)
+                stored = np.stack(momenta_of(self.map.jets, columns, len(row)), axis=1).astype(np.float32)
             if self.map.constituents is None:
                 return Jets.without_constituents(len(row), jet_momenta=stored, **fields)
             if stored is not None:
@@ -216,7 +217,7 @@ class Mapped:
         shape: Any = None
         flat: dict[str, NDArray[Any]] = {}
         for name in four.names:
-            array = _values(rows, name)
+            array = column_of(rows, name)
             if array.ndim != depth:
                 raise InputError(
                     f"{path}: column '{name}' holds {array.type}, expected "
@@ -231,7 +232,7 @@ class Mapped:
                     f"{path}: columns '{four.names[0]}' and '{name}' differ in length in some row"
                 )
             shape = lengths
-            flat[name] = _number(np.asarray(ak.flatten(array, axis=None)), name, path)
+            flat[name] = numbers_of(np.asarray(ak.flatten(array, axis=None)), name, path)
         jet = np.repeat(np.arange(len(shape)), shape)
         kept = np.ones(len(jet), dtype=bool)
         if four.mask:
@@ -250,7 +251,7 @@ class Mapped:
         if four.is_relative:
             known = np.zeros((n_jets, 4), dtype=np.float32) if stored is None else stored
             of_jet = known[jet] if n_jets else np.zeros((len(jet), 4), dtype=np.float32)
-        pt, eta, phi, mass = _momenta(four, flat, len(jet), of_jet)
+        pt, eta, phi, mass = momenta_of(four, flat, len(jet), of_jet)
         kept &= pt != 0
         if isinstance(
             rows[plain_column(four.momentum_names[0])], np.ndarray
@@ -276,100 +277,3 @@ def with_truth(columns: ColumnMap, path: str | Path) -> Iterator[Mapped | None]:
     beside = split_path(path)[0].parent / Path(truth.file).expanduser()
     with open_source(beside, container_of(beside), needed=truth.names) as source:
         yield Mapped(columns, source, beside)
-
-
-def _momenta(
-    four: Four, columns: Mapping[str, NDArray[Any]], n: int, jet: NDArray[Any] | None = None
-) -> tuple[NDArray[Any], ...]:
-    """(pt, eta, phi, mass), each ``(n,)``, from columns by name.
-
-    Arguments:
-        four: Which columns are what.
-        columns: Name -> ``(n,)``.
-        n: How many.
-        jet: (pt, eta, phi, mass) of the jet of each, for relative columns.
-    """
-
-    def column(name: str | None) -> NDArray[np.float64] | None:
-        return None if name is None else columns[name].astype(np.float64)
-
-    weight = column(four.weight)
-    scale: Any = 1.0 if weight is None else weight
-    mass = column(four.mass) if isinstance(four.mass, str) else np.full(n, float(four.mass))
-    assert mass is not None
-    if four.pid is not None and four.mass == 0.0:
-        mass = masses_of(columns[four.pid])
-    energy = column(four.E)
-    if four.px is not None:
-        px, py, pz = (columns[str(name)].astype(np.float64) for name in (four.px, four.py, four.pz))
-        if energy is None:
-            energy = np.sqrt(px**2 + py**2 + pz**2 + mass**2)
-        return cylindrical(energy * scale, px * scale, py * scale, pz * scale)
-    pt, eta, phi, rapidity = (column(name) for name in (four.pt, four.eta, four.phi, four.y))
-    if pt is None or (eta is None and rapidity is None) or phi is None:
-        jet_pt, jet_eta, jet_phi = np.zeros((3, n)) if jet is None else jet[:, :3].T.astype(np.float64)
-        if pt is None:
-            pt = columns[str(four.pt_fraction)] * jet_pt
-        if eta is None and rapidity is None:
-            eta = columns[str(four.deta)] + jet_eta.astype(np.float64)
-        if phi is None:
-            phi = np.zeros(n)
-            if four.dphi:
-                phi = delta_phi(columns[four.dphi] + jet_phi, 0.0).astype(np.float64)
-    if rapidity is not None:
-        eta = np.arcsinh(np.sinh(rapidity) * np.sqrt(1 + (mass / np.where(pt == 0, 1, pt)) ** 2))
-    if energy is not None:
-        mass = np.sqrt(np.maximum(energy**2 - (pt * np.cosh(eta)) ** 2, 0))  # type: ignore[arg-type]
-    return pt * scale, eta, phi, mass * scale  # type: ignore[return-value]
-
-
-def _truth(truth: LabelMap, per_jet: Callable[[str], NDArray[Any]]) -> NDArray[np.int8]:
-    """0 background, 1 signal, -1 unknown."""
-    if truth.column:
-        values = per_jet(truth.column)
-        is_signal, is_background = np.isin(values, truth.signal), np.isin(values, truth.background)
-    else:
-        one_hot = [
-            np.any([per_jet(n) == 1 for n in names], axis=0) if names else None
-            for names in (truth.signal_columns, truth.background_columns)
-        ]
-        is_signal = ~one_hot[1] if one_hot[0] is None else one_hot[0]  # type: ignore[operator]
-        is_background = ~is_signal if one_hot[1] is None else one_hot[1]
-    return labels_of(is_signal, is_background)
-
-
-_INDEX = re.compile(r"\[(\d+)(, *:)?\]$")
-
-
-def plain_column(name: str) -> str:
-    """The column of the file that ``name[2]`` is a part of."""
-    return _INDEX.sub("", name)
-
-
-def is_filling(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether slots ``(..., features)`` are only filled up: all NaN, or all one negative number, as -999."""
-    first = values[..., :1]
-    with np.errstate(invalid="ignore"):
-        same = (values == first) & (first < 0)
-    filling: NDArray[np.bool_] = (same | ((values != values) & (first != first))).all(axis=-1)
-    return filling
-
-
-def _values(rows: Mapping[str, Any], name: str) -> Any:
-    """A column as an awkward array; ``name[2]`` takes along the last axis, ``name[2, :]`` the one before."""
-    import awkward as ak
-
-    array = rows[plain_column(name)]
-    match = _INDEX.search(name)
-    if match and name not in rows:
-        array = array[..., int(match[1]), :] if match[2] else array[..., int(match[1])]
-    if isinstance(array, np.ndarray):
-        array = ak.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False), regulararray=True)
-        return ak.from_regular(array, axis=None)
-    return ak.from_regular(array, axis=None)
-
-
-def _number(values: NDArray[Any], name: str, path: str | Path) -> NDArray[Any]:
-    if values.dtype.kind not in "fiub":
-        raise InputError(f"{path}: column '{name}' holds {values.dtype}, expected numbers")
-    return np.array(values)

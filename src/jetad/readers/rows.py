@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..jets import Jets
-from .base import BaseReader, FileSummary, reading
+from .base import BaseReader, FileSummary
+from .paths import reading
 
 __all__ = ["RowReader"]
 

@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 
 from ..errors import InputError
-from .base import container_of, reading, split_path
 from .columnmap import plain_name_of
 from .containers.arrays import Source, is_number, open_source, tree_names
 from .guessing.guesses import guesses
 from .guessing.names import Guess, depth_of, is_counter
 from .guessing.trial import Verdict, first_good
 from .guessing.truth import WEIGHTS, label_for, last_part
+from .paths import container_of, reading, split_path
 
 __all__ = ["suggest_mapping"]
 

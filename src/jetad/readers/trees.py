@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .base import container_of, split_path
+from .containers.jagged import Jagged
 from .containers.parquet import ParquetSource, open_parquet
-from .containers.root import Jagged, Outline, Tree, find_trees, open_root, outlines
+from .containers.root import Outline, Tree, find_trees, open_root, outlines
+from .paths import container_of, split_path
 
 __all__ = ["ParquetTree", "check_same_lengths", "fetch", "open_trees", "outlines_of"]
 

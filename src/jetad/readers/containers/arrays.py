@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..base import nearest, reading, split_path
+from ..paths import nearest, reading, split_path
 from .branches import BranchSource, is_bookkeeping
-from .hdf5 import Frame, check_dataset, check_frame, find_frames, open_hdf5
+from .hdf5 import check_dataset, open_hdf5
+from .jagged import NUMBERS
 from .numpyfile import open_arrays
+from .pandasframes import Frame, check_frame, find_frames
 from .parquet import ParquetSource, open_parquet
-from .root import NUMBERS, find_trees, open_root
+from .root import find_trees, open_root
 
 __all__ = ["Array", "ArraySource", "Source", "is_number", "open_source", "tree_names"]
 

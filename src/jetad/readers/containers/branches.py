@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ..base import nearest, reading, split_path
-from .root import Tree, choose_tree, element_type, find_trees, n_entries
+from ..paths import nearest, reading, split_path
+from .jagged import element_type
+from .root import Tree, choose_tree, find_trees, n_entries
 
 __all__ = ["BranchSource", "is_bookkeeping"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...files.unpacking import check_unpacked
-from ..base import reading, split_path
+from ..paths import reading, split_path
 
 __all__ = ["open_arrays"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import InputError
 from ...extras import needing
 from ...files.unpacking import check_unpacked
-from ..base import nearest, reading
+from ..paths import nearest, reading
 
 __all__ = ["ParquetSource", "open_parquet", "parquet_sizes"]
 

@@ -12,9 +12,10 @@ import numpy as np
 from ...errors import InputError
 from ...jets import Jets
 from ...jets.kinematics import cylindrical
-from ..base import FileSummary, reading, require_container, split_path
+from ..base import FileSummary
 from ..clustering import ClusteringReader
 from ..particles import charge_of
+from ..paths import reading, require_container, split_path
 
 __all__ = ["HepMCReader", "LesHouchesReader"]
 

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from ...errors import ConfigError, InputError
 from ...jets import Jets
-from ..base import build_columns, column_name, labels_of, require_container
+from ..base import build_columns, column_name, labels_of
 from ..containers.arrays import ArraySource, open_source
-from ..containers.hdf5 import Frame
 from ..containers.numpyfile import open_arrays
+from ..containers.pandasframes import Frame
 from ..frames import FrameReader, OpenFrame
+from ..paths import require_container
 from ..rows import RowReader
 
 __all__ = ["ImageTableReader", "ImagesReader", "NumpyImagesReader"]

@@ -12,27 +12,10 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...jets import Jets
-from ..base import (
-    StoredJet,
-    build_jets,
-    column_name,
-    container_of,
-    labels_of,
-    nearest,
-    reading,
-    require_container,
-)
-from ..containers.root import (
-    NUMBERS,
-    Outline,
-    Tree,
-    choose_tree,
-    element_type,
-    find_trees,
-    flatten,
-    n_entries,
-    open_root,
-)
+from ..base import StoredJet, build_jets, column_name, labels_of
+from ..containers.jagged import NUMBERS, element_type, flatten
+from ..containers.root import Outline, Tree, choose_tree, find_trees, n_entries, open_root
+from ..paths import container_of, nearest, reading, require_container
 from ..rows import RowReader
 from ..trees import check_same_lengths, fetch, open_trees, outlines_of
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...jets import Jets
 from ...jets.kinematics import delta_phi
-from ..base import StoredJet, nearest, require_container
+from ..base import StoredJet
 from ..containers.arrays import ArraySource, open_source
+from ..paths import nearest, require_container
 from ..rows import RowReader
 
 __all__ = ["JetNetReader"]

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...jets import Jets
-from ..base import build_jets, labels_of, nearest, reading
-from ..containers.hdf5 import Block, Frame, find_frames, open_hdf5
+from ..base import build_jets, labels_of
+from ..containers.hdf5 import open_hdf5
+from ..containers.pandasframes import Block, Frame, find_frames
 from ..frames import FrameReader, OpenFrame
+from ..paths import nearest, reading
 
 __all__ = ["LandscapeReader"]
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...jets import Jets
-from ..base import labels_of, nearest
+from ..base import labels_of
 from ..clustering import ClusteringReader
-from ..containers.hdf5 import Frame
+from ..containers.pandasframes import Frame
 from ..frames import FrameReader, OpenFrame
+from ..paths import nearest
 
 __all__ = ["LHCOReader"]
 

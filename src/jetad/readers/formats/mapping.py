@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 from ...errors import ConfigError
 from ...jets import Jets
-from ..base import container_of
 from ..columnmap import ColumnMap, Four, LabelMap, load_mapping, plain_name_of
+from ..columnvalues import is_filling, plain_column
 from ..containers.arrays import Source, open_source
-from ..mapped import Mapped, is_filling, plain_column, with_truth
+from ..mapped import Mapped, with_truth
+from ..paths import container_of
 from ..rows import RowReader
 
 __all__ = [

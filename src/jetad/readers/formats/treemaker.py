@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..containers.root import Jagged, Outline, Tree, flatten
+from ..containers.jagged import Jagged, flatten
+from ..containers.root import Outline, Tree
 from ..events import EventReader, Plan, event_columns, jet_columns
 from ..trees import check_same_lengths
 

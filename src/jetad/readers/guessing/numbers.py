@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..columnvalues import is_filling
 from ..containers.arrays import ArraySource
-from ..mapped import is_filling
 from .names import N_ROWS, Guess
 
 __all__ = ["array_guesses", "on_shell"]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import JetadError
-from ..base import container_of, split_path
 from ..containers.arrays import ArraySource, Source, is_number, open_source
+from ..paths import container_of, split_path
 from .names import N_ROWS, depth_of
 
 __all__ = ["WEIGHTS", "label_for", "label_of", "last_part", "weight_of"]
