@@ -25,17 +25,10 @@ from .comparison import (
     spread_of,
     with_bootstrap_bands,
 )
-from .dependence import (
-    EfficiencyProfile,
-    VariableSculpting,
-    efficiency_profiles,
-    jensen_shannon,
-    rank_correlation,
-    sculpting,
-    variables_of,
-)
+from .dependence import EfficiencyProfile, VariableSculpting, efficiency_profiles, sculpting, variables_of
 from .inputs import Samples, check_samples, classes_of, gather, gather_runs, named_files, split_by_label
 from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval
+from .measures import jensen_shannon, rank_correlation
 from .results import Band, Evaluation, SignalResult, either_way, evaluate
 from .roc import MIN_BACKGROUND, RocCurve, auc_by_bootstrap, roc_curve
 
