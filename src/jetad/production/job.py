@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +18,7 @@ from ..readers import count, hint_of_no_jets, iterate
 from ..readers.containers.remote import remote_url
 from ..readers.paths import split_path
 from ..runs import Run
+from .fingerprint import fingerprint_of
 from .input_identity import Stamp, content_of, stamp_of
 from .ledger import Account, account_of, ledger_path, read_ledger
 from .request import Request, run_names, score_jets
@@ -115,21 +114,11 @@ def prepare(
     workspace = Workspace(output)
     # a detector without weights on disk cannot be recognised again
     known = all("model_hash" in d.metadata for d in detectors.values())
-    fingerprint = hashlib.sha256(
-        repr(
-            [
-                sorted((key, value) for key, value in facts.items() if key != "input"),  # may be renamed
-                last_row,
-                request,
-                None if known else os.urandom(8),
-            ]
-        ).encode()
-    ).hexdigest()
-
+    fingerprint = fingerprint_of(facts, last_row, request, known=known)
     if output.exists():
         same = (
             ledger is not None
-            and ledger.get("fingerprint") == fingerprint
+            and fingerprint.is_of(ledger.get("fingerprint"))
             and ledger.get("output_size") == output.stat().st_size
         )
         if ledger is not None and same and (workspace.exists or (not alone and not force)):
@@ -141,10 +130,11 @@ def prepare(
             )
     check_output(output, force=force)
     _check_kind(source, output, request, share)
-    if workspace.open(fingerprint):
+    if workspace.open(fingerprint.written, fingerprint.before):
         logger.info("%s: going on with %d parts that are there already", output, len(workspace.done()))
     return Job(
-        source, output, workspace, request, first_row, last_row, n_rows, fingerprint, stamp, facts,
+        source, output, workspace, request, first_row, last_row, n_rows, fingerprint.written, stamp,
+        facts,
         trainings, force,
     )  # fmt: skip
 
