@@ -1,4 +1,4 @@
-"""What normalisation does to an autoencoder of digits: figure of docs/engine.md.
+"""What normalisation does to an autoencoder of digits: figure of docs/tables.md.
 
     python docs/digits_figure.py MNIST_FOLDER --hold-out 1 -o docs/figures/digits.png
 

@@ -20,6 +20,7 @@ from jetad_cli.main import COMMANDS, cli
 ROOT = Path(__file__).parents[1]
 
 _MARK = re.compile(r"<!-- (readme|table|method): ([^>]+?) -->")
+_SOURCE = re.compile(r"<!-- = .*? -->")  # where a number comes from: docs/readme_numbers.py
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 _LINK = re.compile(r'href="([\w/]+\.md)')
 _ROLE = re.compile(r":(?:class|func|meth|mod):<code>(~?)([\w.]+)</code>")
@@ -27,7 +28,8 @@ _ROLE = re.compile(r":(?:class|func|meth|mod):<code>(~?)([\w.]+)</code>")
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put what the marks name in their place."""
-    return _MARK.sub(lambda mark: _PARTS[mark[1]](mark[2]), markdown)
+    filled = _MARK.sub(lambda mark: _PARTS[mark[1]](mark[2]), markdown)
+    return _SOURCE.sub("", filled)
 
 
 def on_page_content(content: str, page: Any, files: Any, **_: Any) -> str:

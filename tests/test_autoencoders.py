@@ -311,3 +311,23 @@ def test_settings_of_methods_are_checked():
         resolve_config(method="vae", settings=["model.drows=7"])
     with pytest.raises(ConfigError, match=r"members\.image\.model\.prior"):
         resolve_config(method="wae", settings=["model.prior=sphere"])
+
+
+# --- relative errors -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ae", "nae", "dae", "mpdr-r", "wnae"])
+def test_relative_score_divides_by_the_squared_norm(name):
+    """And leaves the energy, which training and chains see, as it is."""
+    from jetad.models import model_class
+
+    kind = model_class(name)
+    torch.manual_seed(1)
+    plain = kind((3,), PLAIN)
+    relative = kind((3,), PLAIN, kind.Settings(score="relative", offset=0.5))
+    relative.load_state_dict(plain.state_dict())
+    x = torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, 2.0], [0.1, -0.3, 0.2]])
+    assert torch.equal(plain.energy(x), relative.energy(x))
+    assert torch.equal(plain.score_inputs(x), plain.energy(x))
+    expected = plain.energy(x) / torch.tensor([0.5, 9.5, 0.64])
+    torch.testing.assert_close(relative.score_inputs(x), expected)

@@ -15,6 +15,7 @@ from jetad.errors import ConfigError, InputError
 from jetad.models.clr import ContrastiveEncoder, ContrastiveEncoderSettings, drop, equivalent
 from jetad.models.networks.deepset import DeepSetConfig
 from jetad.preprocessing.constituents import ConstituentConfig, JetConstituents
+from jetad.presets import presets
 from jetad.runs import describe_encoder
 from jetad.training.train import prepare_run, train
 
@@ -151,6 +152,19 @@ def test_detector_on_an_embedding_needs_its_encoder_no_more(tmp_path, make_jets,
     after = TrainedDetector.from_run(run, "cpu").score(make_jets(20, seed=2))
     np.testing.assert_array_equal(after, before)
     assert len(set(after.tolist())) > 15
+
+
+def test_every_preset_takes_an_encoder_or_says_why_not(encoder):
+    """Presets with one member only, such as those of images, too."""
+    refused = []
+    for name in presets():
+        try:
+            config = resolve_config(preset=name, encoder=describe_encoder(encoder.path))
+        except ConfigError:
+            refused.append(name)
+        else:
+            assert list(config.members) == ["embedding"], name
+    assert set(refused) == {"clr", "glow", "mass", "multiplicity", "pixelcnn"}
 
 
 def test_inputs_are_white_on_the_background(tmp_path, make_jets, encoder):

@@ -248,7 +248,14 @@ def test_images_in(folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("method", "score"),
-    [("dae", ""), ("vae", "likelihood"), ("vae", "reconstruction"), ("wae", ""), ("dagmm", "")],
+    [
+        ("dae", ""),
+        ("nae", "relative"),
+        ("vae", "likelihood"),
+        ("vae", "reconstruction"),
+        ("wae", ""),
+        ("dagmm", ""),
+    ],
 )
 def test_other_autoencoders(tmp_path, monkeypatch, method, score):
     monkeypatch.chdir(tmp_path)

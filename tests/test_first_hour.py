@@ -16,6 +16,7 @@ from jetad.demo import sample
 from jetad.runs import Run
 from jetad_cli.commands.cmd_train import QUICK
 from jetad_cli.main import COMMANDS, SECTIONS
+from jetad_cli.progress import TimeLeft
 
 
 def test_help_shows_all_commands_in_sections_of_80_columns(capsys):
@@ -114,3 +115,45 @@ def test_a_training_says_in_which_of_its_phases_it_is(folder, capsys):
     assert [k for k, _, _ in phases] == ["1", "2", "3", "4"]
     assert [member for _, member, _ in phases] == ["image", "image", "features", "features"]
     assert re.search(r"energy: jets -?[\d.e-]+, negatives -?[\d.e-]+", err)
+    assert re.search(r"^phase 3 of 4, features: reconstruction .*\d:\d\d left\)", err, re.MULTILINE)
+
+
+def test_time_left_is_that_of_all_phases():
+    amounts = {
+        ("image", "fit"): 2.0,
+        ("image", "walk"): 100.0,
+        ("features", "fit"): 4.0,
+        ("features", "walk"): 50.0,
+    }
+    left = TimeLeft(amounts)
+    assert left.after(("image", "fit"), 0.25, 10.0) == ""  # the pace is not known yet
+    # 5 s for a half: 2.5 s are left, 4 passes of the other member take 20 s, the walks are not known
+    assert left.after(("image", "fit"), 0.75, 15.0) == "more than 0:22 left"
+    assert left.after(("image", "walk"), 0.1, 20.0) == ""
+    # 10 s for 20 steps: 70 + 50 are left, and 4 passes at 5 s each
+    assert left.after(("image", "walk"), 0.3, 30.0) == "1:20 left"
+    assert (
+        left.after(("features", "fit"), 0.25, 70.0) == "0:40 left"
+    )  # before its own pace is known: that of the image
+    # a member that is slower than the other: its own pace counts from now on
+    assert left.after(("features", "fit"), 0.5, 80.0) == "0:45 left"
+    assert left.after(("features", "walk"), 1.0, 99.0) == "0:00 left"
+    assert left.after(("other", "walk"), 0.5, 99.0) == ""
+    long = TimeLeft({("image", "walk"): 10.0})
+    long.after(("image", "walk"), 0.1, 0.0)
+    assert long.after(("image", "walk"), 0.2, 600.0) == "1:20:00 left"
+
+
+@pytest.mark.parametrize("method", ["gmm", "nae"])
+def test_quiet_leaves_the_result_alone(folder, capsys, method):
+    words = ["train", "-m", method, "--background", "qcd.h5", "-o", "q"]
+    words += QUICK_TRAINING if method == "nae" else []
+    assert jetad("-q", "--log", "log.txt", *words) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "q\n"
+    assert [line for line in shown.err.splitlines() if not line.startswith("warning: ")] == []
+    assert "next: jetad score FILE --run q" in Path("log.txt").read_text()
+    assert jetad("-q", "score", "qcd.h5", "--run", "q") == 0
+    shown = capsys.readouterr()
+    assert re.search(r"\d+ of \d+ jets scored", shown.out)
+    assert [line for line in shown.err.splitlines() if not line.startswith("warning: ")] == []

@@ -90,7 +90,7 @@ def test_presets_keep_their_network_and_methods_get_that_of_the_command(script):
         return config.members["image"].network
 
     assert network("ae").hidden == (7,)
-    assert network("preset:nae-digits").hidden == (2048, 2048)
+    assert network("preset:nae-digits").hidden == (1024, 1024)
     assert network("preset:nae-mnist").kind == "mnist28"
     assert network("knn").kind == "inputs"
 

@@ -128,6 +128,52 @@ def test_no_job_is_made_of_a_password(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("setting", ["container={}", "setup=curl {}", "container_options=--docker-login {}"])
+def test_no_option_of_a_job_holds_a_password(setting):
+    from jetad.batch.options import load_options
+    from jetad.batch.slurm import SlurmOptions
+    from jetad.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="holds a password or key"):
+        load_options(SlurmOptions, "slurm", settings=[setting.format(URLS[0])])
+
+
+def test_site_settings_that_cannot_be_read(tmp_path):
+    from jetad.batch.options import load_options
+    from jetad.batch.slurm import SlurmOptions
+    from jetad.errors import ConfigError
+
+    (tmp_path / "site.yaml").write_bytes(b"\x89HDF\r\n")
+    for path in (tmp_path / "site.yaml", tmp_path):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            load_options(SlurmOptions, "slurm", file=path)
+
+
+def test_no_number_on_the_command_line_is_nan_or_infinite(capsys):
+    """Ranges of click let nan through."""
+    import click
+
+    from jetad_cli.main import cli
+
+    def walk(command, words):
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                yield from walk(command.get_command(context, name), [*words, name])
+        else:
+            for option in command.params:
+                kind = getattr(option.type, "of", option.type)
+                if isinstance(kind, (click.types.FloatParamType, click.FloatRange)):
+                    yield words, option
+
+    found = list(walk(cli, []))
+    assert len(found) > 20
+    for _, option in found:
+        for value in ("nan", "inf", "-inf"):
+            with pytest.raises(click.BadParameter):
+                option.type.convert(value, option, None)
+
+
 # --- selections and numbers --------------------------------------------------------------------------------
 
 
@@ -367,6 +413,22 @@ def test_lists_and_settings_that_never_end(folder, capsys):
     ):
         assert jetad(*words) in (1, 2)
         assert "pipe: is a pipe, and only plain files are read" in said(capsys)
+
+
+def test_an_output_takes_the_place_of_no_device_or_pipe(folder, capsys):
+    os.mkfifo("pipe.h5")
+    Path("link.h5").symlink_to("/dev/null")
+    for output in ("pipe.h5", "link.h5"):
+        for force in ([], ["--force"]):
+            assert jetad("score", "qcd.h5", "--run", "run", "-o", output, *force) == 1
+            message = said(capsys)
+            assert f"{output}: is a " in message
+            assert "would take its place" in message
+        assert jetad("plot", "history", "run", "-o", output, "--force") in (1, 2)
+        assert "give the name of a figure" in said(capsys)
+    assert Path("pipe.h5").is_fifo()
+    assert Path("link.h5").is_symlink()
+    assert sorted(Path().glob("*.p[dn][fg]")) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user to be refused as")

@@ -13,7 +13,7 @@ import pytest
 from conftest import toy_jets
 from test_cli import QUICK, jetad
 
-from jetad.checks.jets import TrainingJets
+from jetad.checks.jets import TrainingJets, remark_on_azimuth
 from jetad.jets import Jets
 from jetad.runs import Run
 from jetad.scores import Scores, load_scores
@@ -341,3 +341,106 @@ def test_classes_in_the_wrong_place(files, capsys, words):
 def test_a_report_of_one_sample(files, capsys):
     words = ["report", "--run", "run", "-b", "top.h5", "-s", "x=top.h5", "-o", "r.html", "--allow", "labels"]
     assert "are jets of the background, too" in said(capsys, 1, *words)
+
+
+# --- what is read ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def momenta(folder):
+    """Jets as padded arrays in a file that only a mapping can read; a mapping of given columns."""
+    jets = toy_jets(400, 5)
+    n = int(jets.n_constituents.max())
+    place = jets.jet_index, np.arange(len(jets.pt)) - jets.offsets[:-1][jets.jet_index]
+    pt, eta, phi = jets.pt, jets.eta, jets.phi
+    values = {
+        "px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta), "E": pt * np.cosh(eta),
+        "pt": pt, "eta": eta, "phi": phi,
+    }  # fmt: skip
+    with h5py.File("columns.h5", "w") as file:
+        for name, value in values.items():
+            padded = np.zeros((len(jets), n), dtype="f4")
+            padded[place] = value
+            file[name] = padded
+
+    def mapping(*names: str, **exchanged: str) -> list[str]:
+        columns = {name: exchanged.get(name, name) for name in names}
+        Path("map.yaml").write_text(json.dumps({"constituents": columns}))
+        return ["columns.h5", "--mapping", "map.yaml"]
+
+    return mapping
+
+
+CARTESIAN, CYLINDRICAL = ("px", "py", "pz", "E"), ("pt", "eta", "phi", "E")
+
+
+@pytest.mark.parametrize(
+    ("names", "exchanged"),
+    [
+        (CARTESIAN, {"px": "E", "E": "px"}),
+        (CARTESIAN, {"pz": "E", "E": "pz"}),
+        (CYLINDRICAL, {"pt": "E", "E": "pt"}),
+    ],
+)
+def test_energies_exchanged_in_a_mapping(momenta, capsys, names, exchanged):
+    words = ["train", *KNN, "-o", "k", "-b"]
+    assert "columns are exchanged in the mapping" in said(capsys, 1, *words, *momenta(*names, **exchanged))
+    assert "exchanged" not in said(capsys, 0, *words, *momenta(*names))
+
+
+@pytest.mark.parametrize(
+    ("names", "exchanged"),
+    [
+        (CARTESIAN, {"py": "pz", "pz": "py"}),
+        (CARTESIAN, {"px": "pz", "pz": "px"}),
+        (("pt", "eta", "phi"), {"eta": "phi", "phi": "eta"}),
+    ],
+)
+def test_directions_exchanged_in_a_mapping(momenta, capsys, names, exchanged):
+    sentence = "the azimuth phi of the jets is not spread evenly"
+    words = ["train", *KNN, "-o", "k", "-b"]
+    assert sentence not in said(capsys, 0, *words, *momenta(*names))
+    assert sentence not in said(capsys, 0, "score", "--run", "k", *momenta(*names))
+    wrong = momenta(*names, **exchanged)
+    assert sentence in said(capsys, 0, "score", "--run", "k", "--force", *wrong)
+    assert sentence in said(capsys, 0, "calibrate", "--run", "run", "-b", *wrong)
+    assert jetad("inspect", *wrong) == 0
+    assert sentence in capsys.readouterr().out
+    assert sentence in said(capsys, 0, "train", *KNN, "-o", "l", "-b", *wrong)
+
+
+def test_what_an_azimuth_may_be():
+    rng = np.random.default_rng(1)
+    even = rng.uniform(-np.pi, np.pi, 2000)
+    assert remark_on_azimuth(even) is None
+    assert remark_on_azimuth(even[:110]) is None
+    assert remark_on_azimuth(rng.normal(0, 0.1, 500)) is None  # relative to the jet axis
+    assert remark_on_azimuth(np.zeros(500)) is None
+    assert remark_on_azimuth(np.where((even > -1.6) & (even < -0.9), np.nan, even)) is None  # a dead sector
+    assert remark_on_azimuth(rng.normal(0, 1, 500)) is not None
+    assert remark_on_azimuth(rng.normal(0, 1, 90)) is None
+
+
+def test_labels_are_told_once(files, capsys):
+    message = said(capsys, 0, "train", *KNN, "-o", "k", "-b", "mixed.h5", "--allow", "labels")
+    assert message.count("labelled as signal") == 1
+
+
+# --- cuts and calibration ---------------------------------------------------------------------------
+
+
+def test_classes_that_were_selected_in_different_ways(files, capsys):
+    said(capsys, 0, "score", "--run", "run", "test.h5", "--select", "jet_pt > 300")
+    said(capsys, 0, "score", "--run", "run", "top.h5")
+    message = said(capsys, 0, "roc", "-b", "test.scores.h5", "-s", "top.scores.h5")
+    assert "jets were selected in different ways: test.scores.h5 (--select 'jet_pt > 300')" in message
+    said(capsys, 0, "score", "--run", "run", "top.h5", "--select", "jet_pt>300", "--force")
+    assert "selected" not in said(capsys, 0, "roc", "-b", "test.scores.h5", "-s", "top.scores.h5")
+
+
+def test_jets_of_the_calibration(files, capsys):
+    write_jets(toy_jets(400, 9, labels=0), "held.h5")
+    said(capsys, 0, "calibrate", "--run", "run", "-b", "held.h5")
+    shutil.copy("held.h5", "renamed.h5")
+    assert "was calibrated with this file" in said(capsys, 0, "score", "--run", "run", "renamed.h5")
+    assert "was calibrated with" not in said(capsys, 0, "score", "--run", "run", "test.h5")

@@ -17,7 +17,19 @@ from jetad import __version__
 from jetad.errors import JetadError, memory_message, without_secrets
 
 from . import completion  # noqa: F401 (click finds it by the name of the shell)
-from .terminal import TOLD, echo, one_line, open_streams, printable, quiet_libraries, shortened, silence
+from .terminal import (
+    TOLD,
+    AboveBars,
+    be_quiet,
+    echo,
+    fitted,
+    one_line,
+    open_streams,
+    printable,
+    quiet_libraries,
+    shortened,
+    silence,
+)
 
 __all__ = ["cli", "main"]
 
@@ -102,12 +114,13 @@ def cli(ctx: click.Context, verbose: int, quiet: bool, log: str | None) -> None:
     """Tag anomalous jets: train a detector on background alone, score unseen jets, draw ROC curves."""
     ctx.obj = {"verbose": verbose}
     quiet_libraries(verbose > 0)
+    be_quiet(quiet)
     level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     logger = logging.getLogger("jetad")
     logger.setLevel(level if log is None else logging.DEBUG)
     logger.propagate = False
-    logger.handlers = [logging.StreamHandler(sys.stderr)]
-    logger.handlers[0].setFormatter(_Formatter("%(message)s"))
+    logger.handlers = [AboveBars(sys.stderr)]
+    logger.handlers[0].setFormatter(_OnTerminal("%(message)s"))
     logger.handlers[0].setLevel(level)
     logger.handlers[0].addFilter(lambda record: record.name != TOLD)  # is on the terminal already
     if log is not None:
@@ -121,6 +134,11 @@ def cli(ctx: click.Context, verbose: int, quiet: bool, log: str | None) -> None:
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return printable(without_secrets(super().format(record)))
+
+
+class _OnTerminal(_Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return fitted(super().format(record))
 
 
 def main(args: list[str] | None = None) -> None:

@@ -11,6 +11,7 @@ import click
 
 from jetad.errors import ConfigError
 
+from .numbers import FiniteFloat
 from .terminal import echo
 
 if TYPE_CHECKING:
@@ -80,8 +81,10 @@ device_option: Decorator = click.option(
 def label_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--experiment``, ``--label``, ``--com``, ``--lumi``; made into one by ``figure_label``."""
     for decorate in (
-        click.option("--lumi", type=float, metavar="FB", help="Integrated luminosity to show [fb^-1]."),
-        click.option("--com", type=float, metavar="TEV", help="Centre-of-mass energy to show [TeV]."),
+        click.option(
+            "--lumi", type=FiniteFloat(), metavar="FB", help="Integrated luminosity to show [fb^-1]."
+        ),
+        click.option("--com", type=FiniteFloat(), metavar="TEV", help="Centre-of-mass energy to show [TeV]."),
         click.option("--label", metavar="TEXT", help="Text above the figure, after the experiment."),
         click.option(
             "--experiment",

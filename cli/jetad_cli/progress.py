@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-from .terminal import one_line
+from .terminal import is_quiet, live, one_line
 
-__all__ = ["ScoringProgress", "TrainingProgress"]
+__all__ = ["ScoringProgress", "TimeLeft", "TrainingProgress"]
 
 _INTERVAL = 10.0  # seconds between plain lines
 
@@ -18,33 +19,29 @@ _INTERVAL = 10.0  # seconds between plain lines
 class _Progress:
     """A rich bar on a terminal, else plain lines; entered and left as a context."""
 
+    _scope = "left"
+
     def __init__(self) -> None:
         self._started = self._printed = time.monotonic()
         self._bar: Any = None
+        self._shown = contextlib.ExitStack()
         self._task: Any = None
         self._label = ""
         self._first = 0  # done before this began
 
     def __enter__(self) -> Any:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self._bar = Progress(
-                TextColumn("{task.description}", markup=False), BarColumn(8), MofNCompleteColumn(),
-                TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True),
-                transient=True,
-            )  # fmt: skip
-            self._bar.start()
+        if sys.stderr.isatty() and not is_quiet():
+            self._bar = _bar()
+            self._shown.enter_context(live(self._bar))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._shown.close()
 
-    def show(self, label: str, done: int, total: int | None, note: str, rate_unit: str) -> None:
+    def show(self, label: str, done: int, total: int | None, note: str, unit: str, left: str = "") -> None:
+        """Show one step; without ``left`` the time that the rest of these steps takes."""
         label = one_line(label)
         if label != self._label:
             if self._label:  # the first one began with the context
@@ -53,40 +50,114 @@ class _Progress:
             if self._bar is not None:
                 if self._task is not None:
                     self._bar.remove_task(self._task)
-                self._task = self._bar.add_task(label, total=total, note=note)
+                self._task = self._bar.add_task(label, total=total, note=note, left=left)
         now = time.monotonic()
+        rate = (done - self._first) / max(now - self._started, 1e-9)
+        if not left and total and rate > 0 and done < total:
+            left = f"{_clock((total - done) / rate)} {self._scope}"
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, note=note)
-        elif now - self._printed >= _INTERVAL or (total is not None and done >= total):
+            self._bar.update(self._task, completed=done, note=note, left=left)
+        elif not is_quiet() and (now - self._printed >= _INTERVAL or (total is not None and done >= total)):
             self._printed = now
-            rate = (done - self._first) / max(now - self._started, 1e-9)
-            left = f", {(total - done) / rate:.0f} s left" if total and rate > 0 and done < total else ""
             of = f"/{total}" if total is not None else ""
-            print(
-                f"{label} {done}{of} ({rate:.3g} {rate_unit}/s{left}) {note}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
+            pace = ", ".join(filter(None, [f"{rate:.3g} {unit}/s", left]))
+            print(f"{label} {done}{of} ({pace}) {note}".rstrip(), file=sys.stderr, flush=True)
+
+
+def _bar() -> Any:
+    """A bar of rich, with the note on a line of its own: both fit 80 columns."""
+    from rich.console import Console, RenderableType
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.text import Text
+
+    class Bar(Progress):
+        def get_renderables(self) -> Iterable[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            for task in self.tasks:
+                if task.fields["note"]:
+                    yield Text(f"  {task.fields['note']}", no_wrap=True, overflow="ellipsis")
+
+    return Bar(
+        TextColumn("{task.description}", markup=False), BarColumn(8), MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}", markup=False), console=Console(stderr=True), transient=True,
+        redirect_stdout=False, redirect_stderr=False,
+    )  # fmt: skip
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds, or hours before them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class TimeLeft:
+    """How long the rest of a training takes, from what its steps have taken so far.
+
+    A phase still to come takes as long for each of its steps (or passes over the jets) as the phase of that
+    name did before. One that no member has had yet is not counted, and the estimate is said to be too small.
+
+    Arguments:
+        amounts: Steps, or passes over the jets, of each (member, phase), in the order of the training.
+    """
+
+    def __init__(self, amounts: Mapping[tuple[str, str], float]) -> None:
+        self._amounts = dict(amounts)
+        self._rates: dict[str, float] = {}  # seconds for one of them, by phase
+        self._place: tuple[str, str] | None = None
+        self._began, self._first = 0.0, 0.0
+
+    def after(self, place: tuple[str, str], fraction: float, now: float) -> str:
+        """What to say after a step.
+
+        Arguments:
+            place: Member and phase of the step.
+            fraction: Part of the phase that is done, 0 to 1.
+            now: Seconds of any clock that only goes forward.
+
+        Returns:
+            Such as ``1:20 left``, ``more than 0:10 left``, or nothing before the pace is known.
+        """
+        if place not in self._amounts:
+            return ""
+        if place != self._place:
+            self._place, self._began, self._first = place, now, fraction
+        done = (fraction - self._first) * self._amounts[place]
+        if done > 0:
+            self._rates[place[1]] = (now - self._began) / done
+        if place[1] not in self._rates:
+            return ""
+        seconds, all_known = (1 - fraction) * self._amounts[place] * self._rates[place[1]], True
+        places = list(self._amounts)
+        for member, phase in places[places.index(place) + 1 :]:
+            all_known &= phase in self._rates
+            seconds += self._amounts[member, phase] * self._rates.get(phase, 0.0)
+        return f"{'' if all_known else 'more than '}{_clock(seconds)} left"
 
 
 class TrainingProgress(_Progress):
     """Called with (member, phase, step, n_steps, latest line of the history).
 
     Arguments:
-        plan: All pairs of member and phase in their order, where that is known.
+        plan: Steps, or passes over the jets, of each (member, phase) in their order, where that is known.
     """
 
-    def __init__(self, plan: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, plan: Mapping[tuple[str, str], float] | None = None) -> None:
         super().__init__()
-        self._plan = list(plan)
+        self._places = list(plan or {})
+        self._left = TimeLeft(plan or {})
+        if not plan:
+            self._scope = "left in this phase"
 
     def __call__(self, member: str, phase: str, step: int, n_steps: int, line: Mapping[str, Any]) -> None:
         names = {"energy_pos": "jets", "energy_neg": "negatives", "val_energy": "held out"}
         known = ", ".join(f"{names[k]} {line[k]:.3g}" for k in names if line.get(k) is not None)
         note = f"energy: {known}" if known else ""
         place = (member, phase)
-        where = f"phase {self._plan.index(place) + 1} of {len(self._plan)}, " if place in self._plan else ""
-        self.show(f"{where}{member}: {phase}", step, n_steps, note, "steps")
+        known_place = place in self._places
+        where = f"phase {self._places.index(place) + 1} of {len(self._places)}, " if known_place else ""
+        left = self._left.after(place, step / n_steps, time.monotonic())
+        self.show(f"{where}{member}: {phase}", step, n_steps, note, "steps", left)
 
 
 class ScoringProgress(_Progress):

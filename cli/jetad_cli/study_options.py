@@ -13,9 +13,10 @@ import click
 
 from jetad.registry import parted
 
+from .numbers import FiniteRange
 from .options import MAX_SEED, device_option, force_option, json_option, label_options
 from .overwriting import keep_inputs
-from .terminal import echo
+from .terminal import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +49,7 @@ def study_options(
             _training_options,
             click.option("--max-jets", type=click.IntRange(min=100), help="Jets read of each class."),
             click.option(
-                "--test-fraction", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                "--test-fraction", type=FiniteRange(0, 1, min_open=True, max_open=True),
                 default=test_fraction[0], show_default=True, help=test_fraction[1],
             ),
             click.option(
@@ -98,7 +99,7 @@ class StudyFiles:
         text = json.dumps(values, indent=1, allow_nan=False)
         with atomic_output(self.numbers, force=self.force) as temporary:
             temporary.write_text(text + "\n")
-        echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+        tell(f"wrote {', '.join(str(path) for path in written)}")
         return text
 
 

@@ -8,13 +8,32 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from jetad.errors import OutputError, without_secrets
 
-__all__ = ["TOLD", "echo", "one_line", "open_streams", "printable", "quiet_libraries", "shortened", "silence"]
+from .tables import hanging
+
+__all__ = [
+    "TOLD",
+    "AboveBars",
+    "above_bars",
+    "be_quiet",
+    "echo",
+    "fitted",
+    "is_quiet",
+    "live",
+    "one_line",
+    "open_streams",
+    "printable",
+    "quiet_libraries",
+    "shortened",
+    "silence",
+    "tell",
+]
 
 # control characters but tab and newline, what turns the direction of text, and bytes that are no characters
 _UNSAFE = re.compile(
@@ -22,6 +41,9 @@ _UNSAFE = re.compile(
 )  # fmt: skip
 
 _MAX_SENTENCE = 1200
+
+_bars: list[Any] = []  # shown now
+_quiet = False
 
 #: Logger of what `echo` tells on standard error.
 TOLD = "jetad.told"
@@ -47,6 +69,52 @@ def shortened(text: str) -> str:
     return text if len(text) <= _MAX_SENTENCE else f"{text[:_MAX_SENTENCE]} ... ({len(text)} characters)"
 
 
+def fitted(message: str) -> str:
+    """Sentences for standard error, broken between words where its terminal ends.
+
+    A command to copy (``next: ...``), lines that are set in, and tracebacks stay whole.
+    """
+    if message.startswith("Traceback"):
+        return message
+    lines = message.split("\n")
+    return "\n".join(
+        line if line.startswith(("next: ", " ")) else hanging("", line, 2, stream=sys.stderr)
+        for line in lines
+    )
+
+
+@contextlib.contextmanager
+def live(bar: Any) -> Iterator[None]:
+    """Show a bar of rich; what is told meanwhile by `echo` or a log stands above it."""
+    _bars.append(bar)
+    bar.start()
+    try:
+        yield
+    finally:
+        _bars.remove(bar)
+        bar.stop()
+
+
+@contextlib.contextmanager
+def above_bars() -> Iterator[None]:
+    """Take the bars away for a moment: inside, lines can be written."""
+    for bar in _bars:
+        bar.stop()
+    try:
+        yield
+    finally:
+        for bar in _bars:
+            bar.start()
+
+
+class AboveBars(logging.StreamHandler[Any]):
+    """Messages of a log on standard error, above the bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with above_bars():
+            super().emit(record)
+
+
 def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
     """Print a line: on standard error, and on a terminal, without control characters.
 
@@ -60,10 +128,15 @@ def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
         logging.getLogger(TOLD).info("%s", message)  # for the file of --log
     if err or (sys.stdout is not None and sys.stdout.isatty()):
         message = printable(message)
+    if err:
+        message = fitted(message)
     try:
-        click.echo(message, err=err, nl=nl)
-    except UnicodeEncodeError as error:  # the locale lacks a character
-        click.echo(message.encode(error.encoding, "backslashreplace").decode(error.encoding), err=err, nl=nl)
+        with above_bars():
+            try:
+                click.echo(message, err=err, nl=nl)
+            except UnicodeEncodeError as error:  # the locale lacks a character
+                message = message.encode(error.encoding, "backslashreplace").decode(error.encoding)
+                click.echo(message, err=err, nl=nl)
     except BrokenPipeError:
         raise  # the reader has had enough
     except OSError as error:
@@ -71,6 +144,25 @@ def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
             return  # there is nobody to tell
         silence()
         raise OutputError(f"standard output cannot be written ({error.strerror or error})") from error
+
+
+def be_quiet(quiet: bool) -> None:
+    """With ``-q`` nothing but warnings, errors and results is shown."""
+    global _quiet
+    _quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Whether `be_quiet` was asked for."""
+    return _quiet
+
+
+def tell(text: str) -> None:
+    """A line on standard error about what is done; with ``-q`` for the log alone, if it is no warning."""
+    if _quiet and not text.startswith("warning: "):
+        logging.getLogger(TOLD).info("%s", without_secrets(text))
+    else:
+        echo(text, err=True)
 
 
 def open_streams() -> None:

@@ -43,7 +43,7 @@ from jetad.training.train import prepare_run, train
 
 Pictures = NDArray[np.float32]  # (n, height, width) in [0, 1]
 
-# half as wide as that of preset:nae-digits
+# that of preset:nae-digits
 NETWORK = (
     "network.components=null", "network.hidden=[1024,1024]", "network.output=sigmoid",
     "network.latent_dim=32",

@@ -11,7 +11,8 @@ import click
 from ..options import ManyValues, device_option, json_option, seed_option
 from ..overwriting import keep_inputs
 from ..study_options import trainings
-from ..terminal import echo
+from ..tables import aligned
+from ..terminal import echo, tell
 
 __all__ = ["command"]
 
@@ -95,14 +96,14 @@ def command(
         found = rank_methods(
             files, trained_on, detectors or ("gmm", "knn", "nae", "ae", "mass", "multiplicity"), output, how,
             training_files=separate, judged=pairs, n_train=n_train, max_test=max_test, n_seeds=n_seeds,
-            representation=representation, say=lambda text: echo(text, err=True),
+            representation=representation, say=tell,
         )  # fmt: skip
-    table, text = found.to_markdown(), json.dumps(found.to_dict(), indent=1, allow_nan=False)
-    for name, content in (("bench.md", table), ("bench.json", text)):
+    markdown, text = found.to_markdown(), json.dumps(found.to_dict(), indent=1, allow_nan=False)
+    for name, content in (("bench.md", markdown), ("bench.json", text)):
         with atomic_output(output / name, force=True) as temporary:
             temporary.write_text(content + "\n")
-    echo(f"wrote {output}/bench.md, bench.json", err=True)
-    echo(text if as_json else table)
+    tell(f"wrote {output}/bench.md, bench.json")
+    echo(text if as_json else "\n".join(aligned(found.cells())))
 
 
 def _named(values: tuple[str, ...], option: str) -> dict[str, Path]:

@@ -10,6 +10,7 @@ import click
 
 from jetad.errors import InputError
 
+from ..numbers import FiniteRange
 from ..options import Inputs, ManyValues, allow_option, device_option, input_options, json_option
 from ..overwriting import keep_inputs
 from ..terminal import echo
@@ -68,12 +69,12 @@ def _points(cell: BackgroundEfficiency, asked: tuple[float, ...], rate: float | 
     "--working-point",
     "working_points",
     multiple=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     help="Background efficiency to give the threshold of; repeatable.  [default: 0.1, 0.01, ...]",
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="HZ",
     help="Rate of background jets: gives the rate after each cut.",
 )

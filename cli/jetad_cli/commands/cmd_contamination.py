@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..numbers import FiniteRange
 from ..options import ManyValues, figure_label
 from ..study_options import StudyFiles, study_options, trainings, two_classes
-from ..terminal import echo
+from ..tables import aligned, hanging
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.studies.contamination import Contamination
@@ -20,7 +22,7 @@ __all__ = ["command", "table"]
 
 @click.command(cls=ManyValues)
 @click.option(
-    "--fraction", "-x", "fractions", metavar="X...", type=click.FloatRange(0, 1, max_open=True),
+    "--fraction", "-x", "fractions", metavar="X...", type=FiniteRange(0, 1, max_open=True),
     multiple=True, default=(0.0, 0.01, 0.03, 0.1), show_default=True,
     help="Shares of signal in the training data.",
 )  # fmt: skip
@@ -70,7 +72,7 @@ def command(
     with trainings(**options) as how:
         found = contamination(
             first, second, output, how, fractions=fractions, n_train=n_train, n_seeds=n_seeds,
-            test_fraction=test_fraction, max_jets=max_jets, say=lambda text: echo(text, err=True),
+            test_fraction=test_fraction, max_jets=max_jets, say=tell,
         )  # fmt: skip
     from jetad.plots import plot_contamination
 
@@ -80,11 +82,11 @@ def command(
 
 def table(found: Contamination) -> str:
     """One line a share."""
-    lines = [f"trained on {found.n_train} jets, looking for {found.signal} in {found.background}:", ""]
-    lines.append(f"{'share [%]':>10}{'signal jets':>13}{'AUC':>20}{'max SIC':>22}")
+    rows = [["share [%]", "signal jets", "AUC", "max SIC"]]
     for p in found.points:
         auc = f"{p.auc.value:.4f} ± {p.auc.high - p.auc.value:.4f}"
         value, low, high = p.max_sic
         sic = "-" if math.isnan(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
-        lines.append(f"{100 * p.fraction:>10g}{p.n_signal:>13}{auc:>20}{sic:>22}")
-    return "\n".join(lines)
+        rows.append([f"{100 * p.fraction:g}", str(p.n_signal), auc, sic])
+    title = f"trained on {found.n_train} jets, looking for {found.signal} in {found.background}:"
+    return "\n".join([hanging("", title), "", *aligned(rows)])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..options import device_option, seed_option
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.evaluation import Evaluation
@@ -40,9 +40,7 @@ def command(output: Path, seed: int, device: str) -> None:
 
     torch.set_num_threads(1)  # the networks are small: a second thread costs more than it brings
     with TrainingProgress() as progress:
-        result = run_demo(
-            output, seed=seed, device=device, say=lambda text: echo(text, err=True), progress=progress
-        )
+        result = run_demo(output, seed=seed, device=device, say=tell, progress=progress)
     default, evaluation = next(iter(result.evaluations.items()))
     echo(f"QCD against signal, '{default}' (the default) trained on QCD:")
     echo(table(evaluation))

@@ -9,6 +9,7 @@ import click
 
 from jetad.export import TARGETS
 
+from ..numbers import FiniteRange
 from ..options import force_option, json_option
 from ..overwriting import files_meant, keep_inputs
 from ..terminal import echo
@@ -49,7 +50,7 @@ __all__ = ["command"]
 @click.option("--check", metavar="FILE", help="Compare on these jets, too.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=1e-4,
     show_default=True,
     help="Largest difference of a score from the engine, relative to 1 + |score|.",

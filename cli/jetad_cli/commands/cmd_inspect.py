@@ -12,7 +12,8 @@ import click
 from jetad_cli.options import Inputs, force_option, input_options, json_option
 from jetad_cli.overwriting import keep_inputs
 
-from ..terminal import echo
+from ..tables import hanging
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.readers.inspection import Inspection
@@ -75,7 +76,7 @@ def command(
     overlaps = find_overlaps(found)
     if plot:
         save_mean_images(paths, plot, force=force, **inputs.options)
-        echo(f"wrote {plot}", err=True)
+        tell(f"wrote {plot}")
     if as_json:
         files_found = [f.to_dict() for f in found]
         for entry, selection in zip(files_found, selections, strict=True):
@@ -92,7 +93,7 @@ def command(
     if len(found) > 1:
         echo("\njets in two files")
         for first, second, n_jets in overlaps:
-            echo(f"  {n_jets} distinct jets stand in both {first} and {second}")
+            echo(hanging("  ", f"{n_jets} distinct jets stand in both {first} and {second}", 4))
         if not overlaps:
             echo("  none")
 
@@ -130,14 +131,19 @@ def _text(found: Inspection) -> str:
     facts["empty"] = f"{found.n_empty} jets"
     facts["duplicates"] = f"{found.n_duplicates} jets"
     facts["unsorted"] = f"{found.n_unsorted} jets"
-    lines = [remote_url(summary.path) or str(summary.path)]
-    lines += [f"  {key:<14}  {value}" for key, value in facts.items()]
+    lines = [_flat(remote_url(summary.path) or str(summary.path))]
+    lines += [hanging(f"  {key:<14}  ", _flat(value)) for key, value in facts.items()]
     lines.append(f"  {'':<14}  {'min':>11} {'mean':>11} {'max':>11}")
     for name, title in _ROWS.items():
         lines.append(f"  {title:<14}  " + " ".join(f"{value:>11.5g}" for value in found.spreads[name]))
-    lines += [f"  note: {text}" for text in summary.notes]
-    lines += [f"  warning: {text}" for text in found.warnings]
-    return "\n".join(line.replace("\n", "\\n") for line in lines)  # a name may hold one, too
+    lines += [hanging("  note: ", _flat(text), 4) for text in summary.notes]
+    lines += [hanging("  warning: ", _flat(text), 4) for text in found.warnings]
+    return "\n".join(lines)
+
+
+def _flat(text: str) -> str:
+    """A text in which a newline is written out: names in a file may hold one."""
+    return text.replace("\n", "\\n")
 
 
 def _collapsed(columns: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ import json
 import click
 
 from ..options import json_option
+from ..tables import hanging
 from ..terminal import echo
 
 __all__ = ["command"]
@@ -34,9 +35,9 @@ def command(as_json: bool) -> None:
         echo(f"{kind}:")
         for name, info in METHODS.items():
             if info.kind == kind:
-                echo(f"  {name:<{width}}  {info.summary}")
-                echo(f"  {'':<{width}}  {', '.join(info.inputs)} [{info.reference}]")
+                echo(hanging(f"  {name:<{width}}  ", info.summary))
+                echo(hanging(f"  {'':<{width}}  ", f"{', '.join(info.inputs)} [{info.reference}]"))
     if published:
         echo("other settings of them (--preset):")
     for name, summary in published.items():
-        echo(f"  {name:<{width}}  {summary}")
+        echo(hanging(f"  {name:<{width}}  ", summary))

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
+from ..numbers import FiniteRange
 from ..options import Inputs, device_option, input_options, json_option
-from ..terminal import echo
+from ..terminal import echo, tell
 
 __all__ = ["command"]
 
@@ -52,12 +53,12 @@ def _duration(seconds: float) -> str:
 )
 @click.option(
     "--target-hours",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     help="Wall time of one batch job; gives the number of parts.",
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=5.0,
     show_default=True,
     help="How long to measure.",
@@ -99,7 +100,7 @@ def command(
     runs = [find_run(path) for path in run_dirs or (None,)]
     paths = expand(files)
     if not run_dirs:
-        echo(f"using {runs[0].path}", err=True)
+        tell(f"using {runs[0].path}")
 
     from jetad.production import Request
     from jetad.production.planning import plan_scoring

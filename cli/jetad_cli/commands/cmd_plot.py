@@ -10,10 +10,11 @@ import click
 
 from jetad.registry import parted
 from jetad_cli.commands.cmd_roc import curves_of, score_inputs
+from jetad_cli.numbers import FiniteRange
 from jetad_cli.options import ManyValues, allow_option, figure_label, force_option, label_options
 from jetad_cli.overwriting import keep_inputs
 
-from ..terminal import echo
+from ..terminal import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +72,7 @@ def figure_command(name: str, *, numbers: bool = False) -> Callable[[Callable[..
                 with atomic_output(json_path, force=force) as temporary:
                     temporary.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n")
                 written.append(json_path)
-            echo(f"wrote {', '.join(written)}", err=True)
+            tell(f"wrote {', '.join(written)}")
 
         run.__doc__ = function.__doc__
         run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
@@ -142,7 +143,7 @@ def history(run: str) -> Figure:
     "--max-jets", type=click.IntRange(min=1), default=5000, show_default=True, help="Jets per file."
 )
 @click.option(
-    "--sigma", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+    "--sigma", type=FiniteRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
 @click.option(
     "--difference/--no-difference", default=True, show_default=True, help="Show each class minus the first."
@@ -265,7 +266,7 @@ def _with_multiplicity(
 @figure_command("sculpting", numbers=True)
 @click.argument("files", metavar="[NAME=]SCORES...", nargs=-1, required=True)
 @click.option(
-    "--cut", "cuts", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    "--cut", "cuts", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
     default=(1.0, 0.5, 0.1, 0.01), show_default=True, help="Background efficiencies of the cuts.",
 )  # fmt: skip
 @_jets_option
@@ -301,7 +302,7 @@ def sculpting(
 @figure_command("efficiency", numbers=True)
 @click.argument("files", metavar="[NAME=]SCORES...", nargs=-1, required=True)
 @click.option(
-    "--eff-b", type=click.FloatRange(0, 1, min_open=True), default=0.01, show_default=True,
+    "--eff-b", type=FiniteRange(0, 1, min_open=True), default=0.01, show_default=True,
     help="Background efficiency of the cut, fixed on the first class.",
 )  # fmt: skip
 @click.option(
@@ -342,7 +343,7 @@ def efficiency(files: tuple[str, ...], eff_b: float, bins: int, jet_files: tuple
     help="Draw so many of the least anomalous jets behind them.",
 )  # fmt: skip
 @click.option(
-    "--sigma", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
+    "--sigma", type=FiniteRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
 def anomalous(
     file: str, score_file: str | None, run_dir: str | None, count: int, ordinary: int, sigma: float

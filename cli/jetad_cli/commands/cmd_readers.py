@@ -8,6 +8,7 @@ import click
 
 from jetad_cli.options import json_option
 
+from ..tables import hanging
 from ..terminal import echo
 
 __all__ = ["command"]
@@ -26,4 +27,4 @@ def command(as_json: bool) -> None:
         return
     width = max(map(len, summaries))
     for name, text in summaries.items():
-        echo(f"{name:<{width}}  {text}")
+        echo(hanging(f"{name:<{width}}  ", text))

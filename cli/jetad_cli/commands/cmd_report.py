@@ -11,7 +11,7 @@ from jetad.registry import parted
 
 from ..options import ManyValues, allow_option, device_option, figure_label, force_option, label_options
 from ..overwriting import keep_inputs
-from ..terminal import echo
+from ..terminal import echo, tell
 
 __all__ = ["command", "named_inputs"]
 
@@ -126,7 +126,7 @@ def command(
         max_jets=max_jets,
         allow=allow,
         device=device,
-        say=lambda text: echo(text, err=True),
+        say=tell,
     )
     write_page(report, output, force=force)
     if pdf is not None:

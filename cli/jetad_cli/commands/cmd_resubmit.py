@@ -10,6 +10,7 @@ import click
 
 from jetad.errors import JetadError
 
+from ..numbers import FiniteRange
 from ..options import json_option, resource_options
 from ..terminal import echo
 
@@ -21,7 +22,7 @@ __all__ = ["command"]
 @resource_options
 @click.option(
     "--factor",
-    type=click.FloatRange(1, min_open=True),
+    type=FiniteRange(1, min_open=True),
     default=2.0,
     show_default=True,
     help="More memory, or time, for tasks that ran out of it.",

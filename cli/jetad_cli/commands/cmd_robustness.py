@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..numbers import FiniteRange
 from ..options import (
     ManyValues,
     allow_option,
@@ -20,7 +21,8 @@ from ..options import (
     seed_option,
 )
 from ..overwriting import keep_inputs
-from ..terminal import echo
+from ..tables import aligned
+from ..terminal import echo, tell
 from .cmd_report import named_inputs
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ __all__ = ["command", "table"]
 @click.option("--background", "-b", multiple=True, required=True, metavar="FILE...", help="Background jets.")
 @click.option("--signal", "-s", multiple=True, metavar="[NAME=]FILE...", help="Signal jets.")
 @click.option(
-    "--eff-b", "cuts", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    "--eff-b", "cuts", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
     default=(0.1, 0.01), show_default=True, help="Background efficiencies of the cuts; the first is drawn.",
 )  # fmt: skip
 @click.option(
@@ -121,7 +123,7 @@ def command(
         background_name=name,
         cuts=cuts,
         seed=seed,
-        say=lambda text: echo(text, err=True),
+        say=tell,
     )
     text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
     if output is not None:
@@ -131,7 +133,7 @@ def command(
         written = [*save(add_label(figure, label), output, force=force), numbers]
         with atomic_output(numbers, force=force) as temporary:
             temporary.write_text(text + "\n")
-        echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+        tell(f"wrote {', '.join(str(path) for path in written)}")
     echo(text if as_json else table(found))
 
 
@@ -140,19 +142,13 @@ def table(found: Robustness) -> str:
     samples = list(found.n_jets)
     blocks = []
     for cut in found.cuts:
-        lines = [f"change of efficiency [%] at background efficiency {cut:g}:", ""]
-        lines.append(
-            f"{'':<18}"
-            + "".join(f"{s:>18}" for s in samples)
-            + "".join(f"{'AUC ' + s:>16}" for s in found.auc)
-        )
-        start = "".join(f"{'':>18}" for _ in samples) + "".join(f"{v:>16.4f}" for v in found.auc.values())
-        lines.append(f"{'(undistorted)':<18}{start}")
+        rows = [["", *samples, *(f"AUC {s}" for s in found.auc)]]
+        rows.append(["(undistorted)", *("" for _ in samples), *(f"{v:.4f}" for v in found.auc.values())])
         for name, result in found.distortions.items():
-            changes = "".join(f"{_change(result.efficiencies[cut][s]):>18}" for s in samples)
-            aucs = "".join(f"{result.auc[s]:>16.4f}" for s in found.auc)
-            lines.append(f"{name:<18}{changes}{aucs}")
-        blocks.append("\n".join(line.rstrip() for line in lines))
+            changes = (_change(result.efficiencies[cut][s]) for s in samples)
+            rows.append([name, *changes, *(f"{result.auc[s]:.4f}" for s in found.auc)])
+        title = f"change of efficiency [%] at background efficiency {cut:g}:"
+        blocks.append("\n".join([title, "", *aligned(rows)]))
     return "\n\n".join(blocks)
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from jetad_cli.numbers import FiniteRange
 from jetad_cli.options import ManyValues, allow_option, figure_label, force_option, label_options
 from jetad_cli.overwriting import files_meant, keep_inputs
 
-from ..terminal import echo
+from ..tables import aligned
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.evaluation import Evaluation, Interval, PairedComparison, Samples, Spread
@@ -43,9 +45,6 @@ def score_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
     ):  # fmt: skip
         function = decorate(function)
     return function
-
-
-_COLUMNS = 80  # of a terminal
 
 
 class Curves(NamedTuple):
@@ -112,11 +111,11 @@ def check_inputs(labelled: tuple[str, ...], background: tuple[str, ...], signal:
     help="With --by: runs of one method are one curve, mean and standard deviation (over seeds, say).",
 )  # fmt: skip
 @click.option(
-    "--eff-s", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    "--eff-s", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
     default=(0.3, 0.5), show_default=True, help="Signal efficiencies at which to give the rejection.",
 )  # fmt: skip
 @click.option(
-    "--eff-b", metavar="EFF...", type=click.FloatRange(0, 1, min_open=True), multiple=True,
+    "--eff-b", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
     default=(1e-2, 1e-3, 1e-4), show_default=True,
     help="Background efficiencies at which to give the signal efficiency.",
 )  # fmt: skip
@@ -208,18 +207,18 @@ def command(
     if json_path is not None and not to_stdout:
         with atomic_output(json_path, force=force) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
-        echo(f"wrote {json_path}", err=True)
+        tell(f"wrote {json_path}")
     if hepdata is not None:
         from jetad.evaluation.hepdata import write_hepdata
 
         written = write_hepdata(curves, hepdata, force=force, inputs=files_meant(read))
-        echo(f"wrote {written[0]} and {len(written) - 1} tables", err=True)
+        tell(f"wrote {written[0]} and {len(written) - 1} tables")
     if output is not None:
         from jetad.plots import add_label, plot_roc, save
 
         figure = plot_roc(curves, bands=band != "none", ratio=ratio)
         written = list(save(add_label(figure, label), output, force=force))
-        echo(f"wrote {', '.join(str(path) for path in written)}", err=True)
+        tell(f"wrote {', '.join(str(path) for path in written)}")
     if to_stdout:
         echo(text)
         return
@@ -321,9 +320,9 @@ def table(evaluation: Evaluation) -> str:
             notes.append(f"{name}: {curve.n_excluded_signal} jets without a score are left out")
     if evaluation.n_excluded_background:
         notes.insert(0, f"background: {evaluation.n_excluded_background} jets without a score are left out")
-    lines = [f"background: {evaluation.n_background} jets", "", *_aligned(rows)]
+    lines = [f"background: {evaluation.n_background} jets", "", *aligned(rows)]
     if any(cell != "-" for row in fixed[1:] for cell in row[1:]):
-        lines += ["", *_aligned(fixed)]
+        lines += ["", *aligned(fixed)]
     return "\n".join([*lines, "", *notes] if notes else lines)
 
 
@@ -372,7 +371,7 @@ def spread_table(spread: Spread) -> str:
             [name, f"{s.auc:.4f}", f"{s.auc_spread:.4f}", _number(s.auc_error, ".4f"), *rejections, sic]
         )  # fmt: skip
     runs = f"background: {spread.n_background} jets; mean and spread of {len(spread.runs)} runs"
-    return "\n".join([f"{runs} ({', '.join(spread.runs)})", "", *_aligned(rows)])
+    return "\n".join([f"{runs} ({', '.join(spread.runs)})", "", *aligned(rows)])
 
 
 def comparison_table(pairs: Sequence[PairedComparison]) -> str:
@@ -385,25 +384,7 @@ def comparison_table(pairs: Sequence[PairedComparison]) -> str:
         rows.append(
             [pair.signal, f"{pair.first} - {pair.second}", difference, _number(pair.p_value, ".2g"), *ratios]
         )
-    return "\n".join(["paired comparison on the same jets:", "", *_aligned(rows)])
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines of at most 80 columns; what does not fit comes below, after the first column again."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    blocks: list[list[int]] = [[]]
-    for i, width in enumerate(widths[1:], 1):
-        if blocks[-1] and widths[0] + sum(widths[j] + 2 for j in blocks[-1]) + width + 2 > _COLUMNS:
-            blocks.append([])
-        blocks[-1].append(i)
-    lines: list[str] = []
-    for block in blocks:
-        lines += [""] if lines else []
-        lines += [
-            "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in block)]).rstrip()
-            for row in rows
-        ]
-    return lines
+    return "\n".join(["paired comparison on the same jets:", "", *aligned(rows)])
 
 
 def _rejection(interval: Interval) -> str:

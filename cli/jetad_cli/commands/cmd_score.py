@@ -10,6 +10,7 @@ import click
 
 from jetad.errors import JetadError
 
+from ..numbers import FiniteRange
 from ..options import (
     READING_OPTIONS,
     Inputs,
@@ -23,7 +24,7 @@ from ..options import (
     show_check,
 )
 from ..overwriting import keep_inputs
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
@@ -68,7 +69,7 @@ _SECTIONS = {
     "--working-point",
     "working_points",
     multiple=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     metavar="EPS",
     help="Flag jets that pass this background efficiency: 0.001 makes the column pass_0p001. Repeatable.",
 )
@@ -163,7 +164,7 @@ def command(
     outputs = score_outputs([*paths, *broken], output, share, make_folder=not check)
     keep_inputs(outputs.values(), files, runs)
     if not run_dirs:
-        echo(f"using {runs[0].path}", err=True)
+        tell(f"using {runs[0].path}")
 
     if len(paths) == 1 and not broken:
         check_format(paths[0], **inputs.options)  # before torch, which takes seconds to load

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jetad.simulation.processes import PROCESSES, find_process
+from jetad_cli.numbers import FiniteFloat
 from jetad_cli.options import force_option, json_option, seed_option
 from jetad_cli.overwriting import keep_inputs
 
-from ..terminal import echo
+from ..terminal import echo, live, tell
 
 if TYPE_CHECKING:
     from jetad.simulation import Progress, Simulation
@@ -45,20 +46,22 @@ _HELP = "\b\nPROCESS is one of\n" + "\n".join(f"  {p.name:<11} {p.description}" 
     show_default=True,
     help="Processes to work with; the jets do not depend on it.",
 )
-@click.option("--pt-min", type=float, default=550.0, show_default=True, help="Lowest jet pT [GeV].")
-@click.option("--pt-max", type=float, default=650.0, show_default=True, help="Highest jet pT [GeV].")
-@click.option("--radius", type=float, default=0.8, show_default=True, help="Anti-kT radius.")
-@click.option("--eta-max", type=float, default=2.0, show_default=True, help="Largest |eta| of the jet.")
+@click.option("--pt-min", type=FiniteFloat(), default=550.0, show_default=True, help="Lowest jet pT [GeV].")
+@click.option("--pt-max", type=FiniteFloat(), default=650.0, show_default=True, help="Highest jet pT [GeV].")
+@click.option("--radius", type=FiniteFloat(), default=0.8, show_default=True, help="Anti-kT radius.")
+@click.option(
+    "--eta-max", type=FiniteFloat(), default=2.0, show_default=True, help="Largest |eta| of the jet."
+)
 @click.option("--match-pt", metavar="FILE", help="Let the jet pT spectrum follow that of the jets in FILE.")
 @click.option("--mpi", is_flag=True, help="Simulate multiparton interactions (several times slower).")
 @click.option(
     "--pt-hat-min",
-    type=float,
+    type=FiniteFloat(),
     help="Lowest pT-hat [GeV] of qcd, top, w, higgs.  [default: 0.45, 0.2, 0.6, 0.6 times --pt-min]",
 )
-@click.option("--r-inv", type=float, help="Invisible fraction of svj.  [default: 0.3]")
-@click.option("--mass-mediator", type=float, help="Z' mass of svj [GeV].  [default: 2000]")
-@click.option("--mass-dark", type=float, help="Dark meson mass of svj [GeV].  [default: 20]")
+@click.option("--r-inv", type=FiniteFloat(), help="Invisible fraction of svj.  [default: 0.3]")
+@click.option("--mass-mediator", type=FiniteFloat(), help="Z' mass of svj [GeV].  [default: 2000]")
+@click.option("--mass-dark", type=FiniteFloat(), help="Dark meson mass of svj [GeV].  [default: 20]")
 @force_option
 @json_option()
 def command(
@@ -119,7 +122,7 @@ def command(
         )
     metadata = result.metadata | {"match_pt": Path(match_pt).name if match_pt else ""}
     write_jets(result.jets, output, force=force, metadata=metadata)
-    echo(f"wrote {output}", err=True)
+    tell(f"wrote {output}")
     summary = _summary(result, process, seed, output)
     echo(json.dumps(summary, indent=2) if as_json else _text(summary))
 
@@ -175,7 +178,11 @@ def _progress(process: str) -> Iterator[Callable[[Progress], None] | None]:
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
         )
-        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar = Bar(
+            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False,
+            redirect_stderr=False,
+        )  # fmt: skip
+        with live(bar):
             task = bar.add_task(f"simulating {process}", total=None, rate="starting")
             yield lambda now: bar.update(task, completed=now.jets, total=now.needed, rate=_rate(now))
     else:

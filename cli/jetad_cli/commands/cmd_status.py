@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..options import json_option
+from ..tables import hanging
 from ..terminal import echo
 
 __all__ = ["command"]
@@ -53,16 +54,17 @@ def command(path: Path, everything: bool, as_json: bool) -> None:
         return
     for job, statuses, system in found:
         counts = ", ".join(f"{n} {state}" for state, n in summary(statuses).items())
-        echo(f"{job.path}: {counts}")
+        echo(hanging(f"{job.path}: ", counts, 2))
         for status in statuses:
             if status.state == "done" and not everything and len(statuses) > 1:
                 continue
             about = ", ".join(f"{key}={value}" for key, value in status.settings.items())
-            row = f"{status.task:>6}  {status.state:9}  {status.job_id:>8}  {status.node:10}  {about}"
-            echo(f"{row.rstrip()}{'  ' if status.reason else ''}{status.reason}")
+            row = f"{status.task:>6}  {status.state:9}  {status.job_id:>8}  {status.node:10}  "
+            echo(hanging(row, "  ".join(filter(None, [about, status.reason])), 8))
         if any(status.failure is not None for status in statuses):
             number = next(s.task for s in statuses if s.failure is not None)
-            echo(f"'jetad resubmit {job.path}' tries again; messages are in {system.log(job, number)}")
+            told = f"'jetad resubmit {job.path}' tries again; messages are in {system.log(job, number)}"
+            echo(hanging("", told))
         elif all(status.state == "done" for status in statuses):
             for whole, parts in job.record["merges"].items():
                 if not (job.folder / whole).exists():

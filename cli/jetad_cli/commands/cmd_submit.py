@@ -17,7 +17,7 @@ from jetad.batch.systems import BATCH_SYSTEMS
 from jetad.errors import ConfigError
 
 from ..options import json_option, resource_options
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.batch import Job
@@ -98,7 +98,7 @@ def command(
         system.options, scheduler, profile=profile, file=site,
         settings=resources.pop("settings"), given=resources,
     )  # fmt: skip
-    echo(f"using {source}", err=True)
+    tell(f"using {source}")
     path = _job_folder(jobs_dir, name, kind)
     merging: dict[str, list[str]] = {}
     if kind == "train":
@@ -127,7 +127,7 @@ def command(
         if task.settings:
             about = ", ".join(f"{key}={value}" for key, value in task.settings.items())
             echo(f"  {task.number}: {about} -> {' '.join(task.outputs)}")
-    echo(f"'jetad status {job.path}' says how it goes", err=True)
+    tell(f"'jetad status {job.path}' says how it goes")
 
 
 def _job_folder(jobs_dir: Path, name: str | None, kind: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from ..options import (
     input_options,
     show_check,
 )
-from ..terminal import echo
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.batch.tasks import Footprint
@@ -203,7 +202,6 @@ def command(
     if print_config:
         echo(configure(**configuration).to_yaml(), nl=False)
         return None
-    tell = functools.partial(echo, err=True)
     plan = plan_training(
         background, signal=signal, monitor=_monitors(monitor), select=inputs.select,
         max_jets=inputs.max_jets, say=tell, **configuration, **inputs.options,
@@ -228,10 +226,14 @@ def command(
     if quick:
         first = [setting for setting in QUICK if setting in configuration["settings"]]
         tell(f"--quick: a first look, with {', '.join(first)}")
-    phases = [(name, phase) for name in plan.config.members for phase in METHODS[plan.config.method].phases]
+    amounts = {
+        (name, phase): getattr(getattr(member.training, phase, None), "steps", member.training.epochs)
+        for name, member in plan.config.members.items()
+        for phase in METHODS[plan.config.method].phases
+    }
     with join(select_device(device)) as ranks:
         run = plan.run(
-            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(phases),
+            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(amounts),
             ranks=ranks, allow=allow, say=tell,
         )  # fmt: skip
     if ranks.first:

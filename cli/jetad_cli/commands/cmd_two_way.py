@@ -9,7 +9,8 @@ import click
 
 from ..options import ManyValues, figure_label
 from ..study_options import StudyFiles, study_options, trainings, two_classes
-from ..terminal import echo
+from ..tables import aligned, hanging
+from ..terminal import echo, tell
 
 if TYPE_CHECKING:
     from jetad.studies.two_way import TwoWay
@@ -54,7 +55,7 @@ def command(
     with trainings(**options) as how:
         found = two_way(
             first, second, output, how, test_fraction=test_fraction, max_jets=max_jets,
-            say=lambda text: echo(text, err=True),
+            say=tell,
         )  # fmt: skip
     from jetad.plots import plot_roc
 
@@ -64,18 +65,19 @@ def command(
 
 def table(found: TwoWay) -> str:
     """Both directions, the worst, and the complexity bias, for reading."""
-    lines = [
-        f"{'trained on':<14}{'looking for':<14}{'AUC':>18}{'multiplicity alone':>21}{'pixels alone':>15}"
-    ]
+    rows = [["trained on", "looking for", "AUC", "multiplicity alone", "pixels alone"]]
     for d in found.directions:
-        auc = f"{d.auc:.4f} ± {d.auc_error:.4f}"
-        alone = [d.complexity[name].auc for name in ("multiplicity", "pixels")]
-        lines.append(f"{d.background:<14}{d.signal:<14}{auc:>18}{alone[0]:>21.4f}{alone[1]:>15.4f}")
+        alone = [f"{d.complexity[name].auc:.4f}" for name in ("multiplicity", "pixels")]
+        rows.append([d.background, d.signal, f"{d.auc:.4f} ± {d.auc_error:.4f}", *alone])
+    lines = aligned(rows, keys=2)
     worst = found.worst
     bias = ", ".join(f"{found.complexity_bias(c):+.2f} ({c})" for c in ("multiplicity", "pixels"))
     lines += [
         "",
-        f"worst direction: trained on {worst.background}, looking for {worst.signal}: {worst.auc:.4f}",
+        hanging(
+            "worst direction: ",
+            f"trained on {worst.background}, looking for {worst.signal}: {worst.auc:.4f}",
+        ),
     ]
     lines += [f"complexity bias: {bias}"]
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from ..errors import ConfigError
+from ..errors import ConfigError, without_secrets
 from ..files.yamlfiles import YAMLError, load_yaml, read_text
 from ..registry import closest_first
 from ..settings import Strict
@@ -126,7 +126,11 @@ def load_options(
     path = file or site_file()
     if file is not None and not path.exists():
         raise ConfigError(f"--site {file}: no such file")
-    profiles = _parse(read_text(path), str(path)) if path.exists() else {}
+    try:
+        profiles = _parse(read_text(path), str(path)) if path.exists() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{path}: cannot be read ({reason})") from error
     if not all(isinstance(value, dict) for value in profiles.values()):
         raise ConfigError(f"{path}: expected profiles 'name: {{setting: value}}'; see docs/batch.md")
     shipped = {name: _parse(text, name) for name, text in shipped_profiles().items()}
@@ -187,10 +191,10 @@ def checked(kind: type[OptionsT], values: Mapping[str, Any], source: str) -> Opt
     """Options from values.
 
     Raises:
-        ConfigError: for the first thing wrong with them.
+        ConfigError: for the first thing wrong with them; a password would be in scripts that others can read.
     """
     try:
-        return kind(**values)
+        options = kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -201,6 +205,16 @@ def checked(kind: type[OptionsT], values: Mapping[str, Any], source: str) -> Opt
         found = f"{message[0].lower()}{message[1:]}, found {first['input']!r}"
         where = source if source.startswith("--") else f"{source}: {name}"
         raise ConfigError(f"{where}: {found}") from None
+    for name in options.model_fields_set:
+        value = getattr(options, name)
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and text != without_secrets(text):
+                where = source if source.startswith("--") else f"{source}: {name}"
+                raise ConfigError(
+                    f"{where}: {text} holds a password or key, which everybody who can read the script of "
+                    "the job would see; let the job find it otherwise (a token file, a variable)"
+                )
+    return options
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:

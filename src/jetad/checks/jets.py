@@ -18,7 +18,9 @@ from ..jets import Jets
 from ..jets.kinematics import delta_r
 from .allowed import refuse
 
-__all__ = ["TrainingJets", "check_label_of", "check_labels", "check_two_samples", "same_selection"]
+__all__ = ["TrainingJets", "check_label_of", "check_labels", "check_two_samples",
+    "remark_on_azimuth", "same_selection",
+]  # fmt: skip
 
 logger = logging.getLogger("jetad.checks")
 
@@ -26,6 +28,7 @@ _N_JETS = 50_000  # of a training, looked at for what they are like
 _OTHER_UNITS = 30.0  # about the root of 1000: medians of pT that differ by more differ in their units
 _OUTSIDE = 0.05  # share of jets beyond the training that is worth a line
 _TOLERANCE = 0.05  # beyond the ends of the training, part of the pT
+_DIRECTED = 0.2  # mean of exp(i phi) or exp(2 i phi), which is 0 for jets in all directions
 _OTHER_RADIUS = 0.7  # ratio of the reach of jets below which their radius is another
 
 
@@ -202,6 +205,28 @@ def _reach(jets: Jets) -> float:
         furthest = np.maximum.reduceat(distance, jets.offsets[:-1][filled])
     furthest = furthest[np.isfinite(furthest)]
     return float(np.quantile(furthest, 0.9)) if len(furthest) else math.nan
+
+
+def remark_on_azimuth(phi: NDArray[np.floating]) -> str | None:
+    """A sentence on jets whose azimuth prefers some directions: their columns may be exchanged.
+
+    Nothing is said of fewer than 100 jets, and of jets that all lie around phi = 0, as in relative
+    coordinates.
+
+    Arguments:
+        phi: Azimuth of the jets, ``(n,)`` [rad].
+    """
+    phi = np.asarray(phi, dtype=np.float64)
+    phi = phi[np.isfinite(phi)]
+    if len(phi) < 100 or np.abs(phi).max() < 1:
+        return None
+    directions = [abs(np.exp(1j * k * phi).mean()) for k in (1, 2)]
+    if max(directions) < max(_DIRECTED, 5 / math.sqrt(len(phi))):
+        return None
+    return (
+        "the azimuth phi of the jets is not spread evenly: columns may be exchanged (py and pz, eta and phi) "
+        "or angles wrong; see --mapping"
+    )
 
 
 def same_selection(first: str | None, second: str | None) -> bool:

@@ -53,7 +53,8 @@ def _on_embedding(preset: str, encoder: Mapping[str, Any]) -> dict[str, Any]:
     config = load_preset(preset)
     require_input(config["method"], "features")
     members = config["members"]
-    like = members.get("image", members["features"])  # many correlated inputs, as an image has
+    # many correlated inputs, as an image has
+    like = next(members[name] for name in ("image", "features", *members) if name in members)
     network = {"kind": "embedding", "source": dict(encoder["source"])}
     network |= {k: like["network"][k] for k in ("latent_dim", "manifold_dims") if k in like["network"]}
     member = {**like, "preprocessing": dict(encoder["preprocessing"]), "network": network}

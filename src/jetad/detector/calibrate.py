@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..calibration import (
     DecorrelatedEfficiency,
     quantile_edges,
 )
-from ..checks.jets import check_labels
+from ..checks.jets import check_labels, remark_on_azimuth
 from ..errors import ConfigError, InputError, of_file, without_secrets
 from ..jets import Selection
 from ..readers import ReadOptions
@@ -65,7 +65,7 @@ def calibrate(
         InputError: for a file the run was trained on (by content), one without jets or without the column
             of weights, with jets labelled as signal or of other units than the training, or too few jets.
     """
-    from ..readers import iterate
+    from ..readers import collection_of, iterate
 
     quantities = [*(in_bins_of or {}), *([decorrelate] if decorrelate else [])]
     for name in quantities:
@@ -97,6 +97,8 @@ def calibrate(
             if path not in looked_at:
                 looked_at.add(path)
                 _say(detector.training.remarks(jets), path)
+                of_collection = detector.training.remark_on_collection(collection_of(path, **(options or {})))
+                _say(filter(None, [remark_on_azimuth(jets.jet_phi), of_collection]), path)
                 if weight is None and jets.weights is not None and np.ptp(jets.weights) > 0:
                     _say(["has event weights, and every jet counts once; --weight weight uses them"], path)
             with of_file(path):
@@ -127,11 +129,12 @@ def calibrate(
             "background": calibration.to_dict(),
             "source": [without_secrets(str(path)) for path in paths],
             "select": select,
+            "sha256": [file_hash(path) for path in paths if path.is_file()],
         }
     )
     return calibration
 
 
-def _say(sentences: Sequence[str], path: Path) -> None:
+def _say(sentences: Iterable[str], path: Path) -> None:
     for sentence in sentences:
         logger.warning("warning: %s: %s", path, sentence)

@@ -34,6 +34,8 @@ class Training(NamedTuple):
     inputs: frozenset[str] = frozenset()  # SHA-256 of the files
     select: str | None = None
     calibration_select: str | None = None
+    calibration_inputs: frozenset[str] = frozenset()  # SHA-256 of the files
+    collection: str | None = None  # of jets, where events hold several
 
     @classmethod
     def of(cls, run: Run, calibration: Mapping[str, Any]) -> Training:
@@ -45,11 +47,19 @@ class Training(NamedTuple):
         known = run.provenance
         with damaged(run.path / "provenance.json"):
             jets = TrainingJets.from_dict(known.get("training_jets"))
-        selections = (known.get("reading") or {}).get("select"), calibration.get("select")
+        reading = known.get("reading") or {}
+        select, calibrated, collection = (
+            value if isinstance(value, str) else None
+            for value in (reading.get("select"), calibration.get("select"), known.get("collection"))
+        )
+        hashes = calibration.get("sha256")
         return cls(
             jets,
             frozenset(str(entry["sha256"]) for entry in known.get("inputs", []) if entry.get("sha256")),
-            *(value if isinstance(value, str) else None for value in selections),
+            select,
+            calibrated,
+            frozenset(map(str, hashes)) if isinstance(hashes, list) else frozenset(),
+            collection,
         )
 
     def check(self, jets: Jets, where: str | Path, allow: Collection[str] = ()) -> None:
@@ -60,6 +70,19 @@ class Training(NamedTuple):
         """
         if self.jets is not None:
             self.jets.check_units(jets, str(where), allow)
+
+    def remark_on_collection(self, collection: str | None) -> str | None:
+        """A sentence on jets of another collection than those of the training; ``None`` if it is the same.
+
+        Arguments:
+            collection: Name of what is read, ``None`` where files hold one kind of jets.
+        """
+        if collection is None or self.collection is None or collection == self.collection:
+            return None
+        return (
+            f"jets are those of '{collection}', the detector was trained on those of '{self.collection}': "
+            f"they may be clustered or calibrated in another way; --collection {self.collection} reads those"
+        )
 
     def remarks(self, jets: Jets) -> list[str]:
         """Sentences on jets that are unlike those of the training."""

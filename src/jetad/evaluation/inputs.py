@@ -66,6 +66,7 @@ def gather(
     }
     _refuse_several_models(loaded)
     _warn_about_training_jets(loaded)
+    _warn_about_selections(loaded)
 
     def jets(paths: Iterable[Path]) -> Scores:
         return Scores.concatenate([loaded[path] for path in paths])
@@ -309,3 +310,19 @@ def _warn_about_training_jets(loaded: Mapping[Path, Scores]) -> None:
                 "unseen ones: the numbers are too good; score other background",
                 path,
             )
+
+
+def _warn_about_selections(loaded: Mapping[Path, Scores]) -> None:
+    """Classes that were cut in different ways differ by the cut, too."""
+    cuts: dict[str, tuple[Path, str]] = {}
+    for path, scores in loaded.items():
+        text = str(scores.metadata.get("selection", ""))
+        cuts.setdefault("".join(text.split()), (path, text))
+    if len(cuts) > 1:
+        which = ", ".join(
+            f"{path} ({f'--select {text!r}' if text else 'all jets'})" for path, text in cuts.values()
+        )
+        _log.warning(
+            "warning: jets were selected in different ways: %s; the numbers are of the cuts, too: score all "
+            "files with one --select", which,
+        )  # fmt: skip

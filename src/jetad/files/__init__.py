@@ -56,15 +56,29 @@ def refuse_url(path: Path) -> None:
         raise OutputError(f"{path}: jetad writes to this machine and not to a server; copy the file there")
 
 
+def _special(path: str | Path) -> str | None:
+    """Whether something is a pipe, socket or device, behind links, too; ``None`` for files and folders."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return None  # the caller explains it
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    return "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+
+
 def check_output(path: str | Path, *, force: bool = False) -> Path:
     """Refuse an output that exists (unless ``force``) or whose folder is missing or not writable.
 
-    Call it before any long work, so that nothing is computed in vain.
+    A pipe or device is refused even with ``force``: the finished file would take its place. Call it
+    before any long work, so that nothing is computed in vain.
     """
     path = Path(path)
     refuse_url(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, a file name is needed")
+    if what := _special(path):
+        raise OutputError(f"{path}: is a {what}, and a finished file would take its place; give another name")
     if os.path.lexists(path) and not force:  # also a link to nothing
         raise OutputError(f"{path}: exists already; choose another name or pass --force to replace it")
     if not path.parent.is_dir():
@@ -215,12 +229,7 @@ def require_plain(path: str | Path) -> None:
     Raises:
         InputError: saying what it is.
     """
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return  # the caller explains it
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        what = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+    if what := _special(path):
         raise InputError(
             f"{path}: is a {what}, and only plain files are read; write its content to a file first"
         )

@@ -9,14 +9,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ..distributed.shared_batch import normal, uniform
-from .autoencoder import Autoencoder
+from .autoencoder import Autoencoder, AutoencoderSettings
 from .base import MethodSettings
 from .networks import Architecture
 
 __all__ = ["DenoisingAutoencoder", "DenoisingSettings"]
 
 
-class DenoisingSettings(MethodSettings):
+class DenoisingSettings(AutoencoderSettings):
     """The noise of the training."""
 
     noise: Literal["gaussian", "salt-and-pepper"] = "gaussian"

@@ -159,7 +159,7 @@ def figure_paths(path: str | Path) -> tuple[Path, Path]:
     """The PDF and the PNG that ``save`` writes for a name ending in ``.pdf``, ``.png`` or neither.
 
     Raises:
-        ConfigError: for the suffix of another kind of picture.
+        ConfigError: for the suffix of another kind of picture, a device or a pipe.
     """
     path = Path(path)
     if not path.name:
@@ -169,6 +169,8 @@ def figure_paths(path: str | Path) -> tuple[Path, Path]:
         raise ConfigError(
             f"{path}: figures are written as PDF and PNG; end the name in .pdf, .png or neither"
         )
+    if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/null would become /dev/null.pdf
+        raise ConfigError(f"{path}: is a device or a pipe; give the name of a figure")
     stem = path.with_suffix("") if suffix in (".pdf", ".png") else path
     return stem.with_name(stem.name + ".pdf"), stem.with_name(stem.name + ".png")
 

@@ -122,6 +122,11 @@ def _remarks(job: Job, n_read: int, n_rows: int, outside: Mapping[str, int]) -> 
             yield of + sentence
         if job.facts.get("input_sha256") in training.inputs:
             yield f"{of}the detector was trained on this file: its jets look more normal than unseen ones"
+        if job.facts.get("input_sha256") in training.calibration_inputs:
+            yield (
+                f"{of}the detector was calibrated with this file: its background efficiencies are those "
+                "asked for by construction, and no test of the calibration"
+            )
         for known, what in (
             (training.select, "trained on"),
             (training.calibration_select, "calibrated with"),

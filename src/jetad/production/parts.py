@@ -9,10 +9,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+from ..checks.jets import remark_on_azimuth
 from ..detector import TrainedDetector
 from ..errors import InputError
 from ..jets import Jets
-from ..readers import iterate
+from ..readers import collection_of, iterate
 from .job import Job
 from .request import score_jets
 from .workspace import PartRange
@@ -61,11 +62,14 @@ def score_range(
 
 
 def _say_of_the_first(job: Job, jets: Jets) -> None:
-    """What the constituents of the first jets tell."""
+    """What the first jets tell, and where they come from."""
+    collection = collection_of(job.source, **job.request.options)
+    sentences = [remark_on_azimuth(jets.jet_phi)]
     for training in job.trainings.values():
-        sentence = None if training.jets is None else training.jets.remark_on_radius(jets)
-        if sentence:
-            logger.warning("warning: %s: %s", job.source, sentence)
+        sentences.append(training.remark_on_collection(collection))
+        sentences.append(None if training.jets is None else training.jets.remark_on_radius(jets))
+    for sentence in filter(None, sentences):
+        logger.warning("warning: %s: %s", job.source, sentence)
 
 
 def _read_ahead(chunks: Iterator[T]) -> Iterator[T]:

@@ -26,6 +26,7 @@ __all__ = [
     "FileSummary",
     "ReadOptions",
     "check_format",
+    "collection_of",
     "count",
     "describe",
     "detect",
@@ -191,6 +192,16 @@ def hint_of_no_jets(path: PathLike, **options: Unpack[ReadOptions]) -> str:
         return ""
     counted = ", ".join(f"{name} ({n})" for name, n in others.items())
     return f" of '{collection}'; it has other jets: {counted}, --collection {next(iter(others))}"
+
+
+def collection_of(path: PathLike, **options: Unpack[ReadOptions]) -> str | None:
+    """Which jets of the events of a file are read, such as ``FatJet``; ``None`` where it holds one kind."""
+    chosen = _reader_for(path, options)
+    look = getattr(chosen, "collection_of", None)  # of readers of events
+    if look is None:
+        return None
+    with reading(path):
+        return str(look(path))
 
 
 def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:

@@ -16,7 +16,18 @@ from .base import labels_of
 from .columnmap import Four, LabelMap
 from .particles import masses_of
 
-__all__ = ["column_of", "is_filling", "momenta_of", "numbers_of", "plain_column", "truth_of"]
+__all__ = [
+    "column_of",
+    "is_filling",
+    "momenta_of",
+    "numbers_of",
+    "plain_column",
+    "require_energies",
+    "truth_of",
+]
+
+# of the momentum, where columns are right but rounded; and the part of the particles that may have less
+_LEAST_ENERGY, _FEW_WRONG = 0.98, 0.2
 
 
 def momenta_of(
@@ -62,6 +73,34 @@ def momenta_of(
     if energy is not None:
         mass = np.sqrt(np.maximum(energy**2 - (pt * np.cosh(eta)) ** 2, 0))  # type: ignore[arg-type]
     return pt * scale, eta, phi, mass * scale  # type: ignore[return-value]
+
+
+def require_energies(four: Four, columns: Mapping[str, NDArray[Any]], path: str | Path) -> None:
+    """Refuse energies that are smaller than the momenta: the columns must be exchanged.
+
+    Raises:
+        InputError: if more than a fifth of the particles have such a one.
+    """
+    if four.E is None or not (four.px or (four.pt and four.eta)):
+        return
+    with np.errstate(all="ignore"):
+        energy = columns[four.E].astype(np.float64)
+        if four.px:
+            parts = [columns[str(name)].astype(np.float64) for name in (four.px, four.py, four.pz)]
+            names, momentum = f"{four.px}, {four.py}, {four.pz}", np.sqrt(sum(part**2 for part in parts))
+        else:
+            names = f"{four.pt}, {four.eta}"
+            momentum = columns[str(four.pt)].astype(np.float64) * np.cosh(
+                columns[str(four.eta)].astype(np.float64)
+            )
+        known = (momentum > 0) & np.isfinite(momentum) & np.isfinite(energy)
+        wrong = known & (energy < _LEAST_ENERGY * momentum)
+    n, n_wrong = int(known.sum()), int(wrong.sum())
+    if n_wrong > _FEW_WRONG * n:
+        raise InputError(
+            f"{path}: the energy '{four.E}' is smaller than the momentum ({names}) of {n_wrong} of {n} "
+            "particles: columns are exchanged in the mapping, or in other units"
+        )
 
 
 def truth_of(truth: LabelMap, per_jet: Callable[[str], NDArray[Any]]) -> NDArray[np.int8]:

@@ -132,6 +132,11 @@ class EventReader(RowReader[tuple[Tree, Plan]]):
                 found[name] = reader.n_jets((tree, reader.plan(tree, path)), path)
         return plan.collection, {name: n for name, n in found.items() if n}
 
+    def collection_of(self, path: str | Path) -> str:
+        """Name of the collection that is read."""
+        with self.opened(path) as (_, plan):
+            return plan.collection
+
     # --- the protocol ------------------------------------------------------------------------------
 
     def matches(self, path: str | Path) -> bool:

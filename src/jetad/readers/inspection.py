@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
+from ..checks.jets import remark_on_azimuth
 from ..jets import Selection
 from ..preprocessing.images import MAX_ETA, MAX_PHI
 from . import FileSummary, ReadOptions, describe, iterate
@@ -197,6 +198,8 @@ def _warnings(found: Inspection, totals: Totals) -> Iterable[str]:
         yield f"{jets(found.n_full)} fill all {n_slots} slots: softer constituents may have been cut"
     if found.labels and found.labels["unknown"]:
         yield f"{jets(found.labels['unknown'])} have truth that is neither background nor signal"
+    if sentence := remark_on_azimuth(totals.azimuth):
+        yield sentence
     if found.stored is not None:
         yield from _of_the_sums(found.stored)
 

@@ -16,7 +16,15 @@ from ..errors import InputError
 from ..jets import Jets
 from .base import StoredJet, column_name
 from .columnmap import ColumnMap, Four
-from .columnvalues import column_of, is_filling, momenta_of, numbers_of, plain_column, truth_of
+from .columnvalues import (
+    column_of,
+    is_filling,
+    momenta_of,
+    numbers_of,
+    plain_column,
+    require_energies,
+    truth_of,
+)
 from .containers.arrays import Source, open_source
 from .particles import charge_of
 from .paths import container_of, nearest, reading, split_path
@@ -190,6 +198,7 @@ class Mapped:
             stored: NDArray[Any] | None = None
             if self.map.jets is not None:
                 columns = {n: per_jet(n) for n in self.map.jets.names}
+                require_energies(self.map.jets, columns, path)
                 stored = np.stack(momenta_of(self.map.jets, columns, len(row)), axis=1).astype(np.float32)
             if self.map.constituents is None:
                 return Jets.without_constituents(len(row), jet_momenta=stored, **fields)
@@ -251,6 +260,7 @@ class Mapped:
         if four.is_relative:
             known = np.zeros((n_jets, 4), dtype=np.float32) if stored is None else stored
             of_jet = known[jet] if n_jets else np.zeros((len(jet), 4), dtype=np.float32)
+        require_energies(four, flat, path)
         pt, eta, phi, mass = momenta_of(four, flat, len(jet), of_jet)
         kept &= pt != 0
         if isinstance(

@@ -51,6 +51,7 @@ class Totals:
     known_pt: float = 0.0  # of constituents whose charge is known
     n_full: int = 0
     n_filled: int = 0
+    azimuth: NDArray[np.float32] = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     labels: NDArray[np.int64] | None = None  # unknown, background, signal
     n_compared: int = 0
     n_agree: int = 0
@@ -80,6 +81,8 @@ class Totals:
             counts = np.bincount(np.clip(jets.labels, -1, 1) + 1, minlength=3)
             self.labels = counts if self.labels is None else self.labels + counts
         with np.errstate(all="ignore"):
+            if not len(self.azimuth):
+                self.azimuth = np.asarray(jets.jet_phi)
             for name in _QUANTITIES:
                 self._add_moments(name, np.asarray(getattr(jets, name), dtype=np.float64))
             if jets.has_constituents:

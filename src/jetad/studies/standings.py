@@ -138,8 +138,8 @@ class Ranking:
         kept = [s for (label, a, _), s in self.scores.items() if (label, a) == (detector, direction[0])]
         return Placements.of(direction, kept) if all(name in s for s in kept for name in direction) else None
 
-    def to_markdown(self) -> str:
-        """The table, best first."""
+    def cells(self) -> list[list[str]]:
+        """The table as text, best first: the header, then one row a detector."""
         standings, directions = self.standings(), self.directions
         many = any(s.seeds > 1 for s in standings)
         with_ceiling = any(s.fraction is not None for s in standings)
@@ -147,21 +147,31 @@ class Ranking:
         paired = any(s.behind is not None for s in standings)
         head += ["behind the first"] * paired
         head += ["of ceiling"] * with_ceiling + ["time [s]", "seeds"]
-        lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        rows = [head]
         for s in standings:
-            mark = "*" if s.supervised else ""
-            name = f"*`{s.detector}` (supervised)*" if s.supervised else f"`{s.detector}`"
-            cells = [name]
+            cells = [f"{s.detector} (supervised)" if s.supervised else s.detector]
             for d in directions:
                 value = "" if d not in s.auc else f"{s.auc[d][0]:.3f}"
                 spread = f" ± {s.auc[d][1]:.3f}" if value and many and s.seeds > 1 else ""
-                cells.append(f"{mark}{value}{spread}{mark}" if value else "")
-            cells.append("" if np.isnan(s.worst) else f"{mark}{s.worst:.3f}{mark}")
+                cells.append(f"{value}{spread}")
+            cells.append("" if np.isnan(s.worst) else f"{s.worst:.3f}")
             if paired:
                 cells.append("" if s.behind is None else f"{s.behind.value:.3f} ± {s.behind.error:.3f}")
             if with_ceiling:
                 cells.append("" if s.fraction is None or s.supervised else f"{s.fraction:.2f}")
-            cells += [f"{s.seconds:.0f}", str(s.seeds)]
+            rows.append([*cells, f"{s.seconds:.0f}", str(s.seeds)])
+        return rows
+
+    def to_markdown(self) -> str:
+        """The table for a page of Markdown; supervised detectors in italics."""
+        head, *rows = self.cells()
+        lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        numbers = range(1, len(self.directions) + 2)
+        for s, cells in zip(self.standings(), rows, strict=True):
+            cells[0] = f"*`{s.detector}` (supervised)*" if s.supervised else f"`{s.detector}`"
+            if s.supervised:
+                for i in numbers:
+                    cells[i] = f"*{cells[i]}*" if cells[i] else ""
             lines.append("| " + " | ".join(cells) + " |")
         return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.jets import check_labels
+from ..checks.jets import check_labels, remark_on_azimuth
 from ..config import RunConfig
 from ..errors import InputError
 from ..jets import Jets, Selection
@@ -238,6 +238,8 @@ def check_sample(
     if jets.labels is not None:
         n_signal, n_background = (int((jets.labels == value).sum()) for value in (1, 0))
         check_labels(n_signal, n_background, where, allow, role=role)
+    if sentence := remark_on_azimuth(jets.jet_phi):
+        logger.warning("warning: %s: %s", where, sentence)
     hashes = jet_hashes(jets)
     hashes = hashes[hashes != 0]
     n_twice = len(hashes) - len(np.unique(hashes))

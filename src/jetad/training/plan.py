@@ -16,7 +16,7 @@ from ..errors import ConfigError
 from ..files.yamlfiles import read_text
 from ..jets import Selection
 from ..preprocessing.choosing import choose_features
-from ..readers import ReadOptions, check_format, count, expand, iterate, read
+from ..readers import ReadOptions, check_format, collection_of, count, expand, iterate, read
 
 if TYPE_CHECKING:  # torch takes seconds to load: mistakes in names of files are told before
     from ..config import RunConfig
@@ -145,6 +145,7 @@ class TrainingPlan:
                 prepare_run, self.config, self.background, output=output, command=["jetad", *sys.argv[1:]],
                 device=device, force=force, reading=self._reading(), signal=self.signal,
                 also_read=[*self.files, *self.encoder],
+                collection=collection_of(self.background[0], **self.options) if ranks.first else None,
             )  # fmt: skip
             if ranks.first:
                 what = f"{len(jets)} jets" if signal is None else f"{len(jets)} + {len(signal)} jets"
@@ -153,7 +154,7 @@ class TrainingPlan:
             with progress or nullcontext() as shown:
                 train_jets(
                     run, jets, signal=signal, monitor=monitor, device=device, stop=request,
-                    progress=shown if ranks.first else None, ranks=ranks,
+                    progress=shown if ranks.first else None, ranks=ranks, labels_checked=True,
                 )  # fmt: skip
         return run
 

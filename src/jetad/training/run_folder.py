@@ -33,12 +33,14 @@ def prepare_run(
     reading: Mapping[str, Any] | None = None,
     signal: Sequence[Path] = (),
     also_read: Sequence[Path] = (),
+    collection: str | None = None,
 ) -> Run:
     """The run directory of this training: a new one, or the unfinished one that the same command began.
 
     ``reading`` says how the files were read and which jets selected, where that is not the default;
     ``signal`` are the files of signal of a supervised training, ``also_read`` further files and folders that
-    the command reads: what is read is never removed.
+    the command reads: what is read is never removed. ``collection`` are the jets that are read where events
+    hold several kinds.
 
     Raises:
         ConfigError: as ``check_inputs``.
@@ -51,6 +53,8 @@ def prepare_run(
     if reading:
         parts.append(reading)
         provenance["reading"] = dict(reading)
+    if collection is not None:
+        provenance["collection"] = collection
     if signal:
         provenance["signal_inputs"] = collect_inputs(signal)
         parts.append([i["sha256"] for i in provenance["signal_inputs"]])

@@ -38,6 +38,7 @@ def train(
     stop: StopRequest | None = None,
     progress: Progress | None = None,
     ranks: Ranks | None = None,
+    labels_checked: bool = False,
 ) -> TrainedDetector:
     """Train all members of a run, calibrate, and mark it finished.
 
@@ -54,6 +55,7 @@ def train(
         stop: Set by a signal; training stops after the current step with a checkpoint.
         progress: Called with (member, phase, step, n_steps, latest record).
         ranks: The processes that train together; this one alone if ``None``.
+        labels_checked: The caller has said what there is to say about truth labels.
 
     Raises:
         DivergedError: the last checkpoint stays.
@@ -70,9 +72,10 @@ def train(
             check_compiler(where)
         parts = BackgroundParts(background, config)
         signal_parts = None if signal is None else BackgroundParts(signal, config, "signal")
-        _warn_of_labels(background, "training", "signal")
-        if signal is not None:
-            _warn_of_labels(signal, "signal", "background")
+        if not labels_checked:
+            _warn_of_labels(background, "training", "signal")
+            if signal is not None:
+                _warn_of_labels(signal, "signal", "background")
         writer.restore()
         shared = Shared(config, parts, signal_parts, monitor or {}, where, ranks, writer, stop, progress)
         # one after the other: the inputs of one member are let go before the next are made
