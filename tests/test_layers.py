@@ -138,3 +138,13 @@ def test_no_click_in_the_library_and_no_torch_in_evaluation():
         assert "click" not in names, path
         if room(module) in ("evaluation", "plots", "scores", "readers", "preprocessing"):
             assert "torch" not in names, path
+
+
+@pytest.mark.parametrize("root", ["src", "cli"])
+def test_long_modules_say_why_they_are_long(root):
+    silent = []
+    for path in (SOURCE.parent / root).rglob("*.py"):
+        text = path.read_text()
+        if text.count("\n") > 350 and "Long, because " not in (ast.get_docstring(ast.parse(text)) or ""):
+            silent.append(f"{path.relative_to(SOURCE.parent)}: {text.count(chr(10))} lines")
+    assert not silent, "split them along a seam, or say in the first lines 'Long, because ...'"

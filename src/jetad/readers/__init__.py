@@ -17,8 +17,7 @@ from ..jets import Jets, Selection
 from ..registry import load, with_plugins, working
 from .base import FileSummary, Reader, wrong_units
 from .containers.remote import with_retries
-from .expanding import expand
-from .paths import CONTAINER_NAMES, PathLike, container_of, reading, split_path
+from .paths import CONTAINER_NAMES, PathLike, container_of, expand, reading, split_path
 from .streaming import reopened, resized
 
 __all__ = [

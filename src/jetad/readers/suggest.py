@@ -12,7 +12,7 @@ import yaml
 from ..errors import InputError
 from .columnmap import plain_name_of
 from .containers.arrays import Source, is_number, open_source, tree_names
-from .guessing.guesses import guesses
+from .guessing import guesses
 from .guessing.names import Guess, depth_of, is_counter
 from .guessing.trial import Verdict, first_good
 from .guessing.truth import WEIGHTS, label_for, last_part

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from ...errors import JetadError
 from ..columnmap import ColumnMap
 from ..containers.arrays import ArraySource, Source
-from ..guessing.guesses import guesses
+from ..guessing import guesses
 from ..guessing.names import Guess
 from ..guessing.numbers import array_guesses
 from ..guessing.trial import first_good, judge

@@ -19,9 +19,8 @@ from ..base import build_columns, column_name, labels_of
 from ..containers.arrays import ArraySource, open_source
 from ..containers.numpyfile import open_arrays
 from ..containers.pandasframes import Frame
-from ..frames import FrameReader, OpenFrame
 from ..paths import require_container
-from ..rows import RowReader
+from ..rows import FrameReader, OpenFrame, RowReader
 
 __all__ = ["ImageTableReader", "ImagesReader", "NumpyImagesReader"]
 

@@ -15,8 +15,8 @@ from ...jets import Jets
 from ..base import build_jets, labels_of
 from ..containers.hdf5 import open_hdf5
 from ..containers.pandasframes import Block, Frame, find_frames
-from ..frames import FrameReader, OpenFrame
 from ..paths import nearest, reading
+from ..rows import FrameReader, OpenFrame
 
 __all__ = ["LandscapeReader"]
 

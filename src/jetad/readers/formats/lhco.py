@@ -13,8 +13,8 @@ from ...jets import Jets
 from ..base import labels_of
 from ..clustering import ClusteringReader
 from ..containers.pandasframes import Frame
-from ..frames import FrameReader, OpenFrame
 from ..paths import nearest
+from ..rows import FrameReader, OpenFrame
 
 __all__ = ["LHCOReader"]
 
