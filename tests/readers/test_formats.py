@@ -112,6 +112,16 @@ def test_streamed_read_equals_whole_read(name, tmp_path):
 
 
 @every_format
+def test_rows_in_the_middle_equal_those_of_the_whole(name, tmp_path):
+    path, expected = FORMATS[name].write(tmp_path, 13, 6)
+    options = FORMATS[name].read
+    whole, n = readers.read(path, **options), len(expected)
+    for start, stop in ((3, 9), (5, n), (n - 1, n + 4)):
+        pieces = list(readers.iterate(path, step=4, start=start, stop=stop, **options))
+        assert_equal(Jets.concatenate(pieces), whole[start : min(stop, n)])
+
+
+@every_format
 def test_inspect(name, tmp_path):
     path, expected = FORMATS[name].write(tmp_path, 4, 7)
     found = inspect_file(path, **FORMATS[name].read)

@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..files.yamlfiles import YAMLError, load_yaml, read_text
 from ..settings import Strict
 
-__all__ = ["ColumnMap", "Four", "LabelMap", "load_mapping", "plain_name_of"]
+__all__ = ["ColumnMap", "FourMomentumColumns", "LabelMap", "load_mapping", "plain_name_of"]
 
 _CYLINDRICAL, _CARTESIAN = ("pt", "eta", "phi"), ("px", "py", "pz", "E")
 _COLUMNS = (
@@ -23,7 +23,7 @@ _COLUMNS = (
 )
 
 
-class Four(Strict):
+class FourMomentumColumns(Strict):
     """Columns of four-momenta: pt, eta, phi and mass or E (massless without), or px, py, pz and E or mass.
 
     Instead of pt, eta and phi, constituents may have what is relative to their jet (``pt_fraction``,
@@ -125,8 +125,8 @@ class ColumnMap(Strict):
 
     tree: str | None = Field(None, description="tree or group, where the file has several")
     units: Literal["GeV", "MeV"] | None = None
-    constituents: Four | None = None
-    jets: Four | None = None
+    constituents: FourMomentumColumns | None = None
+    jets: FourMomentumColumns | None = None
     label: str | LabelMap | None = None
     weight: str | None = None
     observables: dict[str, str] = Field(default_factory=dict, description="name -> column")

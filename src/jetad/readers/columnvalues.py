@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..jets.kinematics import cylindrical, delta_phi
 from .base import labels_of
-from .columnmap import Four, LabelMap
+from .columnmap import FourMomentumColumns, LabelMap
 from .particles import masses_of
 
 __all__ = [
@@ -31,7 +31,7 @@ _LEAST_ENERGY, _FEW_WRONG = 0.98, 0.2
 
 
 def momenta_of(
-    four: Four, columns: Mapping[str, NDArray[Any]], n: int, jet: NDArray[Any] | None = None
+    four: FourMomentumColumns, columns: Mapping[str, NDArray[Any]], n: int, jet: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], ...]:
     """(pt, eta, phi, mass), each ``(n,)``, from columns by name.
 
@@ -75,7 +75,9 @@ def momenta_of(
     return pt * scale, eta, phi, mass * scale  # type: ignore[return-value]
 
 
-def require_energies(four: Four, columns: Mapping[str, NDArray[Any]], path: str | Path) -> None:
+def require_energies(
+    four: FourMomentumColumns, columns: Mapping[str, NDArray[Any]], path: str | Path
+) -> None:
     """Refuse energies that are smaller than the momenta: the columns must be exchanged.
 
     Raises:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..jets import Jets
 from .base import StoredJet, column_name
-from .columnmap import ColumnMap, Four
+from .columnmap import ColumnMap, FourMomentumColumns
 from .columnvalues import (
     column_of,
     is_filling,
@@ -54,7 +54,7 @@ class Mapped:
         self._known: dict[str, str] | None = None
 
     @property
-    def _lead(self) -> Four:
+    def _lead(self) -> FourMomentumColumns:
         four = self.map.jets or self.map.constituents
         assert four is not None
         return four

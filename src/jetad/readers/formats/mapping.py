@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ...errors import ConfigError
 from ...jets import Jets
-from ..columnmap import ColumnMap, Four, LabelMap, load_mapping, plain_name_of
+from ..columnmap import ColumnMap, FourMomentumColumns, LabelMap, load_mapping, plain_name_of
 from ..columnvalues import is_filling, plain_column
 from ..containers.arrays import Source, open_source
 from ..mapped import Mapped, with_truth
@@ -17,8 +17,11 @@ from ..paths import container_of
 from ..rows import RowReader
 
 __all__ = [
-    "ColumnMap", "Four", "LabelMap", "Mapped", "MappingReader", "is_filling", "load_mapping", "plain_name_of",
+    "ColumnMap", "Four", "FourMomentumColumns", "LabelMap", "Mapped", "MappingReader", "is_filling",
+    "load_mapping", "plain_name_of",
 ]  # fmt: skip
+
+Four = FourMomentumColumns  # its name until 0.1
 
 
 class MappingReader(RowReader[Mapped]):
