@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from jetad.jets import Jets
 from jetad.preprocessing import preprocessor_from_dict
-from jetad.preprocessing.images import ImageConfig, JetImages, align
+from jetad.preprocessing.images import ImageConfig, JetImages, align, aligned
 
 
 def image_by_loop(jets: Jets, config: ImageConfig) -> np.ndarray:
@@ -108,6 +108,26 @@ def test_more_pt_at_positive_eta_and_phi(make_jets):
     ee, ep, pp = (jets.sum_over_constituents(jets.pt * a) for a in (eta * eta, eta * phi, phi * phi))
     assert np.abs(ep).max() < 1e-3 * pp.max()
     assert (pp >= ee - 1e-6 * pp.max()).all()
+
+
+def test_representations_of_the_same_jets_share_a_frame(make_jets):
+    jets, others = make_jets(40, seed=5), make_jets(40, seed=6)
+    first = aligned(jets)
+    assert aligned(jets).eta is first.eta  # not computed again
+    for some, settings_ in ((jets, {"rotate": False}), (jets, {"flip": False}), (others, {}), (jets, {})):
+        for found, wanted in zip(aligned(some, **settings_), align(some, **settings_), strict=False):
+            np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(ValueError, match="read-only"):
+        first.phi[0] = 1.0
+
+
+def test_neighbouring_jets_are_views_and_others_copies(make_jets):
+    jets = make_jets(60, seed=7)
+    for rows in (slice(20, 30), slice(None, 7), slice(-5, None), slice(30, 20), slice(3, 50, 4), slice(None)):
+        some, wanted = jets[rows], jets[np.arange(60)[rows]]
+        assert np.shares_memory(some.pt, jets.pt) == (rows.step is None and len(some) > 0)
+        for name in ("pt", "eta", "phi", "mass", "offsets", "entry", "position", "jet_mass"):
+            np.testing.assert_array_equal(getattr(some, name), getattr(wanted, name))
 
 
 @pytest.mark.parametrize("phi", [0.0, 3.1, -100.0, 1e9])
@@ -303,6 +323,13 @@ def test_reference_images_of_bad_jets_and_of_none():
     assert imager.transform(Jets.from_lists([])).shape == (0, 1, 40, 40)
     with pytest.raises(ValidationError, match="reference images have square grids"):
         ImageConfig(reference=True, n_eta=20)
+
+
+@pytest.mark.parametrize("sigma", [1e-320, 1e-160, 1e-9, 0.005])
+def test_a_filter_narrower_than_any_pixel_is_none(make_jets, sigma):
+    jets = make_jets(20, 2)
+    sharp = JetImages(ImageConfig(sigma=0)).transform(jets)
+    np.testing.assert_array_equal(JetImages(ImageConfig(sigma=sigma)).transform(jets), sharp)
 
 
 def test_blurred_images_are_blurred_pixels_to_rounding(make_jets):

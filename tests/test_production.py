@@ -26,7 +26,7 @@ from jetad import readers
 from jetad.detector import TrainedDetector
 from jetad.detector.member import _for_scoring
 from jetad.errors import ConfigError, InputError, Interrupted, JetadError, OutputError
-from jetad.evaluation.inputs import named_files
+from jetad.evaluation.filenames import named_files
 from jetad.production import Request, merge_scores, read_ledger, score_file, score_files, verify_scores
 from jetad.production.fingerprint import fingerprint_of
 from jetad.production.tree_copy import copy_with_scores

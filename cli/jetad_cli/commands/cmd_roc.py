@@ -102,6 +102,9 @@ def check_inputs(labelled: tuple[str, ...], background: tuple[str, ...], signal:
 @click.option("--output", "-o", metavar="FIG", help="Draw the ROC curves: FIG.pdf and FIG.png.")
 @click.option("--ratio", is_flag=True, help="Add a panel with the ratio to the first curve.")
 @click.option(
+    "--reference", metavar="NAME", help="With --by: the detector that the others are compared with.  [first]"
+)
+@click.option(
     "--band", type=click.Choice(["binomial", "bootstrap", "none"]), default="binomial", show_default=True,
     help="Intervals drawn: Clopper-Pearson (effective counts for weights), or resampled jets.",
 )  # fmt: skip
@@ -138,6 +141,7 @@ def command(
     allow: tuple[str, ...],
     output: str | None,
     ratio: bool,
+    reference: str | None,
     band: str,
     spread: bool,
     eff_s: tuple[float, ...],
@@ -183,6 +187,8 @@ def command(
         labelled, background, signal, min_background, by, allow,
         signal_efficiencies=eff_s, background_efficiencies=eff_b,
     )  # fmt: skip
+    if reference is not None:
+        found = _beginning_with(reference, found)
     evaluations = found.evaluations
     for evaluation in evaluations:
         for sentence in remarks(evaluation):
@@ -215,7 +221,8 @@ def command(
     if output is not None:
         from jetad.plots import add_label, plot_roc, save
 
-        figure = plot_roc(curves, bands=band != "none", ratio=ratio)
+        same_jets = _ratio_bands(found) if ratio and paired and band != "none" else None
+        figure = plot_roc(curves, bands=band != "none", ratio=ratio, paired=same_jets)
         written = list(save(add_label(figure, label), output, force=force))
         tell(f"wrote {', '.join(str(path) for path in written)}")
     if to_stdout:
@@ -227,6 +234,45 @@ def command(
     if unpaired:
         blocks.append(unpaired)
     echo("\n\n".join(block.rstrip("\n") for block in blocks))
+
+
+def _beginning_with(name: str, found: Curves) -> Curves:
+    """The same curves, that of ``name`` first.
+
+    Raises:
+        click.UsageError: if there is none.
+    """
+    names = [evaluation.name for evaluation in found.evaluations]
+    if name not in names:
+        raise click.UsageError(f"--reference {name}: the detectors are {', '.join(names)}")
+    i = names.index(name)
+    order = [i, *(k for k in range(len(names)) if k != i)]
+    return Curves([found.evaluations[k] for k in order], [found.samples[k] for k in order])
+
+
+def _ratio_bands(found: Curves) -> dict[tuple[str, str], Any]:
+    """Ratio of the rejections to the first detector on the same jets, by signal and detector."""
+    import numpy as np
+
+    from jetad.errors import InputError
+    from jetad.evaluation import BAND_GRID, Band, compare_paired
+
+    at = BAND_GRID[BAND_GRID >= 0.02][::3]
+    bands = {}
+    first = found.samples[0]
+    for samples, evaluation in zip(found.samples[1:], found.evaluations[1:], strict=True):
+        for signal in (name for name in first.signals if name in samples.signals):
+            try:
+                compared = compare_paired(
+                    (samples.background, samples.signals[signal]), (first.background, first.signals[signal]),
+                    names=(evaluation.name, found.evaluations[0].name), signal=signal,
+                    signal_efficiencies=at.tolist(),
+                )  # fmt: skip
+            except InputError:
+                continue  # other jets: said beside the table
+            ratios = np.array([tuple(ratio) for ratio in compared.rejection_ratio.values()])
+            bands[signal, evaluation.name] = Band(at, *ratios.T)
+    return bands
 
 
 def _is_spread(curve: Evaluation | Spread) -> bool:

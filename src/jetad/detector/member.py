@@ -23,12 +23,13 @@ from ..preprocessing import Preprocessor
 from ..preprocessing.images import JetImages
 from .inputs import device_rows
 
-__all__ = ["Member"]
+__all__ = ["AT_ONCE_ON_CPU", "Member"]
 
 logger = logging.getLogger("jetad.scoring")
 
 # jets scored at once: what stays in the cache of a CPU core, and what fills a GPU (less once it was too much)
-_BATCH = {"cpu": 512, "cuda": 16384}
+AT_ONCE_ON_CPU = 512
+_BATCH = {"cpu": AT_ONCE_ON_CPU, "cuda": 16384}
 # linear algebra takes another path for a handful of rows, and its last bits differ: no batch is smaller
 _MIN_BATCH = 32
 # rows at once where a CPU computes in float32: always as many, so that every sum has the same order
@@ -59,16 +60,20 @@ class Member(NamedTuple):
         float64 costs five to fourteen times as much, compute in float32, on blocks of one size: their
         sums have one order there.
         """
+        return self.scorer(device)(jets)
+
+    def scorer(self, device: torch.device) -> Callable[[Jets], NDArray[np.float64]]:
+        """``energies`` of the weights as they are now, for who asks for those of a few jets many times."""
         model = _for_scoring(self.model, device)
         project = self._projector() if device.type == "cpu" else None  # a GPU makes the images
 
-        def energies(rows: slice) -> NDArray[np.float64]:
+        def energies(jets: Jets) -> NDArray[np.float64]:
             if project is None:
-                x = device_rows(self.preprocessor, jets[rows], device)
+                x = device_rows(self.preprocessor, jets, device)
                 return _scores(model.score, x, device, blocks=self.model.float32_scores)
-            return _scores(model.score_inputs, torch.from_numpy(project(jets[rows])), device)
+            return _scores(model.score_inputs, torch.from_numpy(project(jets)), device)
 
-        return _in_batches(energies, len(jets), device)
+        return lambda jets: _in_batches(lambda rows: energies(jets[rows]), len(jets), device)
 
     def _projector(self) -> Callable[[Jets], NDArray[np.float64]] | None:
         """From jets to principal components without images in between, where that is possible."""

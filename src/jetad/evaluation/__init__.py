@@ -24,8 +24,9 @@ from .comparison import (
     with_bootstrap_bands,
 )
 from .dependence import EfficiencyProfile, VariableSculpting, efficiency_profiles, sculpting, variables_of
-from .inputs import Samples, classes_of, gather, gather_runs, named_files, split_by_label
-from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval
+from .filenames import named_files
+from .inputs import Samples, classes_of, gather, gather_data, gather_runs, split_by_label
+from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval, poisson_interval
 from .measures import jensen_shannon, rank_correlation
 from .results import Band, Evaluation, SignalResult, either_way, evaluate
 from .roc import MIN_BACKGROUND, RocCurve, roc_curve
@@ -55,10 +56,12 @@ __all__ = [
     "either_way",
     "evaluate",
     "gather",
+    "gather_data",
     "gather_runs",
     "jensen_shannon",
     "named_files",
     "placements",
+    "poisson_interval",
     "rank_correlation",
     "rejection_by_bootstrap",
     "roc_curve",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..checks.jets import check_labels, check_two_samples
 from ..scores import Scores
 
-__all__ = ["check_samples"]
+__all__ = ["check_jets", "check_samples"]
 
 logger = logging.getLogger("jetad.evaluation")
 
@@ -35,13 +35,15 @@ def check_samples(background: Scores, signals: Mapping[str, Scores], allow: Coll
     ):
         n_signal, n_background = (int((scores.label == value).sum()) for value in (1, 0))
         check_labels(n_signal, n_background, where, allow, role=role)
-    _check_jets(background, signals, allow)
+    check_jets(background, signals, allow)
 
 
-def _check_jets(background: Scores, signals: Mapping[str, Scores], allow: Collection[str]) -> None:
+def check_jets(
+    background: Scores, signals: Mapping[str, Scores], allow: Collection[str], what: str = "the background"
+) -> None:
     """Jets that are in two samples, or twice in one."""
     own = _words(background)
-    for name, words in (("the background", own), *((f"signal '{n}'", _words(s)) for n, s in signals.items())):
+    for name, words in ((what, own), *((f"signal '{n}'", _words(s)) for n, s in signals.items())):
         known = words[words != 0]
         n_twice = len(known) - len(np.unique(known))
         if n_twice > _FEW * len(words):
@@ -49,7 +51,7 @@ def _check_jets(background: Scores, signals: Mapping[str, Scores], allow: Collec
                 "warning: %s: %d of %d jets are there twice: errors are too small", name, n_twice, len(words)
             )
     for name, scores in signals.items():
-        check_two_samples(own, _words(scores), ("the background", f"signal '{name}'"), allow)
+        check_two_samples(own, _words(scores), (what, f"signal '{name}'"), allow)
 
 
 def _words(scores: Scores) -> NDArray[np.uint64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,12 +11,11 @@ import numpy as np
 
 from ..checks.jets import check_label_of
 from ..errors import InputError
-from ..files import real
-from ..registry import parted
 from ..scores import Scores, load_scores
-from .checking import _check_jets
+from .checking import check_jets
+from .filenames import expand_pattern, named_files, split_name
 
-__all__ = ["Samples", "classes_of", "gather", "gather_runs", "named_files", "split_by_label"]
+__all__ = ["Samples", "classes_of", "gather", "gather_data", "gather_runs", "split_by_label"]
 
 _log = logging.getLogger(__name__)
 
@@ -61,12 +59,7 @@ def gather(
         "signal": named_files(signal),
         "labelled": named_files(labelled),
     }
-    loaded = {
-        path: load_scores(path) for named in files.values() for paths in named.values() for path in paths
-    }
-    _refuse_several_models(loaded)
-    _warn_about_training_jets(loaded)
-    _warn_about_selections(loaded)
+    loaded = _of_one_model(path for named in files.values() for paths in named.values() for path in paths)
 
     def jets(paths: Iterable[Path]) -> Scores:
         return Scores.concatenate([loaded[path] for path in paths])
@@ -94,15 +87,49 @@ def gather(
             signals[name] = scores[scores.label == 1]
     if labelled and not (signals and any(len(part) for part in background_jets)):
         split_by_label(jets(loaded), where=", ".join(labelled))
-    if any(part.weight is None for part in background_jets) and any(
-        part.weight is not None for part in background_jets
-    ):
-        _log.warning("warning: some background files have no weights; all background jets count as one each")
+    _warn_about_lost_weights("background", background_jets)
     together = Scores.concatenate(background_jets)
-    _check_jets(together, signals, allow)
+    check_jets(together, signals, allow)
     for scores, where, role in given:
         check_label_of(scores.label, where, allow, role=role)
     return Samples(together, signals, str(together.metadata.get("method", "")))
+
+
+def gather_data(
+    data: Sequence[str], signal: Sequence[str] = (), allow: Collection[str] = ()
+) -> tuple[Scores, dict[str, Scores]]:
+    """Read the score files of data, all jets of them whatever their labels, and of named signals.
+
+    Arguments:
+        data: Files, together one sample.
+        signal: ``NAME=FILE`` or ``FILE``; files of one NAME are one sample. Of a labelled file the jets of
+            label 1 are taken.
+        allow: What is refused otherwise, as :func:`jetad.checks.allowed.refuse` takes it.
+
+    Returns:
+        The data and the signals by name.
+
+    Raises:
+        InputError: for a bad file, scores of several models or calibrations, data that are all signal, a
+            signal that is all background, or a signal that is the data.
+    """
+    files = [path for paths in named_files(data).values() for path in paths]
+    named = named_files(signal)
+    loaded = _of_one_model([*files, *(path for paths in named.values() for path in paths)])
+    _refuse_several_calibrations(loaded)
+    parts = [loaded[path] for path in files]
+    _warn_about_lost_weights("data", parts)
+    together = Scores.concatenate(parts)
+    check_label_of(together.label, ", ".join(map(str, files)), allow, role="background")
+    signals = {}
+    for name, paths in named.items():
+        parts = [loaded[path] for path in paths]
+        _warn_about_lost_weights(f"'{name}'", parts)
+        sample = Scores.concatenate(parts)
+        check_label_of(sample.label, f"signal '{name}'", allow, role="signal")
+        signals[name] = _of_class(sample, 1, f"signal '{name}'")
+    check_jets(together, signals, allow, "the data")
+    return together, signals
 
 
 def gather_runs(
@@ -130,8 +157,8 @@ def gather_runs(
     found: list[tuple[str, str, Path, str]] = []
     for role, texts in given.items():
         for text in texts:
-            name, path_text = _split_name(text)
-            for path in _expand(path_text):
+            name, path_text = split_name(text)
+            for path in expand_pattern(path_text):
                 found.append((role, name, path, _detector(path, by)))
     shown = _short_names({key: path for _, _, path, key in found}, by)
     groups: dict[str, dict[str, list[str]]] = {}
@@ -202,53 +229,6 @@ def classes_of(given: Iterable[str]) -> dict[str, Scores]:
     return dict(sorted(classes.items(), key=lambda item: not np.all(item[1].label == 0)))
 
 
-def named_files(given: Iterable[str]) -> dict[str, list[Path]]:
-    """Files by name from ``NAME=FILE`` or ``FILE``, patterns expanded.
-
-    Without a NAME each file is called after itself: ``out/top.scores.h5`` is ``top``, or ``out/top`` where
-    another file of the list is ``top`` as well.
-
-    Raises:
-        InputError: if a pattern matches no file.
-    """
-    found: list[tuple[str, Path]] = []
-    for text in given:
-        name, rest = _split_name(text)
-        found += [(name, path) for path in _expand(rest)]
-    used = [name or _stem(path) for name, path in found]
-    files: dict[str, list[Path]] = {}
-    for (name, path), shown in zip(found, used, strict=True):
-        if not name and used.count(shown) > 1 and len({real(p) for _, p in found}) > 1:
-            shown = f"{path.absolute().parent.name}/{shown}"
-        same = [other for other in files.get(shown, []) if real(other) == real(path)]
-        if same:
-            _log.warning("warning: %s: named twice, read once", path)
-        else:
-            files.setdefault(shown, []).append(path)
-    return files
-
-
-def _split_name(text: str) -> tuple[str, str]:
-    """NAME and FILE of ``NAME=FILE``; no name for ``FILE``, even with an equals sign in it."""
-    name, equals, rest = parted(text)
-    return (name, rest) if equals and name and not Path(text).exists() else ("", text)
-
-
-def _expand(pattern: str) -> list[Path]:
-    if pattern.endswith(".ledger.json"):  # beside a score file, and caught by patterns of shells
-        return []
-    if Path(pattern).exists() or not any(c in pattern for c in "*?["):
-        return [Path(pattern)]
-    found = sorted(path for path in glob.glob(pattern) if not path.endswith(".ledger.json"))
-    if not found:
-        raise InputError(f"{pattern}: no file matches")
-    return [Path(path) for path in found]
-
-
-def _stem(path: Path) -> str:
-    return path.stem.removesuffix(".scores") or path.stem
-
-
 def split_by_label(scores: Scores, *, where: str = "the scores") -> tuple[Scores, Scores]:
     """Background (label 0) and signal (label 1) of one labelled table.
 
@@ -273,6 +253,24 @@ def _of_class(scores: Scores, label: int, where: str) -> Scores:
         _log.warning("%s: %d jets of the other label are left out", where, int(other.sum()))
         return scores[~other]
     return scores
+
+
+def _of_one_model(paths: Iterable[Path]) -> dict[Path, Scores]:
+    """Score files that can be compared, read.
+
+    Raises:
+        InputError: for a bad file, or scores of several models.
+    """
+    loaded = {path: load_scores(path) for path in paths}
+    _refuse_several_models(loaded)
+    _warn_about_training_jets(loaded)
+    _warn_about_selections(loaded)
+    return loaded
+
+
+def _warn_about_lost_weights(what: str, parts: Sequence[Scores]) -> None:
+    if len({part.weight is None for part in parts}) > 1:
+        _log.warning("warning: some %s files have no weights; all %s jets count as one each", what, what)
 
 
 def _refuse_several_models(loaded: Mapping[Path, Scores]) -> None:
@@ -300,6 +298,23 @@ def _refuse_several_models(loaded: Mapping[Path, Scores]) -> None:
             "warning: %s: does not say which run it comes from; is it that of %s?",
             silent[0], next(iter(models.values())),
         )  # fmt: skip
+
+
+def _refuse_several_calibrations(loaded: Mapping[Path, Scores]) -> None:
+    """One cut on the background efficiency means different cuts on the score where calibrations differ.
+
+    Raises:
+        InputError: naming a file of each calibration.
+    """
+    found: dict[str, Path] = {}
+    for path, scores in loaded.items():
+        if "calibration_hash" in scores.metadata:
+            found.setdefault(str(scores.metadata["calibration_hash"]), path)
+    if len(found) > 1:
+        raise InputError(
+            f"{' and '.join(map(str, found.values()))} were scored with different calibrations of the run; "
+            "score all files again with 'jetad score'"
+        )
 
 
 def _warn_about_training_jets(loaded: Mapping[Path, Scores]) -> None:

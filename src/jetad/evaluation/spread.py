@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..shown import html_table
 from .comparison import BAND_GRID
 from .intervals import Interval, finite_or_none
 from .results import Band, Evaluation, SignalResult
@@ -75,6 +76,14 @@ class Spread:
     runs: tuple[str, ...]
     n_background: int
     name: str = ""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [name, *(f"{v:.4f}" for v in (x.auc, x.auc_spread, x.auc_error))]
+            for name, x in self.signals.items()
+        ]
+        title = f"{self.name}: {len(self.runs)} runs, {self.n_background} background jets"
+        return html_table(title.removeprefix(": "), rows, ["signal", "AUC", "± runs", "± jets"])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""

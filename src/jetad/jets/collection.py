@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..registry import closest_first
+from ..shown import html_table
 from .kinematics import cartesian, cylindrical
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Jets"]
 
-_QUANTITIES = ("jet_pt", "jet_eta", "jet_phi", "jet_mass", "n_constituents")
+_QUANTITIES = {"jet_pt": "GeV", "jet_eta": "", "jet_phi": "rad", "jet_mass": "GeV", "n_constituents": ""}
+_SHOWN = 10_000  # jets whose ranges a notebook shows
 _CONSTITUENT_FIELDS = ("pt", "eta", "phi", "mass")
+# jets whose momenta are summed at once: their constituents stay in the cache of a core
+_AT_ONCE = 512
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -216,10 +220,27 @@ class Jets:
         truth = "" if self.labels is None else f", {int((self.labels == 1).sum())} signal"
         return f"Jets({len(self)} jets, {len(self.pt)} constituents{truth})"
 
+    def _repr_html_(self) -> str:
+        some = self[:_SHOWN]
+        rows: list[tuple[object, ...]] = []
+        for name, unit in (*_QUANTITIES.items(), *((name, "") for name in some.observables)):
+            values = np.asarray(some.column(name))
+            values = values[np.isfinite(values)] if values.dtype.kind in "biuf" else values[:0]
+            if values.size:
+                rows.append((name, unit, *(f"{x:.5g}" for x in (values.min(), values.mean(), values.max()))))
+        of = f", ranges of the first {_SHOWN}" if len(self) > _SHOWN else ""
+        return html_table(repr(self) + of, rows, ["", "unit", "min", "mean", "max"])
+
     def __getitem__(self, rows: slice | NDArray[Any] | list[int]) -> Jets:
-        """Jets of a slice, a boolean mask or an index array; a new object, in the asked order."""
+        """Jets of a slice, a boolean mask or an index array, in the asked order.
+
+        Of neighbouring jets (``jets[20:30]``) the arrays are views.
+        """
         if isinstance(rows, (int, np.integer)):
             raise TypeError("use jets[i:i + 1] for one jet")
+        if isinstance(rows, slice) and rows.step in (None, 1):
+            first, last, _ = rows.indices(len(self))
+            return self._neighbours(first, max(first, last))
         index = np.arange(len(self))[rows]
         counts = self.n_constituents[index]
         offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -236,6 +257,29 @@ class Jets:
             observables={k: v[index] for k, v in self.observables.items()},
             jet_momenta=None if self.jet_momenta is None else self.jet_momenta[index],
             images=None if self.images is None else self.images[index],
+        )
+
+    def _neighbours(self, first: int, last: int) -> Jets:
+        """Jets ``first`` to ``last`` (exclusive), as views."""
+        if (first, last) == (0, len(self)):
+            return self
+        rows, offsets = slice(first, last), self.offsets[first : last + 1]
+        part = slice(offsets[0], offsets[-1])
+
+        def some(values: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if values is None else values[rows]
+
+        return Jets(
+            **{name: getattr(self, name)[part] for name in _CONSTITUENT_FIELDS},
+            offsets=offsets - offsets[0],
+            charge=None if self.charge is None else self.charge[part],
+            labels=some(self.labels),
+            weights=some(self.weights),
+            entry=self.entry[rows],
+            position=self.position[rows],
+            observables={name: values[rows] for name, values in self.observables.items()},
+            jet_momenta=some(self.jet_momenta),
+            images=some(self.images),
         )
 
     @staticmethod
@@ -296,10 +340,18 @@ class Jets:
         """False for jets of a file that stores only jet momenta or images."""
         return self.jet_momenta is None and self.images is None
 
-    @property
+    @cached_property
     def n_constituents(self) -> NDArray[np.int64]:
         """Constituents per jet, ``(n_jets,)``."""
         return np.diff(self.offsets)
+
+    @cached_property
+    def _filled(self) -> tuple[NDArray[np.bool_] | None, NDArray[np.int64]]:
+        """Which jets have constituents, ``None`` where all have, and where those begin."""
+        filled = self.n_constituents > 0
+        if filled.all():
+            return None, self.offsets[:-1]
+        return filled, self.offsets[:-1][filled]
 
     @cached_property
     def jet_index(self) -> NDArray[np.int64]:
@@ -308,9 +360,13 @@ class Jets:
 
     def sum_over_constituents(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Sum of a flat ``(n_total,)`` array inside each jet, ``(n_jets,)`` float64; 0 for an empty jet."""
+        filled, starts = self._filled  # reduceat has no empty sums
+        if filled is None and len(starts):
+            every: NDArray[np.float64] = np.add.reduceat(values, starts, dtype=np.float64)
+            return every
         sums = np.zeros(len(self))
-        filled = self.n_constituents > 0  # reduceat has no empty sums
-        sums[filled] = np.add.reduceat(values, self.offsets[:-1][filled], dtype=np.float64)
+        if len(starts):
+            sums[filled] = np.add.reduceat(values, starts, dtype=np.float64)
         return sums
 
     @cached_property
@@ -318,7 +374,13 @@ class Jets:
         if self.jet_momenta is not None:
             pt, eta, phi, mass = np.ascontiguousarray(self.jet_momenta.T)
             return pt, eta, phi, mass
-        total = [self.sum_over_constituents(v) for v in cartesian(self.pt, self.eta, self.phi, self.mass)]
+        total = np.empty((4, len(self)))
+        for first in range(0, len(self), _AT_ONCE):
+            some = self[first : first + _AT_ONCE]
+            for values, components in zip(
+                total, cartesian(some.pt, some.eta, some.phi, some.mass), strict=True
+            ):
+                values[first : first + _AT_ONCE] = some.sum_over_constituents(components)
         pt, eta, phi, mass = cylindrical(*total)
         empty = self.n_constituents == 0
         return tuple(np.where(empty, np.nan, v).astype(np.float32) for v in (pt, eta, phi, mass))  # type: ignore[return-value]

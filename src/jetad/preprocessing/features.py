@@ -15,7 +15,7 @@ from ..files.fields import Fields
 from ..jets import Jets
 from ..registry import resolve
 from ..settings import Strict
-from .images import align
+from .images import aligned
 from .substructure import CLUSTERED, PAIRWISE, clustered, pairwise
 
 __all__ = ["COLUMN", "OBSERVABLES", "FeatureConfig", "JetFeatures", "observable"]
@@ -89,16 +89,14 @@ def observable(jets: Jets, names: tuple[str, ...]) -> NDArray[np.float64]:
 
 def _from_constituents(jets: Jets, names: tuple[str, ...]) -> NDArray[np.float64]:
     """Observables of jets with constituents, ``(n_jets, len(names))``."""
-    eta, phi, valid = align(jets)
-    jet, summed = jets.jet_index, jets.sum_over_constituents
-    pt = np.where(valid[jet], jets.pt, 0).astype(np.float64)
-    total = summed(pt)
-    z = pt / np.where(total > 0, total, 1)[jet]
-    r = np.hypot(eta, phi)
+    eta, phi, valid, pt, total = aligned(jets)
+    summed = jets.sum_over_constituents
+    z = pt / np.repeat(np.where(total > 0, total, 1), jets.n_constituents)
+    r = np.hypot(eta, phi) if {"girth", "lha"} & set(names) else np.zeros(0)
 
     def largest_z() -> NDArray[np.float64]:
         out = np.zeros(len(jets))
-        np.maximum.at(out, jet, z)
+        np.maximum.at(out, jets.jet_index, z)
         return out
 
     compute: dict[str, Callable[[], NDArray[Any]]] = {

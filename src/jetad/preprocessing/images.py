@@ -6,6 +6,7 @@ projections without images, and as the published program makes them).
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -20,8 +21,10 @@ from ..jets import Jets
 from ..jets.kinematics import delta_phi
 from ..settings import Strict
 
-__all__ = ["ImageConfig", "JetImages", "PixelatedJets", "align"]
+__all__ = ["ImageConfig", "JetImages", "PixelatedJets", "align", "aligned"]
 
+# a narrower filter leaves every pixel as it is, to the last bit, and far narrower ones divide by zero
+_NO_BLUR = 0.01
 # jets imaged at once: 512 x 1600 float64 pixels are 6 MB, which stays in the allocator's pool
 _CHUNK = 512
 
@@ -125,6 +128,33 @@ def directions_make_sense(eta: NDArray[np.floating], phi: NDArray[np.floating]) 
     return not len(eta) or all(bool(low <= x.min()) and bool(x.max() <= high) for x, low, high in ends)
 
 
+class Aligned(NamedTuple):
+    """Jets in their own frames. Several representations share it: not to be changed."""
+
+    eta: NDArray[np.float64]  # (n_total,) positions, 0 in jets that are not valid
+    phi: NDArray[np.float64]
+    valid: NDArray[np.bool_]  # (n_jets,)
+    pt: NDArray[np.float64]  # (n_total,) 0 in jets that are not valid
+    total: NDArray[np.float64]  # (n_jets,) its sum
+
+
+# what several representations of some jets ask for one after the other: that of the last jets alone
+_known: dict[tuple[bool, bool], tuple[weakref.ref[Jets], Aligned]] = {}
+
+
+def aligned(jets: Jets, *, rotate: bool = True, flip: bool = True) -> Aligned:
+    """As ``align``, with the pT that belongs to it; known for a few jets until others are asked for."""
+    known = _known.get((rotate, flip))
+    if known is not None and known[0]() is jets:
+        return known[1]
+    found = _aligned(jets, rotate=rotate, flip=flip)
+    for values in found:
+        values.flags.writeable = False
+    if len(jets) <= _CHUNK:
+        _known[rotate, flip] = weakref.ref(jets), found
+    return found
+
+
 def align(
     jets: Jets, *, rotate: bool = True, flip: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
@@ -142,6 +172,10 @@ def align(
     References:
         Heimel, Kasieczka, Plehn, Thompson, "QCD or What?", 2018, arXiv:1808.08979
     """
+    return _aligned(jets, rotate=rotate, flip=flip)[:3]
+
+
+def _aligned(jets: Jets, *, rotate: bool, flip: bool) -> Aligned:
     per_jet, counts = jets.sum_over_constituents, jets.n_constituents
 
     def to_constituents(values: NDArray[Any]) -> NDArray[Any]:
@@ -151,10 +185,11 @@ def align(
     good = np.isfinite(jets.pt + jets.eta + jets.phi + jets.mass) & (jets.pt >= 0)
     if not directions_make_sense(jets.eta, jets.phi):
         good &= (jets.pt == 0) | ((np.abs(jets.eta) <= MAX_ETA) & (np.abs(jets.phi) <= MAX_PHI))
-    pt = jets.pt.astype(np.float64) if good.all() else np.where(good, jets.pt, 0).astype(np.float64)
+    all_good = bool(good.all())
+    pt = jets.pt.astype(np.float64) if all_good else np.where(good, jets.pt, 0).astype(np.float64)
     total = per_jet(pt)
     valid = total > 0
-    if not good.all():
+    if not all_good:
         valid &= per_jet(~good) == 0
     all_valid = bool(valid.all())  # as a rule: then nothing has to be masked
     ok = np.ones(0, dtype=bool) if all_valid else to_constituents(valid)
@@ -163,6 +198,7 @@ def align(
         return (values if all_valid else np.where(ok, values, 0)).astype(np.float64, copy=False)
 
     pt, eta, phi = masked(pt), masked(jets.eta), masked(jets.phi)
+    total = np.where(valid, total, 0.0)
     norm = np.where(valid, total, 1.0)
 
     # phi relative to a constituent of the jet first, so that the mean never crosses the cut at +-pi
@@ -185,7 +221,7 @@ def align(
     if flip:
         eta *= to_constituents(np.where(per_jet(pt * np.sign(eta)) < 0, -1.0, 1.0))
         phi *= to_constituents(np.where(per_jet(pt * np.sign(phi)) < 0, -1.0, 1.0))
-    return masked(eta), masked(phi), valid
+    return Aligned(masked(eta), masked(phi), valid, pt, total)
 
 
 def _first_with_pt(pt: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -204,11 +240,12 @@ def _pixel(
     position: NDArray[np.float64], width: float, n: int
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """The nearest of ``n`` pixels of half-open ranges around 0, and whether the position lies inside it."""
-    at = np.floor(position / width + n / 2)
-    np.clip(at, -1, n, out=at)  # far from the window no integer may overflow
-    i = at.astype(np.int32)
-    inside = (i >= 0) & (i < n)
-    return np.clip(i, 0, n - 1, out=i), inside
+    at = position / width
+    at += n / 2
+    inside = at >= 0
+    inside &= at < n
+    # far from the window no integer may overflow; what is not negative is rounded down
+    return np.clip(at, 0, n - 1, out=at).astype(np.int32), inside
 
 
 def _halves(band: NDArray[np.float32]) -> list[tuple[slice, slice]]:
@@ -219,18 +256,6 @@ def _halves(band: NDArray[np.float32]) -> list[tuple[slice, slice]]:
         for rows in (slice(0, middle), slice(middle, len(band)))
         for columns in [np.flatnonzero(band[rows].any(axis=0))]
     ]
-
-
-def _some(jets: Jets, rows: slice) -> Jets:
-    """Constituents or images of neighbouring jets, as views."""
-    if jets.images is not None:
-        return Jets.without_constituents(len(jets.images[rows]), images=jets.images[rows])
-    offsets = jets.offsets[rows.start : rows.stop + 1]
-    part = slice(offsets[0], offsets[-1])
-    charge = None if jets.charge is None else jets.charge[part]
-    return Jets(
-        jets.pt[part], jets.eta[part], jets.phi[part], jets.mass[part], offsets - offsets[0], charge=charge
-    )
 
 
 class JetImages:
@@ -281,7 +306,7 @@ class JetImages:
     @cached_property
     def _filters(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
         c = self.config
-        if c.sigma == 0:
+        if c.sigma < _NO_BLUR:
             return None
         from scipy.ndimage import gaussian_filter1d  # not loaded by runs that use no filter
 
@@ -311,7 +336,7 @@ class JetImages:
         valid = np.zeros(n_jets, dtype=bool)
         for start in range(0, n_jets, _CHUNK):
             rows = slice(start, min(start + _CHUNK, n_jets))
-            outside[rows], valid[rows] = self._pixelate_chunk(_some(jets, rows), images[rows])
+            outside[rows], valid[rows] = self._pixelate_chunk(jets[rows], images[rows])
         return PixelatedJets(images, outside, valid)
 
     def check(self, jets: Jets) -> None:
@@ -388,16 +413,17 @@ class JetImages:
     def _contents(self, jets: Jets) -> _Contents:
         """The pixel of every constituent, and what of a jet lies outside."""
         c, counts = self.config, jets.n_constituents
-        eta, phi, valid = align(jets, rotate=c.rotate, flip=c.flip)
+        frame = aligned(jets, rotate=c.rotate, flip=c.flip)
+        valid, pt, total = frame.valid, frame.pt, frame.total
         charge = jets.charge if c.needs_charge and jets.charge is not None else np.zeros(0, dtype=np.float32)
         if len(charge):
-            valid &= jets.sum_over_constituents(~np.isfinite(charge)) == 0
-        pt = (jets.pt if valid.all() else np.where(np.repeat(valid, counts), jets.pt, 0)).astype(np.float64)
-        i_eta, inside_eta = _pixel(eta, c.pixel_eta, c.n_eta)
-        i_phi, inside_phi = _pixel(phi, c.pixel_phi, c.n_phi)
+            valid = valid & (jets.sum_over_constituents(~np.isfinite(charge)) == 0)
+            pt, total = np.where(np.repeat(valid, counts), pt, 0.0), np.where(valid, total, 0.0)
+        i_eta, inside_eta = _pixel(frame.eta, c.pixel_eta, c.n_eta)
+        i_phi, inside_phi = _pixel(frame.phi, c.pixel_phi, c.n_phi)
         inside = inside_eta & inside_phi
         pt_inside = pt * inside
-        total, kept = jets.sum_over_constituents(pt), jets.sum_over_constituents(pt_inside)
+        kept = jets.sum_over_constituents(pt_inside)
         outside = np.where(valid, 1.0 - kept / np.where(total > 0, total, 1.0), np.nan)
         return _Contents(pt_inside, i_eta, i_phi, inside, kept, outside, valid & (kept > 0), charge != 0)
 
@@ -462,7 +488,9 @@ class JetImages:
     def _is_linear(self) -> bool:
         """Whether a blurred image is the sum of the blurred images of its constituents."""
         c = self.config
-        return c.sigma > 0 and c.intensity == "linear" and c.pixel_power == 1.0 and c.normalize != "max"
+        return (
+            c.sigma >= _NO_BLUR and c.intensity == "linear" and c.pixel_power == 1.0 and c.normalize != "max"
+        )
 
     def _blur_constituents(
         self,

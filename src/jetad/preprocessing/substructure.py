@@ -42,6 +42,8 @@ _RADIUS = 1000.0  # the largest of FastJet: everything becomes one jet
 
 # pairs of constituents held at once: 2e5 float64 are 1.6 MB a matrix
 _PAIRS = 200_000
+# pseudojets of histories looked at at once
+_IN_HISTORIES = 40_000
 # constituents clustered at once; FastJet keeps the history of all of them
 _CLUSTERED_AT_ONCE = 200_000
 
@@ -187,13 +189,77 @@ def clustered(jets: Jets, valid: NDArray[np.bool_], names: tuple[str, ...]) -> d
     return out
 
 
+def _soft_drop_mass(history: Any) -> NDArray[np.float64]:
+    """Masses after soft drop, ``(n_jets,)``, from the Cambridge/Aachen history of each jet.
+
+    What contrib's SoftDrop gives, for many jets at once: its interface takes 0.45 ms a jet.
+
+    Arguments:
+        history: Momenta ``px, py, pz, E`` of all pseudojets of a jet: its n constituents, then the n - 1 sums
+            of two of those before, in the order of the clustering.
+    """
+    import awkward as ak
+
+    counts = ak.num(history).to_numpy()
+    flat = np.stack([ak.flatten(history[name]).to_numpy() for name in ("px", "py", "pz", "E")])
+    starts = np.cumsum(counts) - counts
+    masses = np.zeros(len(counts))
+    order = np.argsort(counts, kind="stable")
+    stop = len(order)
+    while stop > 0:
+        widest = int(counts[order[stop - 1]])
+        rows = order[max(stop - max(_IN_HISTORIES // max(widest, 1), 1), 0) : stop]
+        place = np.arange(widest)
+        index = np.minimum(starts[rows][:, None] + place, flat.shape[1] - 1)
+        padded = np.where(place < counts[rows][:, None], flat[:, index], np.nan)
+        masses[rows] = _declustered(padded, counts[rows])
+        stop -= len(rows)
+    return masses
+
+
+def _declustered(momenta: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Masses after soft drop from histories ``(4, n, k)`` of ``counts (n,)`` pseudojets, then NaN."""
+    momenta, place = momenta.copy(), np.arange(momenta.shape[2])
+    at = counts - 1  # the pseudojet that is looked at: the whole jet
+    active = np.flatnonzero(counts > 1)
+    while len(active):
+        whole = momenta[:, active, at[active]]
+        # only what was there before can be a part of it
+        before = np.where(place < at[active][:, None], momenta[:, active], np.nan)
+        first, second = _parts(before, whole)
+        pt = np.hypot(*before[:2, np.arange(len(active))[:, None], np.stack([first, second], axis=1)])
+        harder = np.where(pt[:, 0] >= pt[:, 1], first, second)
+        dropped = ~(pt.min(axis=1) > _Z_CUT * pt.sum(axis=1))
+        at[active[dropped]] = harder[dropped]
+        active = active[dropped]
+        active = active[at[active] > counts[active] // 2]  # a constituent has no parts
+    px, py, pz, energy = momenta[:, np.arange(len(at)), at]
+    mass2 = (energy + pz) * (energy - pz) - px * px - py * py
+    masses: NDArray[np.float64] = np.sqrt(np.maximum(mass2, 0.0))
+    return masses
+
+
+def _parts(
+    momenta: NDArray[np.float64], whole: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places of the two momenta of ``(4, n, k)`` whose sum is ``whole (4, n)``, to the last bit."""
+    energy = momenta[3]
+    jet, first = np.nonzero(energy >= 0.4999 * whole[3][:, None])  # one of the two has half of it
+    pair, second = np.nonzero(energy[jet] + energy[jet, first][:, None] == whole[3][jet][:, None])
+    jet, first = jet[pair], first[pair]
+    fits = np.ones(len(first), dtype=bool)
+    for component, total in zip(momenta[:3], whole[:3], strict=True):
+        fits &= component[jet, first] + component[jet, second] == total[jet]
+    found, place = np.unique(jet[fits], return_index=True)
+    assert len(found) == len(energy)  # FastJet adds each component, and nothing else
+    return first[fits][place], second[fits][place]
+
+
 def _from_sequence(sequence: Any, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
     """Observables of ``CLUSTERED`` from FastJet's cluster sequences."""
     values: dict[str, NDArray[np.float64]] = {}
     if "soft_drop_mass" in names:
-        groomed = sequence.exclusive_jets_softdrop_grooming(njets=1, beta=0.0, symmetry_cut=_Z_CUT, R0=_R0)
-        # minus the root of a negative square, from rounding
-        values["soft_drop_mass"] = np.maximum(groomed.msoftdrop.to_numpy(), 0.0)
+        values["soft_drop_mass"] = _soft_drop_mass(sequence.jets())
     if any(name != "soft_drop_mass" for name in names):
         tau = sequence.njettiness(
             measure_definition="NormalizedMeasure", axes_definition="OnePass_KT_Axes",

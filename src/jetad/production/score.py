@@ -12,6 +12,7 @@ from ..interrupts import StopRequest
 from ..readers import expand
 from ..runs import Run, find_run
 from ..scores.naming import score_outputs
+from ..shown.notebook import ScoringBar, in_notebook
 from .executors.base import Executor
 from .executors.loop import score_by_executor
 from .finishing import failure, finish
@@ -110,7 +111,7 @@ def score(
         device: ``auto``, ``cpu`` or ``cuda``.
         jobs: Processes; scores do not depend on their number.
         force: Replace outputs that exist.
-        progress: Called with (what, jets done, jets in all).
+        progress: Called with (what, jets done, jets in all); a bar in a notebook.
 
     Returns:
         The account of each file: where its scores are, and how many of its jets have one.
@@ -119,10 +120,12 @@ def score(
         JetadError: for files, runs or outputs that are wrong.
     """
     outputs = score_outputs(expand(files), None if output is None else Path(output))
-    return score_files(
-        [run if isinstance(run, Run) else find_run(run)], outputs, request,
-        jobs=jobs, device=device, force=force, progress=progress,
-    )  # fmt: skip
+    bar = ScoringBar() if progress is None and in_notebook() else contextlib.nullcontext(progress)
+    with bar as shown:
+        return score_files(
+            [run if isinstance(run, Run) else find_run(run)], outputs, request,
+            jobs=jobs, device=device, force=force, progress=shown,
+        )  # fmt: skip
 
 
 def score_file(

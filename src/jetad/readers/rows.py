@@ -67,9 +67,11 @@ class RowReader(BaseReader, abc.ABC, Generic[TableT]):
     def iterate(self, path: str | Path, *, step: int, start: int = 0) -> Iterator[Jets]:
         with self.opened(path) as table:
             n_rows, n_fetched = self.n_rows(table, path), self.rows_at_once(table, step)
-            for first in range(start, n_rows, n_fetched):
+            # blocks begin at multiples of their length, as chunks of a file do
+            for block in range(start // n_fetched, -(-n_rows // n_fetched)):
+                first, stop = max(start, block * n_fetched), min((block + 1) * n_fetched, n_rows)
                 # no name for the jets here: they would stay in memory during the next turn
-                yield self._block(table, first, min(first + n_fetched, n_rows), path)
+                yield self._block(table, first, stop, path)
 
     def _block(self, table: TableT, start: int, stop: int, path: str | Path) -> Jets:
         with reading(path):

@@ -23,7 +23,7 @@ from ..evaluation import (
     variables_of,
 )
 from ..evaluation.anomalies import Anomalies, most_anomalous
-from ..evaluation.measures import threshold_at
+from ..evaluation.dependence import threshold_at
 from ..jets import Jets
 from ..plots import (
     FigureLabel,
@@ -157,7 +157,7 @@ def collect_report(
         for figure in (*(named.figure for named in figures), *(section.figure for section in sections)):
             add_label(figure, label)
     return Report(
-        title=f"{main}: {run.config().method}",
+        title=main if main == run.config().method else f"{main}: {run.config().method}",
         runs=runs,
         evaluations=evaluations,
         paired=_pairs(samples, main, background_name, signals),

@@ -19,6 +19,7 @@ from ..evaluation import (
 from ..evaluation.anomalies import Anomalies, captions
 from ..jets import Jets
 from ..plots import (
+    main_keys,
     plot_efficiency,
     plot_gallery,
     plot_history,
@@ -89,10 +90,9 @@ def figures_of(
     )  # fmt: skip
     yield NamedFigure(
         "sculpting", "Sculpting of the background",
-        "Spectra of background jets after cuts on the score, and their ratio to no cut: a detector that "
-        "follows the mass makes bumps of its own. Right: Jensen-Shannon divergence between cut and uncut "
-        "spectrum (dashed: what the number of jets gives by chance) and rank correlation of the score.",
-        plot_sculpting(found),
+        "Mass of background jets after cuts on the score, and its ratio to no cut: a detector that follows "
+        "the mass makes bumps of its own. ('jetad plot sculpting --all' draws pT and multiplicity, too.)",
+        plot_sculpting({"mass": found["mass"]} if "mass" in found else found, details=False),
     )  # fmt: skip
     background = next(iter(samples.values())).scores
     n = int((~np.isnan(background.score)).sum())
@@ -129,11 +129,12 @@ def figures_of(
     jets = next(iter(samples.values())).images
     pair = reconstruct(detector, jets[:3])
     if pair is not None:
-        before, after, titles = pair.pictures()
+        before, after, channels = pair.pictures()
+        told = captions(Anomalies(jets[:3], detector.evaluate(jets[:3])))
         yield NamedFigure(
             "reconstructions", "Reconstructions",
             f"Input, reconstruction and residual of background jets{by_channel(pair.channels)}.",
-            plot_reconstructions(before, after, titles=titles),
+            plot_reconstructions(before, after, titles=told if channels is None else channels),
         )  # fmt: skip
     try:
         member = next(m for m, c in run.config().members.items() if c.preprocessing.representation == "image")
@@ -151,5 +152,8 @@ def figures_of(
     history = run.history()
     if history:
         yield NamedFigure(
-            "history", "Training", "Losses, energies and rates against the step.", plot_history(history)
+            "history",
+            "Training",
+            "Loss and energies against the step ('jetad plot history --all': all of it).",
+            plot_history(history, keys=main_keys(history)),
         )

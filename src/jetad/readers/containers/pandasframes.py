@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..paths import nearest, reading, split_path
+from .chunks import chunked_columns
+from .hdf5 import check_dataset
 
 if TYPE_CHECKING:
     import h5py
-from .hdf5 import check_dataset
 
 __all__ = ["Block", "Frame", "check_frame", "choose_frame", "find_frames", "pickled_strings"]
-
 
 _STRING_OPCODES = {
     f"{prefix}{name}{suffix}"
@@ -53,6 +53,17 @@ class Frame:
     n_rows: int
     blocks: tuple[Block, ...]
     row_bytes: int = field(repr=False)
+    chunk_rows: int = field(default=1, repr=False)  # unpacked together
+
+    def rows_at_once(self, n_bytes: int) -> int:
+        """How many rows of about so many bytes to fetch at once, beginning at a multiple of their number.
+
+        Whole chunks, so that none is unpacked twice, unless one alone is far larger.
+        """
+        n_rows = max(1, n_bytes // max(self.row_bytes, 1))
+        if self.chunk_rows > 8 * n_rows:
+            return n_rows
+        return max(n_rows // self.chunk_rows, 1) * self.chunk_rows
 
     @property
     def columns(self) -> dict[str, tuple[Block, int]]:
@@ -63,13 +74,19 @@ class Frame:
         """Rows ``start`` to ``stop`` as block key -> ``(stop - start, width)``."""
         with reading(f"{self.path}: rows {start} to {stop} of '{self.key}'"):
             if self.layout == "table":
-                table = handle[f"{self.key}/table"][start:stop]
-                blocks = {b.key: table[b.key].reshape(len(table), b.width) for b in self.blocks}
+                table = handle[f"{self.key}/table"]
+                names = [b.key for b in self.blocks]
+                found = chunked_columns(table, start, stop, names)
+                blocks = found or _columns(table[start:stop], self.blocks)
             else:
                 blocks = {b.key: handle[b.key][start:stop] for b in self.blocks}
         if any(len(values) != stop - start for values in blocks.values()):
             raise InputError(f"{self.path}: '{self.key}' ends before row {stop}; the file is broken")
         return blocks
+
+
+def _columns(table: NDArray[Any], blocks: tuple[Block, ...]) -> dict[str, NDArray[Any]]:
+    return {b.key: table[b.key].reshape(len(table), b.width) for b in blocks}
 
 
 def find_frames(handle: h5py.File, path: str | Path) -> list[Frame]:
@@ -138,7 +155,8 @@ def _table_frame(path: str | Path, key: str, group: h5py.Group, table: h5py.Data
         known = tuple(names) if names is not None and len(names) == width else None
         blocks.append(Block(name, dtype.base, width, known))
     n_rows = int(table.shape[0]) if table.ndim else 0
-    return Frame(path, key, "table", n_rows, tuple(blocks), table.dtype.itemsize)
+    chunk_rows = table.chunks[0] if table.chunks else 1
+    return Frame(path, key, "table", n_rows, tuple(blocks), table.dtype.itemsize, chunk_rows)
 
 
 def _fixed_frame(path: str | Path, key: str, group: h5py.Group) -> Frame:

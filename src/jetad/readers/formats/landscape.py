@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ _PUBLISHED = (
     *("truthE", "truthPX", "truthPY", "truthPZ", "ttv", "is_signal_new"),
 )
 
-# bytes of rows fetched at once: about 2500 rows of 806 columns, which stay near the cache
-_BLOCK_BYTES = 8 << 20
+# bytes of rows fetched at once: about 1000 rows of 806 columns, which stay near the cache
+_BLOCK_BYTES = 7 << 19
 
 Place = tuple[Block, int]  # a column: its block and its position inside
 
@@ -98,15 +99,16 @@ class LandscapeReader(FrameReader[_Columns]):
         }
 
     def rows_at_once(self, table: OpenFrame[_Columns], step: int) -> int:
-        return max(1, _BLOCK_BYTES // max(table.frame.row_bytes, 1))
+        return table.frame.rows_at_once(_BLOCK_BYTES)
 
     def convert(self, blocks: dict[str, NDArray[Any]], table: OpenFrame[_Columns], first: int) -> Jets:
         columns = table.plan
         energy, px, py, pz = (_gather(blocks, places) for places in columns.components)
         filled = (energy != 0) | (px != 0) | (py != 0) | (pz != 0)
+        take = _picker(filled, by_column=energy.strides[0] < energy.strides[1])
         label = columns.label
         return build_jets(
-            (energy[filled], px[filled], py[filled], pz[filled]),
+            (take(energy), take(px), take(py), take(pz)),
             np.concatenate([[0], np.cumsum(filled.sum(axis=1))]),
             first_entry=first,
             labels=None if label is None else _truth(_column(blocks, columns.others[label])),
@@ -169,3 +171,17 @@ def _gather(blocks: dict[str, NDArray[Any]], places: list[Place]) -> NDArray[Any
             return blocks[keys[0]][:, index[0] : index[-1] + 1 : (steps.pop() if steps else 1)]
         return blocks[keys[0]][:, index]
     return np.stack([_column(blocks, place) for place in places], axis=1)
+
+
+def _picker(filled: NDArray[np.bool_], *, by_column: bool) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A function that gives the values of filled slots, ``(n_rows, n_slots)``, row by row.
+
+    ``by_column`` if the rows of a column lie together in memory.
+    """
+    n_rows, n_slots = filled.shape
+    places = np.flatnonzero(filled)
+    if not by_column:
+        return lambda values: values.ravel().take(places)
+    row, slot = np.divmod(places, n_slots)
+    places = slot * n_rows + row
+    return lambda values: values.T.ravel().take(places)
