@@ -49,6 +49,7 @@ def split_name(text: str) -> tuple[str, str]:
 
 
 def expand_pattern(pattern: str) -> list[Path]:
+    """Score files of a pattern, without the ledgers beside them; InputError if there is none."""
     if pattern.endswith(".ledger.json"):  # beside a score file, and caught by patterns of shells
         return []
     if Path(pattern).exists() or not any(c in pattern for c in "*?["):
