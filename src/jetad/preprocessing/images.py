@@ -1,4 +1,8 @@
-"""Jet images: centre, rotate, flip, pixelate, normalise, blur; no Python loop over jets."""
+"""Jet images: centre, rotate, flip, pixelate, normalise, blur; no Python loop over jets.
+
+Long, because the same pixels are made in four ways that must agree (sums, shares of linear images,
+projections without images, and as the published program makes them).
+"""
 
 from __future__ import annotations
 
