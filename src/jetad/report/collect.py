@@ -23,7 +23,7 @@ from ..evaluation import (
     variables_of,
 )
 from ..evaluation.anomalies import Anomalies, most_anomalous
-from ..evaluation.dependence import threshold_at
+from ..evaluation.measures import threshold_at
 from ..jets import Jets
 from ..plots import (
     FigureLabel,
