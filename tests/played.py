@@ -1,4 +1,4 @@
-"""Play the README and the tutorial as typed, at 80 columns: ``python tests/played.py [--write]``.
+"""Play the README and the tutorials as typed, at 80 columns: ``python tests/played.py [PAGE...] [--write]``.
 
 Each command runs under ``script`` (util-linux) in one folder with the shipped samples, the Python of the
 tutorial in one session. What the terminal shows is compared with tests/transcripts/, or written there
@@ -22,14 +22,18 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
-PAGES = {"readme": ROOT / "README.md", "tutorial": ROOT / "docs" / "tutorial.ipynb"}
+PAGES = {
+    "readme": ROOT / "README.md",
+    "tutorial": ROOT / "docs" / "tutorial.ipynb",
+    "limit": ROOT / "docs" / "limit.ipynb",
+}
 COLUMNS = 80
 #: Beginnings of lines of the README that are not played, with the reason.
 NOT_PLAYED = {
     "python3 -m venv": "installs jetad: .ci/run does it",
     "jetad train --background qcd.h5": "the same on files of the reader, on top of the page",
-    "jetad score qcd_test.h5 signal.root": "the same on files of the reader, on top of the page",
-    "jetad roc --background qcd_test.scores.h5 --signal top=signal": "the same, on top of the page",
+    "jetad score qcd_unseen.h5 signal.root": "the same on files of the reader, on top of the page",
+    "jetad roc --background qcd_unseen.scores.h5 --signal top=signal": "the same, on top of the page",
 }
 _PROMPT = "$ "
 _MASKS = [
@@ -193,7 +197,7 @@ def main() -> None:
     if shutil.which("script") is None:
         sys.exit("'script' of util-linux is needed")
     problems = 0
-    for page in PAGES:
+    for page in [word for word in sys.argv[1:] if word in PAGES] or PAGES:
         with tempfile.TemporaryDirectory() as folder:
             now = transcript(play(page, Path(folder)))
         path = TRANSCRIPTS / f"{page}.txt"

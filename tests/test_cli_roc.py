@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from jetad.plots import plot_roc
 from jetad.scores import Scores
+from jetad_cli.commands.cmd_roc import _ratio_bands, curves_of
 from jetad_cli.main import cli, main
 
 
@@ -227,6 +229,44 @@ def test_runs_side_by_side(runs: Path) -> None:
     assert [p["second"] for p in found["paired"]] == ["s1", "s2"]
     assert 0 <= found["paired"][0]["p_value"] <= 1
     assert (runs / "roc.png").exists()
+
+
+def test_the_reference_can_be_chosen(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["roc", "--by", "run", *FILES, "--json", "all.json", "--reference", "s2"]
+    assert "s2 - plain" in run(*words).stdout
+    found = json.loads((runs / "all.json").read_text())
+    assert list(found["runs"]) == ["s2", "plain", "s1"]
+    assert [(p["first"], p["second"]) for p in found["paired"]] == [("s2", "plain"), ("s2", "s1")]
+    code, _, err = exit_of(capsys, "roc", "--by", "run", *FILES, "--reference", "s3")
+    assert (code, "--reference s3: the detectors are plain, s1, s2" in " ".join(err.split())) == (2, True)
+
+
+def test_bands_of_a_ratio_on_the_same_jets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two detectors that hardly differ: their ratio is known much better than either rejection."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    for file, mean in (("qcd", 0), ("top", 1.5)):
+        score = rng.normal(mean, 1, 3000)
+        for name, noise in (("a", 0.0), ("b", 0.05)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Scores(score=score + rng.normal(0, 1, 3000) * noise, metadata={"model_hash": name}).save(
+                tmp_path / name / f"{file}.scores.h5"
+            )
+    files = (("a/qcd.scores.h5", "b/qcd.scores.h5"), ("a/top.scores.h5", "b/top.scores.h5"))
+    found = curves_of((), *files, 10, "folder")
+    (key, band), *others = _ratio_bands(found).items()
+    assert (key, others) == (("top", "b"), [])
+    known = np.isfinite(band.value)  # too few jets at the left end
+    assert known.sum() > 50
+    # (quantiles of resampled jets need not enclose every value)
+    assert np.mean((band.low <= band.value)[known] & (band.value <= band.high)[known]) > 0.9
+    middle = np.abs(band.signal_efficiency - 0.5).argmin()
+    first = found.evaluations[0].signals["top"].curve
+    _, low, high = first.rejection_band(band.signal_efficiency)
+    alone = (high - low)[middle] / first.background_rejection(band.signal_efficiency[middle]).value
+    assert (band.high - band.low)[middle] < 0.5 * alone
+    figures = [plot_roc(found.evaluations, ratio=True, paired=paired) for paired in (None, {key: band})]
+    assert [len(figure.axes[1].collections) for figure in figures] == [2, 1]  # the reference has none then
 
 
 def test_spread_over_seeds(runs: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import glob
+import importlib.util
 import io
 import re
 import shutil
@@ -36,12 +37,20 @@ PARSED = {
     "status": "needs jobs of a scheduler; tests/batch has them",
     "resubmit": "needs a job that failed on a scheduler; tests/batch has them",
     "train --compile": "half a minute of compiling; tests/test_compiled.py does it",
+    "fetch": "needs a network; tests/test_fetch.py has a server of its own",
     "doctor /data": "needs a folder at the root of the machine, bound into a container",
+}
+# of packages that are not on every machine
+PARSED |= {
+    name: f"needs {package}"
+    for name, package in {"explore": "plotly", "search": "optuna"}.items()
+    if importlib.util.find_spec(package) is None
 }
 # pages whose commands another test runs, with files of the formats they speak of
 ELSEWHERE = {"docs/formats.md": "tests/readers/test_formats_page.py"}
 # run with -m slow alone, and only the first with the same options
-SLOW = ("bench", "simulate", "plot", "report", "two-way", "contamination", "robustness")
+SLOW = ("bench", "simulate", "plot", "report", "explore", "search", "two-way", "contamination", "robustness")
+WHOLE = ("docs/gallery.md",)  # with -m slow all commands of these: each figure needs what was made before
 # what the text leaves out where it names a command with one of its options
 COMPLETED = {
     "train": ["--background", "qcd.h5"],
@@ -154,7 +163,7 @@ class Folder:
         raw = Path(name.replace(".scores", ""))
         raw.parent.mkdir(parents=True, exist_ok=True)
         if not raw.exists():
-            qcd = raw.stem.startswith("qcd")
+            qcd = raw.stem.startswith(("qcd", "data"))
             jets, n = (shipped("qcd_train.h5"), 1000) if qcd else (shipped("top.h5"), 200)
             first = n * self.n_files % (len(jets) - n)  # other jets in every file
             self.n_files += 1
@@ -207,6 +216,9 @@ def shortened(words: list[str]) -> list[str]:
         return words + settings(words[1:])
     if kind in ("two-way", "contamination"):
         return words + settings([])
+    if kind == "search":
+        method = words[words.index("-m") :][:2] if "-m" in words else ["-m", "gmm"]
+        return [*words, *settings(method), "--trials", "1"]
     if kind == "bench":
         return quick_bench(words)
     if kind == "plan":
@@ -216,6 +228,8 @@ def shortened(words: list[str]) -> list[str]:
         return [*words[:end], "--dry-run", *words[end:]]
     if "--dask" in words:
         return [*words, "--check"]
+    if "--limit" in words:  # the signal has too few jets here; tests/test_limits.py sets limits
+        return [word for word in words if word != "--limit"]
     if "--pdf" in words and find_browser() is None:  # it cannot be printed here
         at = words.index("--pdf")
         return [*words[:at], *words[at + 2 :]]
@@ -238,7 +252,8 @@ def quick_bench(words: list[str]) -> list[str]:
 
 def outputs(words: list[str]) -> Iterator[str]:
     """What options of output name."""
-    names = {"-o", "--output", "--plot", "--pdf", "--hepdata"} | ({"--json"} if words[0] == "roc" else set())
+    names = {"-o", "--output", "--plot", "--pdf", "--hepdata", "--histograms", "--workspace"}
+    names |= {"--json"} if words[0] in ("roc", "select") else set()
     for option, value in pairwise(words):
         if option == "--":
             return
@@ -363,6 +378,8 @@ def first_of_their_kind() -> dict[tuple[str, ...], tuple[str, int, str]]:
 @pytest.mark.parametrize("page", [*IDS, HELP])
 def test_slow_commands_of_a_page_run(look, page):
     def wanted(command: Documented) -> bool:
+        if page in WHOLE:
+            return True
         if command.name in SLOW:
             return first_of_their_kind().get(command.kind) == (page, command.line, command.text)
         return page == HELP

@@ -16,7 +16,7 @@ from jetad.demo import sample
 from jetad.runs import Run
 from jetad_cli.commands.cmd_train import QUICK
 from jetad_cli.main import COMMANDS, SECTIONS
-from jetad_cli.progress import TimeLeft
+from jetad_cli.progress import TimeLeft, TrainingProgress
 
 
 def test_help_shows_all_commands_in_sections_of_80_columns(capsys):
@@ -142,6 +142,39 @@ def test_time_left_is_that_of_all_phases():
     long = TimeLeft({("image", "walk"): 10.0})
     long.after(("image", "walk"), 0.1, 0.0)
     assert long.after(("image", "walk"), 0.2, 600.0) == "1:20:00 left"
+
+
+def test_the_bar_fits_80_columns_and_says_what_is_left(monkeypatch):
+    """The longest line that a training shows; its notes stand below."""
+    shown = []
+
+    class Bar:
+        def add_task(self, label, total, note, left):
+            self.label, self.total = label, total
+
+        def update(self, task, completed, note, left):
+            shown.append(f"{self.label} {'━' * 8} {completed}/{self.total} {left}")
+
+        remove_task = start = stop = lambda *_: None
+
+    monkeypatch.setattr("jetad_cli.progress._bar", Bar)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    plan = {(m, p): 10.0 for m in ("image", "features") for p in ("reconstruction", "contrastive")}
+    clock = iter(range(0, 10_000_000, 1000))
+    monkeypatch.setattr("jetad_cli.progress.time.monotonic", lambda: float(next(clock)))
+    with TrainingProgress(plan) as progress:
+        for member, phase in plan:
+            for step in (1, 500, 2000):
+                progress(
+                    member, phase, step, 2000, {"energy_pos": 0.123456, "energy_neg": 1.0, "val_energy": 2}
+                )
+    assert shown[1].startswith("phase 1 of 4, image: reconstruction ━━━━━━━━ 500/2000 more than ")
+    assert shown[-1].endswith("2000/2000 0:00 left")
+    assert max(map(len, shown)) <= 80
+    with TrainingProgress(plan, one_of_many=True) as progress:
+        for step in (1, 2000):
+            progress("image", "reconstruction", step, 2000, {})
+    assert shown[-1].endswith(" left in this training")
 
 
 @pytest.mark.parametrize("method", ["gmm", "nae"])

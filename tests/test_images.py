@@ -325,6 +325,13 @@ def test_reference_images_of_bad_jets_and_of_none():
         ImageConfig(reference=True, n_eta=20)
 
 
+@pytest.mark.parametrize("sigma", [1e-320, 1e-160, 1e-9, 0.005])
+def test_a_filter_narrower_than_any_pixel_is_none(make_jets, sigma):
+    jets = make_jets(20, 2)
+    sharp = JetImages(ImageConfig(sigma=0)).transform(jets)
+    np.testing.assert_array_equal(JetImages(ImageConfig(sigma=sigma)).transform(jets), sharp)
+
+
 def test_blurred_images_are_blurred_pixels_to_rounding(make_jets):
     """Constituents are blurred one by one where that is the same: within 4e-7 of the largest pixel."""
     jets = make_jets(500, 2, mean=50)

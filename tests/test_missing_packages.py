@@ -12,9 +12,10 @@ from jetad.errors import MissingPackageError
 from jetad.export.onnxfile import _packages
 from jetad.extras import import_fastjet
 from jetad.production.executors.dask import DaskCluster
-from jetad.readers.containers.arrays import open_parquet
+from jetad.readers.containers.parquet import open_parquet
 from jetad.scores import Scores
 from jetad.simulation.generator import import_pythia
+from jetad.spectra import Histogram
 
 
 def read_parquet():
@@ -30,11 +31,13 @@ def read_parquet():
         ("pyarrow", read_parquet, "x.parquet: Parquet needs pyarrow ("),
         ("pyarrow", lambda: Scores(score=[1.0]).save("a.parquet"), "Parquet score files need pyarrow ("),
         ("onnxruntime", _packages, "export needs onnx and onnxruntime ("),
+        ("hist", lambda: Histogram.of([1.0], None, [0, 2]).to_hist(), "histograms for other tools need "),
         ("distributed", lambda: DaskCluster("x", [], threads=1, device="cpu"), "--dask needs dask."),
     ],
 )  # fmt: skip
 def test_the_error_names_the_extra(package, use, message, monkeypatch, tmp_path):
     extra = {"fastjet": "simulate", "pythia8mc": "simulate", "pyarrow": "parquet", "onnxruntime": "export"}
+    extra["hist"] = "stats"
     monkeypatch.chdir(tmp_path)
     for name in [package, *(n for n in sys.modules if n.startswith(f"{package}."))]:
         monkeypatch.setitem(sys.modules, name, None)

@@ -70,9 +70,10 @@ def test_the_numbers_shown_are_those_of_the_table():
     assert f"{float(value):.3f} ± {float(error):.3f}" == known["demo"]["top"]["gmm"]
 
 
-def test_the_cells_of_the_tutorial_are_those_that_were_played():
-    cells = cells_of_tutorial(PAGES["tutorial"].read_text(encoding="utf-8"))
-    assert typed(STORED["tutorial"]) == [line for cell in cells for line in cell.split("\n")]
+@pytest.mark.parametrize("page", ["tutorial", "limit"])
+def test_the_cells_of_a_tutorial_are_those_that_were_played(page):
+    cells = cells_of_tutorial(PAGES[page].read_text(encoding="utf-8"))
+    assert typed(STORED[page]) == [line for cell in cells for line in cell.split("\n")]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -112,10 +113,29 @@ def test_a_terminal_of_80_columns(tmp_path):
         on_terminal("jetad train --backgruond a.h5", tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("script") is None, reason="needs 'script' of util-linux")
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", ["limit", *(pytest.param(page, marks=pytest.mark.slow) for page in PAGES if page != "limit")]
+)
 def test_a_page_played_as_typed(page):
+    if page == "limit":
+        pytest.importorskip("cabinetry")
     with tempfile.TemporaryDirectory() as folder:  # of a short name: it stands in the output
         now = transcript(play(page, Path(folder)))
     assert differences(STORED[page], now) == []
+
+
+def test_the_tutorial_finds_the_jets_that_it_hides():
+    """From a file that jetad does not know to a limit that is far above the one expected."""
+    shown = STORED["limit"]
+    assert "unknown format" in shown
+    expected, low, high = map(
+        int, re.search(r"^expected: fewer than (\d+) .* 68 %: (\d+) to (\d+)", shown, re.M).groups()
+    )
+    observed, z = re.search(
+        r"^observed: fewer than (\d+); significance of the excess ([\d.]+)", shown, re.M
+    ).groups()
+    assert 20 < low < expected < high < 150 < int(observed)
+    assert float(z) > 3
+    fitted, error = map(int, re.search(r"^(\d+) ± (\d+) top jets$", shown, re.M).groups())
+    assert abs(fitted - 150) < 2 * error

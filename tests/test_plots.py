@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from conftest import toy_jets
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -23,10 +24,12 @@ from jetad.evaluation import (
     sculpting,
     variables_of,
 )
+from jetad.evaluation.anomalies import captions, most_anomalous
 from jetad.plots import (
     COLORS,
     figure_paths,
     load_history,
+    main_keys,
     plot_contamination,
     plot_efficiency,
     plot_gallery,
@@ -363,7 +366,7 @@ def draw_studies(samples: dict[str, Scores]) -> list[Figure]:
         ContaminationPoint(x, 3, Interval(0.8 - x, 0.7 - x, 0.9 - x), Interval(low, low, low + 0.5), ())
         for x in (0.0, 0.001, 0.01, 0.1)
     ]
-    return [plot_robustness(changes, background_efficiency=0.1), plot_contamination(points, signal="top")]
+    return [plot_robustness({0.1: changes, 0.01: changes}), plot_contamination(points, signal="top")]
 
 
 def assert_inside(figure: Figure, text: mpl.text.Text) -> None:
@@ -493,3 +496,44 @@ def test_a_history_of_a_damaged_file_is_drawn_without_what_no_axis_can_show(odd)
     drawn = plot_history([*records, {"step": 4, "energy_pos": odd, "energy_neg": 3.0}])
     assert drawn.axes[0].get_xlim()[1] < 5
     assert plot_history([*records, {"step": odd, "energy_pos": 3.0}]).axes[0].get_xlabel() == "Logged record"
+
+
+# --- what a reader must not have to guess -----------------------------------------------------------
+
+
+def test_a_handful_of_background_jets_is_drawn_thin() -> None:
+    figure = plot_roc(evaluate(normal(1000, 0.0, 1), {"top": normal(800, 2.0, 2)}), bands=False)
+    main, thin = figure.axes[0].lines[:2]
+    assert (main.get_linewidth(), thin.get_linewidth()) == (2.0, 0.8)
+    rejection = np.asarray(main.get_ydata(), dtype=float)
+    assert np.nanmax(rejection) <= 100  # ten of a thousand
+    assert np.nanmax(np.asarray(thin.get_ydata(), dtype=float)) > 100
+    assert np.asarray(main.get_xdata(), dtype=float).min() > 0  # no stub at zero
+
+
+def test_two_methods_on_two_signals_have_one_entry_each() -> None:
+    signals = {"Z' -> dark": normal(800, 2.0, 2), "top": normal(800, 1.0, 3)}
+    both = [evaluate(normal(1000, 0.0, 1), signals, name=name) for name in ("NAE", "AE")]
+    entries = legend(plot_roc(both))
+    assert [text.partition("  (AUC")[0] for text in entries] == ["Z′ → dark", "top", "NAE", "AE", "random"]
+    assert entries[0].count("±") == 2
+
+
+def test_the_floor_of_a_calibration_is_an_upper_end() -> None:
+    jets = toy_jets(30)
+    efficiency = np.where(np.arange(30) < 2, 0.01, 0.5)
+    known = {"smallest_background_efficiency": float(np.float32(0.01))}
+    for metadata, sign in ((known, "≤"), ({}, "=")):
+        scores = Scores(
+            score=-np.arange(30.0), background_efficiency=efficiency, entry=jets.entry, jet=jets.position,
+            jet_pt=jets.jet_pt, jet_mass=jets.jet_mass, metadata=metadata,
+        )  # fmt: skip
+        found = captions(most_anomalous([(jets, scores)], 3))
+        assert [rf"$\varepsilon_B$ {sign} 0.01" in text for text in found] == [True, True, False]
+        assert r"$\varepsilon_B$ = 0.5" in found[2]
+
+
+def test_the_main_part_of_a_history() -> None:
+    rows = [{"step": 1, "loss": 1.0, "energy_pos": 2.0, "learning_rate": 0.1, "monitor_top": 0.7}]
+    assert main_keys(rows) == ["loss", "energy_pos", "monitor_top"]
+    assert main_keys([{"step": 1, "phase_step": 1, "spread": 3.0}]) == ["spread"]

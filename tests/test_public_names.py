@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_public_names_are_listed_and_there():
-    assert set(jetad.__all__) <= set(dir(jetad))
+    assert set(jetad.__all__) == set(dir(jetad))
     assert all(getattr(jetad, name) is not None for name in jetad.__all__)
     with pytest.raises(AttributeError, match="'jetad' has no attribute 'raed'"):
         _ = jetad.raed

@@ -98,7 +98,8 @@ def test_the_command_page_has_every_option(hooks):
 
 
 def test_formulas_are_drawn(hooks):
-    tex = re.findall(r"\$\$(.*?)\$\$|\$([^$\n]+)\$", text_of("methods.md"), flags=re.S)
+    pages = text_of("methods.md") + text_of("selection.md")
+    tex = re.findall(r"\$\$(.*?)\$\$|\$([^$\n]+)\$", pages, flags=re.S)
     assert len(tex) > 40
     for display, inline in tex:
         tag, opening, closing = ("div", r"\[", r"\]") if display else ("span", r"\(", r"\)")
@@ -108,12 +109,31 @@ def test_formulas_are_drawn(hooks):
         assert "\\" not in drawn.partition("<path")[2]
 
 
+def test_the_gallery_has_every_kind_of_figure():
+    spec = importlib.util.spec_from_file_location("gallery_figures", DOCS / "gallery_figures.py")
+    gallery = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(gallery)
+    found = gallery.commands_and_pictures(text_of("gallery.md"))
+    assert all(command.startswith("jetad ") for command, _ in found)
+    pictures = [picture for _, picture in found if picture]
+    assert len(pictures) == text_of("gallery.md").count("![")
+    assert {path.name for path in gallery.FIGURES.iterdir()} == set(pictures)
+    assert sum(path.stat().st_size for path in gallery.FIGURES.iterdir()) < 1_000_000
+    drawn = {tuple(command.split()[1:3]) for command, picture in found if picture}
+    plot = cli.get_command(click.Context(cli), "plot")
+    assert {kind for command, kind in drawn if command == "plot"} == set(plot.commands) - {
+        "roc"
+    }  # as jetad roc
+    assert {"inspect", "roc", "robustness", "contamination", "two-way"} <= {command for command, _ in drawn}
+
+
 def test_the_python_page_has_what_the_package_offers():
     named = {line.rpartition(".")[2] for line in text_of("api.md").splitlines() if line.startswith("::: ")}
     assert set(jetad.__all__) - {"__version__"} <= named
 
 
-def test_the_notebook_is_stored_without_outputs():
-    cells = json.loads((DOCS / "tutorial.ipynb").read_text(encoding="utf-8"))["cells"]
+@pytest.mark.parametrize("notebook", sorted(DOCS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_stored_without_outputs(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     assert sum(cell["cell_type"] == "code" for cell in cells) > 8
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)

@@ -255,7 +255,7 @@ def test_a_score_of_mass_follows_the_energy_scale() -> None:
     # both classes scaled: their order, and the AUC, stay
     assert found.distortions["scale +1 %"].auc["top"] == pytest.approx(found.auc["top"], abs=1e-3)
     json.dumps(found.to_dict(), allow_nan=False)
-    figure = plot_robustness(found.changes(0.1), background_efficiency=0.1)
+    figure = plot_robustness({0.1: found.changes(0.1)})
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["scale +1 %", "rotation"]
     with pytest.raises(InputError, match="5 background jets are too few for a cut"):
         robustness(MassScore(), background[:5], {}, cuts=(0.01,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -40,7 +41,11 @@ def test_sentences_break_between_words(monkeypatch):
     assert lines[-1].endswith("and/a/very-long/name-that-is/not-broken" + "x" * 60)
     assert hanging("a ", "short") == "a short"
     command = "next: jetad score FILE --run " + "x" * 80
-    assert fitted(f"{command}\n{text}").split("\n")[0] == command
+    assert fitted(f"{command}\n{text}") == f"{command}\n{text}"  # for a file, whatever COLUMNS says
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    first, *lines = fitted(f"{command}\n{text}").split("\n")
+    assert first == command
+    assert max(map(len, lines[:-1])) <= 60
     monkeypatch.delenv("COLUMNS")
     assert terminal_width() is None
     assert columns() == 80
@@ -87,6 +92,7 @@ def test_tables_of_studies_fit_80_columns(monkeypatch):
 
 def test_a_refusal_fits_80_columns(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert jetad("train", "--method", "nea", "--background", sample("qcd_test.h5")) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) > 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import pty
 import re
@@ -16,7 +18,7 @@ import pytest
 from test_cli import jetad
 
 import jetad_cli
-from jetad_cli.terminal import one_line, printable
+from jetad_cli.terminal import AboveBars, echo, live, one_line, printable
 
 EVIL = "a\x1b]0;owned\x07\x1b[2J\r\u202eb\x9b31m\x7f"
 WRITTEN = "a\\u001b]0;owned\\u0007\\u001b[2J\\u000d\\u202eb\\u009b31m\\u007f"
@@ -105,3 +107,24 @@ def test_what_is_escaped():
     assert printable(os.fsdecode(b"\xff.h5")) == "\\udcff.h5"
     assert one_line("a\nb") == "a\\nb"
     assert json.loads(f'"{WRITTEN}"') == EVIL
+
+
+def test_what_is_told_stands_above_a_bar(monkeypatch):
+    happened = []
+
+    class Bar:
+        def start(self) -> None:
+            happened.append("bar")
+
+        def stop(self) -> None:
+            happened.append("no bar")
+
+    monkeypatch.setattr("click.echo", lambda message, **_: happened.append(message))
+    log = logging.LogRecord("jetad", logging.INFO, "", 0, "a warning", (), None)
+    with live(Bar()):
+        echo("a result")
+        handler = AboveBars(io.StringIO())
+        handler.emit(log)
+    echo("the end")
+    assert happened == ["bar", "no bar", "a result", "bar", "no bar", "bar", "no bar", "the end"]
+    assert handler.stream.getvalue() == "a warning\n"

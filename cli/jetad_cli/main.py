@@ -38,6 +38,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "First steps": {
         "demo": "The whole job on the shipped samples.",
         "inspect": "What is in a file of jets, and what is wrong with it.",
+        "fetch": "Download published sets of jets, checked.",
         "simulate": "Make QCD, top, W, Higgs and dark-shower jets.",
         "methods": "List the methods and presets.",
         "readers": "List the file formats.",
@@ -51,12 +52,16 @@ SECTIONS: dict[str, dict[str, str]] = {
         "export": "Write a run as an ONNX graph or a torch package.",
     },
     "Look at the results": {
+        "runs": "List, compare, show and remove runs.",
         "roc": "ROC curves: table, figure, JSON, HEPData.",
+        "select": "Cut, estimate the background, histograms, limits.",
         "plot": "Draw one kind of figure.",
         "report": "Write one HTML page about a detector.",
+        "explore": "Write an interactive page to look at single jets.",
         "cite": "Print the papers to cite for a run.",
     },
     "Study a method": {
+        "search": "Search for better settings without labels.",
         "two-way": "Find B among A, and A among B.",
         "robustness": "Score distorted jets.",
         "contamination": "Train with signal in the data.",

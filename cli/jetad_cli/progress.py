@@ -7,11 +7,14 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .terminal import is_quiet, live, one_line
 
-__all__ = ["ScoringProgress", "TimeLeft", "TrainingProgress"]
+if TYPE_CHECKING:
+    from jetad.config import RunConfig
+
+__all__ = ["ScoringProgress", "TimeLeft", "TrainingProgress", "amounts_of"]
 
 _INTERVAL = 10.0  # seconds between plain lines
 
@@ -135,17 +138,32 @@ class TimeLeft:
         return f"{'' if all_known else 'more than '}{_clock(seconds)} left"
 
 
+def amounts_of(config: RunConfig) -> dict[tuple[str, str], float]:
+    """Steps, or passes over the jets, of each (member, phase) of a training, in their order."""
+    from jetad.models import METHODS
+
+    return {
+        (name, phase): getattr(getattr(member.training, phase, None), "steps", member.training.epochs)
+        for name, member in config.members.items()
+        for phase in METHODS[config.method].phases
+    }
+
+
 class TrainingProgress(_Progress):
     """Called with (member, phase, step, n_steps, latest line of the history).
 
     Arguments:
+        one_of_many: There are further trainings: the time left is not that of all of them, and says so.
         plan: Steps, or passes over the jets, of each (member, phase) in their order, where that is known.
     """
 
-    def __init__(self, plan: Mapping[tuple[str, str], float] | None = None) -> None:
+    def __init__(
+        self, plan: Mapping[tuple[str, str], float] | None = None, *, one_of_many: bool = False
+    ) -> None:
         super().__init__()
         self._places = list(plan or {})
         self._left = TimeLeft(plan or {})
+        self._of = " in this training" if one_of_many else ""
         if not plan:
             self._scope = "left in this phase"
 
@@ -157,7 +175,7 @@ class TrainingProgress(_Progress):
         known_place = place in self._places
         where = f"phase {self._places.index(place) + 1} of {len(self._places)}, " if known_place else ""
         left = self._left.after(place, step / n_steps, time.monotonic())
-        self.show(f"{where}{member}: {phase}", step, n_steps, note, "steps", left)
+        self.show(f"{where}{member}: {phase}", step, n_steps, note, "steps", left and left + self._of)
 
 
 class ScoringProgress(_Progress):
@@ -165,3 +183,10 @@ class ScoringProgress(_Progress):
 
     def __call__(self, label: str, done: int, total: int | None) -> None:
         self.show(label, done, total, "", "jets")
+
+
+class DownloadProgress(_Progress):
+    """Called with (name of the file, bytes done, bytes in all)."""
+
+    def __call__(self, label: str, done: int, total: int | None) -> None:
+        self.show(f"{label} [MB]", done // 10**6, None if total is None else total // 10**6, "", "MB")

@@ -163,11 +163,11 @@ def trainings(
     from jetad.interrupts import stop_signals
     from jetad.studies.trainings import TrainingOptions
 
-    from .progress import TrainingProgress
+    from .progress import TrainingProgress, amounts_of
 
     select_device(device)
     torch.set_num_threads(threads)
-    with stop_signals() as stop, TrainingProgress() as progress:
+    with stop_signals() as stop, TrainingProgress(amounts_of(config), one_of_many=True) as progress:
         yield TrainingOptions(config, ["jetad", *sys.argv[1:]], device, stop, progress)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from jetad.errors import OutputError, without_secrets
+from jetad.shown import one_line, printable
 
 from .tables import hanging
 
@@ -35,11 +35,6 @@ __all__ = [
     "tell",
 ]
 
-# control characters but tab and newline, what turns the direction of text, and bytes that are no characters
-_UNSAFE = re.compile(
-    "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)  # fmt: skip
-
 _MAX_SENTENCE = 1200
 
 _bars: list[Any] = []  # shown now
@@ -49,32 +44,17 @@ _quiet = False
 TOLD = "jetad.told"
 
 
-def printable(text: str) -> str:
-    r"""The text with control characters written as in JSON.
-
-    Example:
-        >>> print(printable("a\x1b[31mb"))
-        a\u001b[31mb
-    """
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def one_line(text: str) -> str:
-    """A name or sentence in which a newline is written out, too."""
-    return printable(text).replace("\n", "\\n")
-
-
 def shortened(text: str) -> str:
     """A sentence that a long name, or a file of zeros, cannot make fill the terminal."""
     return text if len(text) <= _MAX_SENTENCE else f"{text[:_MAX_SENTENCE]} ... ({len(text)} characters)"
 
 
 def fitted(message: str) -> str:
-    """Sentences for standard error, broken between words where its terminal ends.
+    """Sentences for standard error, broken between words where its terminal ends; as they are without one.
 
     A command to copy (``next: ...``), lines that are set in, and tracebacks stay whole.
     """
-    if message.startswith("Traceback"):
+    if message.startswith("Traceback") or not sys.stderr.isatty():
         return message
     lines = message.split("\n")
     return "\n".join(

@@ -96,17 +96,21 @@ def lazy(package: str, /, **names: Iterable[str]) -> tuple[Callable[[str], Any],
 
     Arguments:
         package: Its name.
-        names: Module of the package (``a__b`` for ``a.b``) -> the public names that it defines.
+        names: Module of the package (``a__b`` for ``a.b``) -> the public names that it defines; none where
+            the module itself is public.
     """
+    modules = {module for module, listed in names.items() if not listed}
     module_of = {name: module.replace("__", ".") for module, listed in names.items() for name in listed}
 
     def getattr_(name: str) -> Any:
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
         if name not in module_of:
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
         return getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
 
     def dir_() -> list[str]:
-        return sorted({*vars(importlib.import_module(package)), *module_of})
+        return sorted(importlib.import_module(package).__all__)
 
     return getattr_, dir_
 

@@ -242,6 +242,13 @@ COMMANDS: dict[str, Command] = {
                    {**FORCE, **LABEL, "--json": _one_of("-", "new.json", share=0.8), "--eff-s": fraction, "--eff-b": fraction,
                     "--by": _one_of("run", "folder", share=0.9), "--spread": None, "--min-background": big,
                     "--hepdata": _one_of("tables", share=0.7)}, 3),
+    "select": Command(lambda r: ["select", mostly(r, SCORES, NAMES), *(["--working-point", "0.3"] if r.random() < 0.9 else [])],
+                      {**FORCE, "--signal": scores, "--threshold": number,
+                       "--on": _one_of("score", "jet_pt", "background_efficiency", share=0.7), "--variable":
+                       _one_of("jet_mass", "jet_pt", "entry", share=0.7), "--bins": _one_of("5", "0,50,100", "1", share=0.7,
+                       bad=NUMBERS), "--window": _one_of("10,20", "20,10", share=0.7, bad=NUMBERS), "--expect": text,
+                       "--json": _one_of("-", "new.json", share=0.8), "--histograms": _one_of("new.root", share=0.7),
+                       "--workspace": _one_of("new.json", share=0.7), "--allow": _one_of("labels", "overlap", share=0.9)}, 2),
     "roc figure": Command(lambda r: ["roc", "-b", scores(r), "-s", scores(r), "-o", mostly(r, ("new",), NAMES)],
                           {**FORCE, **LABEL, "--ratio": None}, 0.4),
     "plot scores": Command(lambda r: ["plot", "scores", scores(r), scores(r), "-o", mostly(r, ("new",), NAMES)],

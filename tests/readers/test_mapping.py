@@ -171,7 +171,11 @@ def test_suggestion_takes_jets_before_leptons_and_generator_particles(tmp_path):
 
 def test_suggestion_knows_momenta_of_edm4hep(tmp_path):
     kinds = ("energy", "momentum.x", "momentum.y", "momentum.z", "mass")
-    lists = {f"{c}.{k}": jagged([9.0, 8.0], [7.0]) for c in ("Jet", "ReconstructedParticles") for k in kinds}
+    lists = {
+        f"{c}.{k}": jagged([20.0, 16.0], [13.0]) if k == "energy" else jagged([9.0, 8.0], [7.0])
+        for c in ("Jet", "ReconstructedParticles")
+        for k in kinds
+    }
     path = write_root(tmp_path / "x.root", lists)
     assert yaml.safe_load(suggest_mapping(path))["jets"] == {
         "E": "Jet.energy",

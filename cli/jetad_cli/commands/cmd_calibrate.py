@@ -13,6 +13,7 @@ from jetad.errors import InputError
 from ..numbers import FiniteRange
 from ..options import Inputs, ManyValues, allow_option, device_option, input_options, json_option
 from ..overwriting import keep_inputs
+from ..tables import hanging
 from ..terminal import echo
 
 if TYPE_CHECKING:
@@ -138,10 +139,8 @@ def command(
         }
         echo(json.dumps(result))
         return
-    echo(
-        f"{run.path}: calibrated on {calibration.n} background jets; "
-        f"background efficiencies down to {calibration.smallest:.2g}"
-    )
+    first = f"{run.path}: calibrated on {calibration.n} background jets; "
+    echo(hanging("", f"{first}background efficiencies down to {calibration.smallest:.2g}", 2))
     for name, rows in tables.items():
         if name:
             echo(name)
@@ -152,7 +151,7 @@ def command(
             )
             if rate is not None:
                 line += f"  rate {row['rate']:.4g} Hz [{row['rate_low']:.4g}, {row['rate_high']:.4g}]"
-            echo(line)
+            echo(hanging("", line, 4))
 
 
 def _bins(text: str) -> tuple[str, list[float] | int]:

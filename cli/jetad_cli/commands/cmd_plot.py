@@ -1,4 +1,7 @@
-"""jetad plot: figures of scores, curves and trainings; one function per kind."""
+"""jetad plot: figures of scores, curves and trainings; one function per kind.
+
+Long, because every kind of figure is a command with options and a help text of its own.
+"""
 
 from __future__ import annotations
 
@@ -130,11 +133,17 @@ for _name, _drawing in CURVES.items():
 
 @figure_command("history")
 @click.argument("run", metavar="RUN_DIR", type=click.Path(exists=True))
-def history(run: str) -> Figure:
-    """Losses, energies and rates of a training against the step."""
-    from jetad.plots import load_history, plot_history
+@click.option("--all", "everything", is_flag=True, help="Draw everything that was logged.")
+def history(run: str, everything: bool) -> Figure:
+    """Loss and energies of a training against the step; with --all rates, norms and acceptances, too."""
+    from jetad.plots import load_history, main_keys, plot_history
 
-    return plot_history(load_history(run))
+    records = load_history(run)
+    return plot_history(records, keys=None if everything else main_keys(records))
+
+
+def _blur(sigma: float) -> str:
+    return "no blur" if sigma == 0 else f"blur of {sigma:g} pixel{'' if sigma == 1 else 's'}"
 
 
 @figure_command("images")
@@ -169,6 +178,7 @@ def images(files: tuple[str, ...], max_jets: int, sigma: float, difference: bool
         with of_file(path if equals else file):
             named[name if equals else Path(file).stem] = imager.transform(jets)
     of = "" if channel == "pt" else f", {channel} constituents"
+    of += f" ({_blur(sigma)})"
     return plot_images(named, difference=difference, color_label=f"Mean pixel intensity{of}")
 
 
@@ -213,20 +223,35 @@ def negatives(run_dir: str | None, count: int, background: str | None) -> Figure
     type=click.Path(),
     help="Run directory.  [default: $JETAD_RUN, runs/latest]",
 )
-def reconstructions(file: str, run_dir: str | None) -> Figure:
-    """Input, reconstruction and residual of the first jets of a file."""
+@click.option(
+    "--row", "entries", metavar="N...", type=click.IntRange(min=0), multiple=True, default=(0, 1, 2),
+    show_default=True, help="Jets to draw, counted from 0.",
+)  # fmt: skip
+def reconstructions(file: str, run_dir: str | None, entries: tuple[int, ...]) -> Figure:
+    """Input, reconstruction and residual of jets of a file, with what is known of each."""
+    import numpy as np
+
     from jetad.detector import TrainedDetector
     from jetad.detector.reconstructions import reconstruct
     from jetad.errors import ConfigError
+    from jetad.evaluation.anomalies import Anomalies, captions
     from jetad.plots import plot_reconstructions
     from jetad.readers import read
     from jetad.runs import find_run
 
     run = find_run(run_dir)
-    pair = reconstruct(TrainedDetector.from_run(run, "cpu"), read([file], max_jets=4))
+    detector, jets = TrainedDetector.from_run(run, "cpu"), read([file], max_jets=max(entries) + 1)
+    missing = [row for row in entries if row >= len(jets)]
+    if missing:
+        raise ConfigError(f"--row {missing[0]}: {file} has {len(jets)} jets; the first is row 0")
+    jets = jets[np.asarray(entries)]
+    pair = reconstruct(detector, jets)
     if pair is not None:
-        before, after, titles = pair.pictures()
-        return plot_reconstructions(before, after, titles=titles)
+        before, after, channels = pair.pictures(most=max(4, len(entries)))
+        told = captions(Anomalies(jets, detector.evaluate(jets)))
+        return plot_reconstructions(
+            before, after, titles=told if channels is None else channels, max_rows=len(before)
+        )
     raise ConfigError(
         f"{run.path}: has no autoencoder of images to draw; train one, such as --method nae or ae"
     )
@@ -270,14 +295,23 @@ def _with_multiplicity(
     default=(1.0, 0.5, 0.1, 0.01), show_default=True, help="Background efficiencies of the cuts.",
 )  # fmt: skip
 @_jets_option
+@click.option(
+    "--all", "everything", is_flag=True,
+    help="Draw pT and multiplicity, too, divergences, and the score against each.",
+)  # fmt: skip
 @allow_option("labels")
 def sculpting(
-    files: tuple[str, ...], cuts: tuple[float, ...], jet_files: tuple[str, ...], allow: tuple[str, ...]
+    files: tuple[str, ...],
+    cuts: tuple[float, ...],
+    jet_files: tuple[str, ...],
+    everything: bool,
+    allow: tuple[str, ...],
 ) -> Any:
-    """Mass and pT spectra of background after cuts on the score: what a bump hunt must know.
+    """Mass spectrum of background after cuts on the score: what a bump hunt must know.
 
-    With their ratio to no cut, the Jensen-Shannon divergence against background efficiency, and the score
-    against each variable. SCORES are background; of labelled files the jets of label 0 are taken.
+    With its ratio to no cut. --all adds the spectra of pT and multiplicity, the Jensen-Shannon divergence
+    against background efficiency, and the score against each variable; --json writes all of it. SCORES are
+    background; of labelled files the jets of label 0 are taken.
 
     \b
     jetad plot sculpting qcd.scores.h5 --jets qcd.h5 -o sculpting
@@ -296,7 +330,8 @@ def sculpting(
     check_label_of(background.label, name, allow, role="background")
     columns = _with_multiplicity({name: background}, jet_files)[name]
     found = compute(background, columns, cuts=sorted({1.0, *cuts}, reverse=True))
-    return plot_sculpting(found), {v: s.to_dict() for v, s in found.items()}
+    drawn = found if everything or "mass" not in found else {"mass": found["mass"]}
+    return plot_sculpting(drawn, details=everything), {v: s.to_dict() for v, s in found.items()}
 
 
 @figure_command("efficiency", numbers=True)
@@ -345,8 +380,17 @@ def efficiency(files: tuple[str, ...], eff_b: float, bins: int, jet_files: tuple
 @click.option(
     "--sigma", type=FiniteRange(0, 10), default=0.0, show_default=True, help="Gaussian filter [pixels]."
 )
+@click.option(
+    "--radius", type=FiniteRange(0, 5, min_open=True), help="Draw a circle of the radius of the jets."
+)
 def anomalous(
-    file: str, score_file: str | None, run_dir: str | None, count: int, ordinary: int, sigma: float
+    file: str,
+    score_file: str | None,
+    run_dir: str | None,
+    count: int,
+    ordinary: int,
+    sigma: float,
+    radius: float | None,
 ) -> Any:
     """Gallery of the most anomalous jets of a file with pT, mass, multiplicity and event keys."""
     from jetad.evaluation.anomalies import captions, most_anomalous, paired_with_scores
@@ -376,4 +420,7 @@ def anomalous(
         name: [None if isinstance(v, float) and v != v else v for v in values]
         for name, values in {**rows, "n_constituents": found.jets.n_constituents.tolist()}.items()
     }
-    return plot_gallery(images, captions(found)), numbers
+    figure = plot_gallery(
+        images, captions(found), color_label=f"Pixel intensity ({_blur(sigma)})", radius=radius
+    )
+    return figure, numbers

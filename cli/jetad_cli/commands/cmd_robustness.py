@@ -39,7 +39,7 @@ __all__ = ["command", "table"]
 @click.option("--signal", "-s", multiple=True, metavar="[NAME=]FILE...", help="Signal jets.")
 @click.option(
     "--eff-b", "cuts", metavar="EFF...", type=FiniteRange(0, 1, min_open=True), multiple=True,
-    default=(0.1, 0.01), show_default=True, help="Background efficiencies of the cuts; the first is drawn.",
+    default=(0.1, 0.01), show_default=True, help="Background efficiencies of the cuts; two are drawn.",
 )  # fmt: skip
 @click.option(
     "--output",
@@ -129,7 +129,7 @@ def command(
     if output is not None:
         from jetad.plots import add_label, plot_robustness, save
 
-        figure = plot_robustness(found.changes(cuts[0]), background_efficiency=cuts[0])
+        figure = plot_robustness({cut: found.changes(cut) for cut in cuts[:2]})
         written = [*save(add_label(figure, label), output, force=force), numbers]
         with atomic_output(numbers, force=force) as temporary:
             temporary.write_text(text + "\n")

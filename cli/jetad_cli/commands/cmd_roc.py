@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,13 +12,13 @@ from jetad_cli.numbers import FiniteRange
 from jetad_cli.options import ManyValues, allow_option, figure_label, force_option, label_options
 from jetad_cli.overwriting import files_meant, keep_inputs
 
-from ..tables import aligned
+from ..roc_tables import comparison_table, remarks, spread_table, table
 from ..terminal import echo, tell
 
 if TYPE_CHECKING:
-    from jetad.evaluation import Evaluation, Interval, PairedComparison, Samples, Spread
+    from jetad.evaluation import Evaluation, PairedComparison, Samples, Spread
 
-__all__ = ["command", "comparison_table", "curves_of", "score_inputs", "table"]
+__all__ = ["command", "curves_of", "score_inputs"]
 
 
 def score_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,6 +102,9 @@ def check_inputs(labelled: tuple[str, ...], background: tuple[str, ...], signal:
 @click.option("--output", "-o", metavar="FIG", help="Draw the ROC curves: FIG.pdf and FIG.png.")
 @click.option("--ratio", is_flag=True, help="Add a panel with the ratio to the first curve.")
 @click.option(
+    "--reference", metavar="NAME", help="With --by: the detector that the others are compared with.  [first]"
+)
+@click.option(
     "--band", type=click.Choice(["binomial", "bootstrap", "none"]), default="binomial", show_default=True,
     help="Intervals drawn: Clopper-Pearson (effective counts for weights), or resampled jets.",
 )  # fmt: skip
@@ -139,6 +141,7 @@ def command(
     allow: tuple[str, ...],
     output: str | None,
     ratio: bool,
+    reference: str | None,
     band: str,
     spread: bool,
     eff_s: tuple[float, ...],
@@ -184,6 +187,8 @@ def command(
         labelled, background, signal, min_background, by, allow,
         signal_efficiencies=eff_s, background_efficiencies=eff_b,
     )  # fmt: skip
+    if reference is not None:
+        found = _beginning_with(reference, found)
     evaluations = found.evaluations
     for evaluation in evaluations:
         for sentence in remarks(evaluation):
@@ -216,7 +221,8 @@ def command(
     if output is not None:
         from jetad.plots import add_label, plot_roc, save
 
-        figure = plot_roc(curves, bands=band != "none", ratio=ratio)
+        same_jets = _ratio_bands(found) if ratio and paired and band != "none" else None
+        figure = plot_roc(curves, bands=band != "none", ratio=ratio, paired=same_jets)
         written = list(save(add_label(figure, label), output, force=force))
         tell(f"wrote {', '.join(str(path) for path in written)}")
     if to_stdout:
@@ -228,6 +234,45 @@ def command(
     if unpaired:
         blocks.append(unpaired)
     echo("\n\n".join(block.rstrip("\n") for block in blocks))
+
+
+def _beginning_with(name: str, found: Curves) -> Curves:
+    """The same curves, that of ``name`` first.
+
+    Raises:
+        click.UsageError: if there is none.
+    """
+    names = [evaluation.name for evaluation in found.evaluations]
+    if name not in names:
+        raise click.UsageError(f"--reference {name}: the detectors are {', '.join(names)}")
+    i = names.index(name)
+    order = [i, *(k for k in range(len(names)) if k != i)]
+    return Curves([found.evaluations[k] for k in order], [found.samples[k] for k in order])
+
+
+def _ratio_bands(found: Curves) -> dict[tuple[str, str], Any]:
+    """Ratio of the rejections to the first detector on the same jets, by signal and detector."""
+    import numpy as np
+
+    from jetad.errors import InputError
+    from jetad.evaluation import BAND_GRID, Band, compare_paired
+
+    at = BAND_GRID[BAND_GRID >= 0.02][::3]
+    bands = {}
+    first = found.samples[0]
+    for samples, evaluation in zip(found.samples[1:], found.evaluations[1:], strict=True):
+        for signal in (name for name in first.signals if name in samples.signals):
+            try:
+                compared = compare_paired(
+                    (samples.background, samples.signals[signal]), (first.background, first.signals[signal]),
+                    names=(evaluation.name, found.evaluations[0].name), signal=signal,
+                    signal_efficiencies=at.tolist(),
+                )  # fmt: skip
+            except InputError:
+                continue  # other jets: said beside the table
+            ratios = np.array([tuple(ratio) for ratio in compared.rejection_ratio.values()])
+            bands[signal, evaluation.name] = Band(at, *ratios.T)
+    return bands
 
 
 def _is_spread(curve: Evaluation | Spread) -> bool:
@@ -289,118 +334,3 @@ def _as_json(curves: Sequence[Evaluation | Spread], paired: Sequence[PairedCompa
 
 def _titled(curve: Evaluation | Spread, text: str) -> str:
     return text if not curve.name else f"{curve.name}: {text}"
-
-
-def table(evaluation: Evaluation) -> str:
-    """The numbers of an evaluation for reading, one line per signal."""
-    from jetad.evaluation import either_way
-
-    first = next(iter(evaluation.signals.values()))
-    at = list(first.background_rejection)
-    header = ["signal", "jets", "AUC", "pT alone", "mass alone", "max SIC (at eff_S)"]
-    header += [f"1/eff_B at eff_S {x:g}" for x in at]
-    rows = [header]
-    fixed = [["signal", *(f"eff_S at eff_B {x:g}" for x in first.signal_efficiency_at)]]
-    notes = []
-    for name, result in evaluation.signals.items():
-        curve, best = result.curve, result.max_sic
-        rows.append(
-            [
-                name,
-                str(curve.n_signal),
-                f"{curve.auc:.4f} ± {_number(curve.auc_error, '.4f')}",
-                _number(either_way(result.pt_only_auc), ".3f"),
-                _number(either_way(result.mass_only_auc), ".3f"),
-                "-" if math.isnan(best.value) else f"{best.value:.2f} ({best.signal_efficiency:.2f})",
-                *(_rejection(result.background_rejection[x]) for x in at),
-            ]
-        )
-        fixed.append([name, *(_efficiency(v) for v in result.signal_efficiency_at.values())])
-        if curve.n_excluded_signal:
-            notes.append(f"{name}: {curve.n_excluded_signal} jets without a score are left out")
-    if evaluation.n_excluded_background:
-        notes.insert(0, f"background: {evaluation.n_excluded_background} jets without a score are left out")
-    lines = [f"background: {evaluation.n_background} jets", "", *aligned(rows)]
-    if any(cell != "-" for row in fixed[1:] for cell in row[1:]):
-        lines += ["", *aligned(fixed)]
-    return "\n".join([*lines, "", *notes] if notes else lines)
-
-
-def remarks(evaluation: Evaluation) -> list[str]:
-    """What a reader of the numbers should know of them, in sentences."""
-    from jetad.evaluation import either_way
-
-    of = f"{evaluation.name}: " if evaluation.name else ""
-    found = []
-    lost, n = evaluation.n_excluded_background, evaluation.n_background
-    if lost > 0.01 * (n + lost):
-        found.append(f"{of}{lost} of {n + lost} background jets have no score and are left out")
-    for name, result in evaluation.signals.items():
-        curve = result.curve
-        lost, n = curve.n_excluded_signal, curve.n_signal
-        if lost > 0.01 * (n + lost):
-            found.append(f"{of}{lost} of {n + lost} jets of '{name}' have no score and are left out")
-        if curve.auc + 5 * curve.auc_error < 0.5:
-            found.append(
-                f"{of}'{name}' is less anomalous than the background (AUC {curve.auc:.3f}): are the two "
-                "exchanged?"
-            )
-        alone = either_way(result.pt_only_auc)
-        if alone > max(curve.auc, 0.7):
-            found.append(
-                f"{of}jet pT alone tells '{name}' from the background (AUC {alone:.3f}): their pT spectra "
-                "differ, and the numbers say little of the detector; --select the same range of pT"
-            )
-    return found
-
-
-def spread_table(spread: Spread) -> str:
-    """The numbers of several runs of one method, one line per signal."""
-    first = next(iter(spread.signals.values()))
-    at = list(first.background_rejection)
-    header = ["signal", "AUC", "± runs", "± jets", *(f"1/eff_B at eff_S {x:g}" for x in at), "max SIC"]
-    rows = [header]
-    for name, s in spread.signals.items():
-        rejections = (_rejection(s.background_rejection[x]) for x in at)
-        sic = (
-            "-"
-            if math.isnan(s.max_sic.value)
-            else f"{s.max_sic.value:.2f} ± {s.max_sic.high - s.max_sic.value:.2f}"
-        )
-        rows.append(
-            [name, f"{s.auc:.4f}", f"{s.auc_spread:.4f}", _number(s.auc_error, ".4f"), *rejections, sic]
-        )  # fmt: skip
-    runs = f"background: {spread.n_background} jets; mean and spread of {len(spread.runs)} runs"
-    return "\n".join([f"{runs} ({', '.join(spread.runs)})", "", *aligned(rows)])
-
-
-def comparison_table(pairs: Sequence[PairedComparison]) -> str:
-    """Two detectors on the same jets, one line per pair and signal."""
-    at = list(pairs[0].rejection_ratio)
-    rows = [["signal", "runs", "AUC difference", "p-value", *(f"rejection ratio at {x:g}" for x in at)]]
-    for pair in pairs:
-        ratios = ("-" if math.isnan(r.value) else _rejection(r) for r in pair.rejection_ratio.values())
-        difference = f"{pair.auc_difference:+.4f} ± {_number(pair.auc_error, '.4f')}"
-        rows.append(
-            [pair.signal, f"{pair.first} - {pair.second}", difference, _number(pair.p_value, ".2g"), *ratios]
-        )
-    return "\n".join(["paired comparison on the same jets:", "", *aligned(rows)])
-
-
-def _rejection(interval: Interval) -> str:
-    if math.isnan(interval.value):
-        return "-"
-    if math.isinf(interval.value):
-        return f"> {interval.low:.3g}"
-    high = "inf" if math.isinf(interval.high) else f"{interval.high:.3g}"
-    return f"{interval.value:.3g} [{interval.low:.3g}, {high}]"
-
-
-def _efficiency(interval: Interval) -> str:
-    if math.isnan(interval.value):
-        return "-"
-    return f"{interval.value:.3g} [{interval.low:.3g}, {interval.high:.3g}]"
-
-
-def _number(value: float, form: str) -> str:
-    return format(value, form) if math.isfinite(value) else "-"

@@ -86,7 +86,7 @@ _SECTIONS = {
     ),
     "Reading files": READING_OPTIONS,
     "Computing": ("--threads", "--compile", "--device"),
-    "Output": ("--output", "--force", "--print-config", "--check"),
+    "Output": ("--output", "--track", "--force", "--print-config", "--check"),
 }  # fmt: skip
 
 #: What --quick sets, where the method has it; what --set says wins.
@@ -135,6 +135,12 @@ QUICK = ("data.max_jets=3000", "training.epochs=3", "training.contrastive.steps=
     help="Signal jets to watch in the history; never used. Repeatable.",
 )
 @click.option(
+    "--track",
+    multiple=True,
+    type=click.Choice(["tensorboard", "mlflow", "wandb"]),
+    help="Show the training in this program, too; repeatable.",
+)
+@click.option(
     "--quick", is_flag=True, help="A first look in seconds: few jets, a short training. Not for results."
 )
 @click.option(
@@ -168,6 +174,7 @@ def command(
     output: Path | None,
     seed: int | None,
     monitor: tuple[str, ...],
+    track: tuple[str, ...],
     quick: bool,
     threads: int,
     compiled: bool,
@@ -217,24 +224,19 @@ def command(
     from jetad.device import select_device
     from jetad.distributed.process_group import join
     from jetad.interrupts import stop_signals
-    from jetad.models import METHODS
 
-    from ..progress import TrainingProgress
+    from ..progress import TrainingProgress, amounts_of
 
     torch.set_num_threads(threads)
     started = time.monotonic()
     if quick:
         first = [setting for setting in QUICK if setting in configuration["settings"]]
         tell(f"--quick: a first look, with {', '.join(first)}")
-    amounts = {
-        (name, phase): getattr(getattr(member.training, phase, None), "steps", member.training.epochs)
-        for name, member in plan.config.members.items()
-        for phase in METHODS[plan.config.method].phases
-    }
+    progress = TrainingProgress(amounts_of(plan.config))
     with join(select_device(device)) as ranks:
         run = plan.run(
-            output, device=device, force=force, stop=stop_signals(), progress=TrainingProgress(amounts),
-            ranks=ranks, allow=allow, say=tell,
+            output, device=device, force=force, stop=stop_signals(), progress=progress,
+            ranks=ranks, allow=allow, track=track, say=tell,
         )  # fmt: skip
     if ranks.first:
         for line in _learned(run, time.monotonic() - started, quick):

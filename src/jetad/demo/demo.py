@@ -107,8 +107,6 @@ def run_demo(
     drawn = draw_negatives(nae, "image", 8)
     jets = detectors["nae"].members[0].preprocessor.transform(background[:8])
     rows = np.concatenate([jets, drawn.end])
-    # negatives are projections on components and may undershoot zero: floor all, three decades below the peak
-    rows = np.maximum(rows, 1e-3 * rows.max())
     save(plot_image_grid(rows, n_columns=8, row_titles=["QCD jets", "negatives"]), folder / "negatives")
     save(plot_history(nae.history()), folder / "history")
     with atomic_output(folder / "results.json") as temporary:

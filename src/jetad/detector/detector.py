@@ -26,6 +26,7 @@ from ..preprocessing import preprocessor_from_dict
 from ..runs import Run
 from ..runs.provenance import file_hash
 from ..scores import Scores
+from ..shown import html_table
 from .member import AT_ONCE_ON_CPU, Member
 from .training import Training, damaged
 
@@ -63,6 +64,14 @@ class TrainedDetector:
 
     def __repr__(self) -> str:
         return f"TrainedDetector({', '.join(m.name for m in self.members)})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [member.name, type(member.model).__name__, " x ".join(map(str, member.preprocessor.shape))]
+            for member in self.members
+        ]
+        title = f"Detector of run {self.metadata.get('run', '')}"
+        return html_table(title, rows, ["member", "model", "input of a jet"])
 
     @classmethod
     def from_run(cls, run: Run, device: str = "auto") -> TrainedDetector:
@@ -105,12 +114,15 @@ class TrainedDetector:
             members.append(Member(name, preprocessor, model.to(where).eval().requires_grad_(False), surprise))
         with damaged(run.path / "calibration.json"):
             background = calibration_from_dict(Fields(calibration).any("background"))
-        metadata = {
+        metadata: dict[str, Any] = {
             "run": run.path.resolve().name,
             "model_hash": run.model_hash(),
             "method": config.method,
             "calibration_hash": file_hash(run.path / "calibration.json")[:16],
+            "smallest_background_efficiency": float(background.smallest),
         }
+        if background.columns:
+            metadata["independent_of"] = ", ".join(background.columns)
         return cls(members, background, where, metadata, Training.of(run, calibration))
 
     def energies(self, jets: Jets) -> dict[str, NDArray[np.float64]]:
@@ -175,6 +187,7 @@ class TrainedDetector:
             jet_eta=jets.jet_eta,
             jet_phi=jets.jet_phi,
             jet_mass=jets.jet_mass,
+            metadata=self.metadata,
             **columns,
         )
 

@@ -31,13 +31,13 @@ class DrawnNegatives(NamedTuple):
     def pictures(self) -> tuple[NDArray[np.float32], list[str]]:
         """Starts, then ends of image chains, a row a channel: ``(2 n_channels n, 1, n_eta, n_phi)``, titles.
 
-        Inputs that are projections on components may undershoot zero: they are floored three decades below
-        the peak.
+        Inputs that are projections on components may undershoot zero: such pixels are left white, like what
+        is empty.
         """
         both = np.concatenate([np.moveaxis(v, 1, 0).reshape(-1, 1, *v.shape[2:]) for v in self[:2]])
         several = self.channels if len(self.channels) > 1 else ("",)
         titles = [f"{what} {channel}".strip() for what in ("decoded", "negative") for channel in several]
-        return np.maximum(both, 1e-3 * both.max()), titles
+        return both, titles
 
 
 def draw_negatives(

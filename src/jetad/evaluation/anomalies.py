@@ -88,12 +88,16 @@ def paired_with_scores(
 
 
 def captions(found: Anomalies) -> list[str]:
-    """Score, kinematics and event keys of each jet, three or four short lines."""
+    """Score, kinematics and event keys of each jet, three or four short lines.
+
+    The smallest background efficiency that a calibration can give is an upper end: ``≤``.
+    """
     jets, scores = found
+    floor = float(scores.metadata.get("smallest_background_efficiency", -1)) * (1 + 1e-6)
     lines = []
     for i in range(len(scores)):
         p = scores.background_efficiency[i]
-        tail = "" if np.isnan(p) else rf"  ($\varepsilon_B$ = {p:.2g})"
+        tail = "" if np.isnan(p) else rf"  ($\varepsilon_B$ {'≤' if p <= floor else '='} {p:.2g})"
         keys = [
             f"{names[0]} {jets.observables[name][i]:.0f}"
             for names in _KEYS

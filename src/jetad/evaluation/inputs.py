@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..checks.jets import check_label_of, check_labels, check_two_samples
+from ..checks.jets import check_label_of
 from ..errors import InputError
-from ..files import real
-from ..registry import parted
 from ..scores import Scores, load_scores
+from .checking import check_jets
+from .filenames import expand_pattern, named_files, split_name
 
-__all__ = ["Samples", "check_samples", "classes_of", "gather", "gather_runs", "named_files", "split_by_label"]
+__all__ = ["Samples", "classes_of", "gather", "gather_data", "gather_runs", "split_by_label"]
 
 _log = logging.getLogger(__name__)
 
-_FEW = 0.01  # share of repeated jets that is worth a line
 
 _LABELS = {"background": 0, "signal": 1, "of unknown label": -1}
 
@@ -62,12 +59,7 @@ def gather(
         "signal": named_files(signal),
         "labelled": named_files(labelled),
     }
-    loaded = {
-        path: load_scores(path) for named in files.values() for paths in named.values() for path in paths
-    }
-    _refuse_several_models(loaded)
-    _warn_about_training_jets(loaded)
-    _warn_about_selections(loaded)
+    loaded = _of_one_model(path for named in files.values() for paths in named.values() for path in paths)
 
     def jets(paths: Iterable[Path]) -> Scores:
         return Scores.concatenate([loaded[path] for path in paths])
@@ -95,15 +87,49 @@ def gather(
             signals[name] = scores[scores.label == 1]
     if labelled and not (signals and any(len(part) for part in background_jets)):
         split_by_label(jets(loaded), where=", ".join(labelled))
-    if any(part.weight is None for part in background_jets) and any(
-        part.weight is not None for part in background_jets
-    ):
-        _log.warning("warning: some background files have no weights; all background jets count as one each")
+    _warn_about_lost_weights("background", background_jets)
     together = Scores.concatenate(background_jets)
-    _check_jets(together, signals, allow)
+    check_jets(together, signals, allow)
     for scores, where, role in given:
         check_label_of(scores.label, where, allow, role=role)
     return Samples(together, signals, str(together.metadata.get("method", "")))
+
+
+def gather_data(
+    data: Sequence[str], signal: Sequence[str] = (), allow: Collection[str] = ()
+) -> tuple[Scores, dict[str, Scores]]:
+    """Read the score files of data, all jets of them whatever their labels, and of named signals.
+
+    Arguments:
+        data: Files, together one sample.
+        signal: ``NAME=FILE`` or ``FILE``; files of one NAME are one sample. Of a labelled file the jets of
+            label 1 are taken.
+        allow: What is refused otherwise, as :func:`jetad.checks.allowed.refuse` takes it.
+
+    Returns:
+        The data and the signals by name.
+
+    Raises:
+        InputError: for a bad file, scores of several models or calibrations, data that are all signal, a
+            signal that is all background, or a signal that is the data.
+    """
+    files = [path for paths in named_files(data).values() for path in paths]
+    named = named_files(signal)
+    loaded = _of_one_model([*files, *(path for paths in named.values() for path in paths)])
+    _refuse_several_calibrations(loaded)
+    parts = [loaded[path] for path in files]
+    _warn_about_lost_weights("data", parts)
+    together = Scores.concatenate(parts)
+    check_label_of(together.label, ", ".join(map(str, files)), allow, role="background")
+    signals = {}
+    for name, paths in named.items():
+        parts = [loaded[path] for path in paths]
+        _warn_about_lost_weights(f"'{name}'", parts)
+        sample = Scores.concatenate(parts)
+        check_label_of(sample.label, f"signal '{name}'", allow, role="signal")
+        signals[name] = _of_class(sample, 1, f"signal '{name}'")
+    check_jets(together, signals, allow, "the data")
+    return together, signals
 
 
 def gather_runs(
@@ -131,8 +157,8 @@ def gather_runs(
     found: list[tuple[str, str, Path, str]] = []
     for role, texts in given.items():
         for text in texts:
-            name, path_text = _split_name(text)
-            for path in _expand(path_text):
+            name, path_text = split_name(text)
+            for path in expand_pattern(path_text):
                 found.append((role, name, path, _detector(path, by)))
     shown = _short_names({key: path for _, _, path, key in found}, by)
     groups: dict[str, dict[str, list[str]]] = {}
@@ -203,53 +229,6 @@ def classes_of(given: Iterable[str]) -> dict[str, Scores]:
     return dict(sorted(classes.items(), key=lambda item: not np.all(item[1].label == 0)))
 
 
-def named_files(given: Iterable[str]) -> dict[str, list[Path]]:
-    """Files by name from ``NAME=FILE`` or ``FILE``, patterns expanded.
-
-    Without a NAME each file is called after itself: ``out/top.scores.h5`` is ``top``, or ``out/top`` where
-    another file of the list is ``top`` as well.
-
-    Raises:
-        InputError: if a pattern matches no file.
-    """
-    found: list[tuple[str, Path]] = []
-    for text in given:
-        name, rest = _split_name(text)
-        found += [(name, path) for path in _expand(rest)]
-    used = [name or _stem(path) for name, path in found]
-    files: dict[str, list[Path]] = {}
-    for (name, path), shown in zip(found, used, strict=True):
-        if not name and used.count(shown) > 1 and len({real(p) for _, p in found}) > 1:
-            shown = f"{path.absolute().parent.name}/{shown}"
-        same = [other for other in files.get(shown, []) if real(other) == real(path)]
-        if same:
-            _log.warning("warning: %s: named twice, read once", path)
-        else:
-            files.setdefault(shown, []).append(path)
-    return files
-
-
-def _split_name(text: str) -> tuple[str, str]:
-    """NAME and FILE of ``NAME=FILE``; no name for ``FILE``, even with an equals sign in it."""
-    name, equals, rest = parted(text)
-    return (name, rest) if equals and name and not Path(text).exists() else ("", text)
-
-
-def _expand(pattern: str) -> list[Path]:
-    if pattern.endswith(".ledger.json"):  # beside a score file, and caught by patterns of shells
-        return []
-    if Path(pattern).exists() or not any(c in pattern for c in "*?["):
-        return [Path(pattern)]
-    found = sorted(path for path in glob.glob(pattern) if not path.endswith(".ledger.json"))
-    if not found:
-        raise InputError(f"{pattern}: no file matches")
-    return [Path(path) for path in found]
-
-
-def _stem(path: Path) -> str:
-    return path.stem.removesuffix(".scores") or path.stem
-
-
 def split_by_label(scores: Scores, *, where: str = "the scores") -> tuple[Scores, Scores]:
     """Background (label 0) and signal (label 1) of one labelled table.
 
@@ -274,6 +253,24 @@ def _of_class(scores: Scores, label: int, where: str) -> Scores:
         _log.warning("%s: %d jets of the other label are left out", where, int(other.sum()))
         return scores[~other]
     return scores
+
+
+def _of_one_model(paths: Iterable[Path]) -> dict[Path, Scores]:
+    """Score files that can be compared, read.
+
+    Raises:
+        InputError: for a bad file, or scores of several models.
+    """
+    loaded = {path: load_scores(path) for path in paths}
+    _refuse_several_models(loaded)
+    _warn_about_training_jets(loaded)
+    _warn_about_selections(loaded)
+    return loaded
+
+
+def _warn_about_lost_weights(what: str, parts: Sequence[Scores]) -> None:
+    if len({part.weight is None for part in parts}) > 1:
+        _log.warning("warning: some %s files have no weights; all %s jets count as one each", what, what)
 
 
 def _refuse_several_models(loaded: Mapping[Path, Scores]) -> None:
@@ -303,6 +300,23 @@ def _refuse_several_models(loaded: Mapping[Path, Scores]) -> None:
         )  # fmt: skip
 
 
+def _refuse_several_calibrations(loaded: Mapping[Path, Scores]) -> None:
+    """One cut on the background efficiency means different cuts on the score where calibrations differ.
+
+    Raises:
+        InputError: naming a file of each calibration.
+    """
+    found: dict[str, Path] = {}
+    for path, scores in loaded.items():
+        if "calibration_hash" in scores.metadata:
+            found.setdefault(str(scores.metadata["calibration_hash"]), path)
+    if len(found) > 1:
+        raise InputError(
+            f"{' and '.join(map(str, found.values()))} were scored with different calibrations of the run; "
+            "score all files again with 'jetad score'"
+        )
+
+
 def _warn_about_training_jets(loaded: Mapping[Path, Scores]) -> None:
     for path, scores in loaded.items():
         if scores.metadata.get("input_trained_on"):
@@ -327,48 +341,3 @@ def _warn_about_selections(loaded: Mapping[Path, Scores]) -> None:
             "warning: jets were selected in different ways: %s; the numbers are of the cuts, too: score all "
             "files with one --select", which,
         )  # fmt: skip
-
-
-def check_samples(background: Scores, signals: Mapping[str, Scores], allow: Collection[str] = ()) -> None:
-    """Refuse samples whose labels contradict their role, or that share their jets.
-
-    Arguments:
-        background: Scores of background jets.
-        signals: Scores of signal jets by name.
-        allow: What is refused otherwise, as :func:`jetad.checks.allowed.refuse` takes it.
-
-    Raises:
-        InputError: naming the sample.
-    """
-    for where, role, scores in (
-        ("the background", "background", background),
-        *((f"signal '{name}'", "signal", scores) for name, scores in signals.items()),
-    ):
-        n_signal, n_background = (int((scores.label == value).sum()) for value in (1, 0))
-        check_labels(n_signal, n_background, where, allow, role=role)
-    _check_jets(background, signals, allow)
-
-
-def _check_jets(background: Scores, signals: Mapping[str, Scores], allow: Collection[str]) -> None:
-    """Jets that are in two samples, or twice in one."""
-    own = _words(background)
-    for name, words in (("the background", own), *((f"signal '{n}'", _words(s)) for n, s in signals.items())):
-        known = words[words != 0]
-        n_twice = len(known) - len(np.unique(known))
-        if n_twice > _FEW * len(words):
-            _log.warning(
-                "warning: %s: %d of %d jets are there twice: errors are too small", name, n_twice, len(words)
-            )
-    for name, scores in signals.items():
-        check_two_samples(own, _words(scores), ("the background", f"signal '{name}'"), allow)
-
-
-def _words(scores: Scores) -> NDArray[np.uint64]:
-    """What tells jets of score files apart, ``(n,)``: score and momentum; 0 where there is no momentum."""
-    words = np.zeros(len(scores), dtype=np.uint64)
-    for name in ("score", "jet_pt", "jet_eta", "jet_phi", "jet_mass"):
-        bits = getattr(scores, name).view(np.uint32).astype(np.uint64)
-        words = (words ^ bits) * np.uint64(0x9E3779B97F4A7C15)  # wraps round
-        words ^= words >> np.uint64(29)
-    words[~np.isfinite(scores.jet_pt)] = 0
-    return words

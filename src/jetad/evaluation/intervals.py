@@ -9,7 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ONE_SIGMA", "Interval", "SicPoint", "binomial_interval", "finite_or_none", "nan_if_none"]
+__all__ = [
+    "ONE_SIGMA",
+    "Interval",
+    "SicPoint",
+    "binomial_interval",
+    "finite_or_none",
+    "nan_if_none",
+    "poisson_interval",
+]
 
 Floats = NDArray[np.float64]
 
@@ -86,6 +94,35 @@ def binomial_interval(efficiency: ArrayLike, n: float, *, level: float = ONE_SIG
     low = np.where(none, 0.0, betaincinv(np.where(none, 1.0, k), n - k + 1.0, tail))
     high = np.where(every, 1.0, betaincinv(k + 1.0, np.where(every, 1.0, n - k), 1.0 - tail))
     return low, high
+
+
+def poisson_interval(
+    values: ArrayLike, variances: ArrayLike, *, level: float = ONE_SIGMA
+) -> tuple[Floats, Floats]:
+    """Garwood interval of counts, with coverage of at least ``level``.
+
+    low = G(α/2; n), high = G(1 - α/2; n + 1), where G is the quantile of the gamma distribution and
+    α = 1 - level. Weighted counts have n_eff = (sum w)²/sum w² jets of the mean weight.
+
+    Arguments:
+        values: Sums of weights, ``(k,)``.
+        variances: Sums of squared weights, ``(k,)``.
+        level: Probability content of the central interval.
+
+    Returns:
+        Lower and upper ends, ``(k,)``; those of nothing are 0 and 1.84 for 68 %.
+
+    References:
+        F. Garwood, "Fiducial limits for the Poisson distribution", Biometrika 28 (1936) 437.
+    """
+    from scipy.special import gammaincinv
+
+    value, variance = (np.asarray(x, dtype=np.float64) for x in (values, variances))
+    weight = np.divide(variance, value, out=np.ones_like(value), where=value > 0)
+    n = value / weight
+    tail = (1.0 - level) / 2.0
+    low = np.where(n > 0, gammaincinv(np.where(n > 0, n, 1.0), tail), 0.0)
+    return weight * low, weight * gammaincinv(n + 1.0, 1.0 - tail)
 
 
 def finite_or_none(value: float) -> float | None:

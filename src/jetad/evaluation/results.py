@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..scores import Scores
+from ..shown import html_table
 from .intervals import ONE_SIGMA, Interval, SicPoint, finite_or_none, nan_if_none
 from .roc import MIN_BACKGROUND, RocCurve, roc_curve
 
@@ -112,6 +113,20 @@ class Evaluation:
     n_excluded_background: int = 0
     min_background: int = MIN_BACKGROUND
     name: str = ""
+
+    def _repr_html_(self) -> str:
+        first = next(iter(self.signals.values()))
+        rows = []
+        for name, result in self.signals.items():
+            curve = result.curve
+            rejections = [f"{v.value:.3g}" for v in result.background_rejection.values()]
+            alone = f"{either_way(result.mass_only_auc):.3f}"
+            error = f"{curve.auc:.4f} ± {curve.auc_error:.4f}"
+            rows.append([name, curve.n_signal, error, alone, f"{result.max_sic.value:.2f}", *rejections])
+        header = ["signal", "jets", "AUC", "mass alone", "max SIC"]
+        header += [f"1/ε_B at ε_S = {x:g}" for x in first.background_rejection]
+        title = f"{self.name}: " if self.name else ""
+        return html_table(f"{title}{self.n_background} background jets", rows, header)
 
     def to_dict(self, *, max_points: int = 2000) -> dict[str, Any]:
         """The layout of ``jetad roc --json``."""

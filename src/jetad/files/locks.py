@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ..errors import OutputError
 from . import open_own
 
-__all__ = ["locked", "take_lock"]
+__all__ = ["is_locked", "locked", "take_lock"]
 
 
 def take_lock(path: str | Path) -> BinaryIO | None:
@@ -36,6 +36,25 @@ def take_lock(path: str | Path) -> BinaryIO | None:
         if _is_at(file, path):
             return file
         file.close()  # its last holder has removed it after it was opened here
+
+
+def is_locked(path: str | Path) -> bool:
+    """Whether another process holds the lock file ``path``; nothing is made, and nobody is kept waiting."""
+    import fcntl
+
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a network file system without locks
+        return False
+    finally:
+        os.close(number)
+    return False
 
 
 def _is_at(file: BinaryIO, path: str | Path) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..registry import closest_first
+from ..shown import html_table
 from .kinematics import cartesian, cylindrical
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Jets"]
 
-_QUANTITIES = ("jet_pt", "jet_eta", "jet_phi", "jet_mass", "n_constituents")
+_QUANTITIES = {"jet_pt": "GeV", "jet_eta": "", "jet_phi": "rad", "jet_mass": "GeV", "n_constituents": ""}
+_SHOWN = 10_000  # jets whose ranges a notebook shows
 _CONSTITUENT_FIELDS = ("pt", "eta", "phi", "mass")
 # jets whose momenta are summed at once: their constituents stay in the cache of a core
 _AT_ONCE = 512
@@ -217,6 +219,17 @@ class Jets:
     def __repr__(self) -> str:
         truth = "" if self.labels is None else f", {int((self.labels == 1).sum())} signal"
         return f"Jets({len(self)} jets, {len(self.pt)} constituents{truth})"
+
+    def _repr_html_(self) -> str:
+        some = self[:_SHOWN]
+        rows: list[tuple[object, ...]] = []
+        for name, unit in (*_QUANTITIES.items(), *((name, "") for name in some.observables)):
+            values = np.asarray(some.column(name))
+            values = values[np.isfinite(values)] if values.dtype.kind in "biuf" else values[:0]
+            if values.size:
+                rows.append((name, unit, *(f"{x:.5g}" for x in (values.min(), values.mean(), values.max()))))
+        of = f", ranges of the first {_SHOWN}" if len(self) > _SHOWN else ""
+        return html_table(repr(self) + of, rows, ["", "unit", "min", "mean", "max"])
 
     def __getitem__(self, rows: slice | NDArray[Any] | list[int]) -> Jets:
         """Jets of a slice, a boolean mask or an index array, in the asked order.

@@ -14,9 +14,10 @@ Example:
 from .curves import plot_roc, plot_sic
 from .dependence import plot_efficiency, plot_sculpting
 from .distributions import plot_scores
-from .history import load_history, plot_history
+from .history import load_history, main_keys, plot_history
 from .images import plot_gallery, plot_image_grid, plot_images, plot_reconstructions
 from .labels import EXPERIMENTS, FigureLabel, add_label
+from .spectra import plot_spectrum
 from .studies import plot_contamination, plot_robustness
 from .style import COLORS, figure_paths, save
 
@@ -27,6 +28,7 @@ __all__ = [
     "add_label",
     "figure_paths",
     "load_history",
+    "main_keys",
     "plot_contamination",
     "plot_efficiency",
     "plot_gallery",
@@ -39,5 +41,6 @@ __all__ = [
     "plot_scores",
     "plot_sculpting",
     "plot_sic",
+    "plot_spectrum",
     "save",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..evaluation import BAND_GRID, Band, Evaluation, SignalResult, SignalSpread, Spread
@@ -16,6 +18,8 @@ from .style import COLORS, LINE_STYLES, make_room, plain_ticks, styled
 __all__ = ["plot_roc", "plot_sic"]
 
 Curves = Evaluation | Spread
+
+_FEW = 10  # background jets: fewer make stairs
 
 
 class _Drawn(NamedTuple):
@@ -38,14 +42,22 @@ def _each(curves: Curves | Sequence[Curves]) -> Iterator[_Drawn]:
     for i, evaluation in enumerate(several):
         for name, result in evaluation.signals.items():
             color, line = (i, names.index(name)) if by_method else (names.index(name), i)
+            if len(several) == 1:
+                line = max(0, color - 2)  # from the fourth on colours are alike in grey
             look = {
                 "color": COLORS[color % len(COLORS)],
                 # with more signals than colours, the second round is dashed
                 "linestyle": LINE_STYLES[(line + color // len(COLORS)) % len(LINE_STYLES)],
             }
+            name = _typeset(name)
             shown = f"{name}, {evaluation.name}" if evaluation.name else name
             least = evaluation.min_background if isinstance(evaluation, Evaluation) else 0
             yield _Drawn(name, evaluation.name, shown, result, least, look)
+
+
+def _typeset(name: str) -> str:
+    """A name with the arrows and primes that keyboards lack."""
+    return name.replace("->", "→").replace("Z'", "Z′")
 
 
 def _error(value: float) -> str:
@@ -55,10 +67,8 @@ def _error(value: float) -> str:
 def _legend(drawn: _Drawn) -> str:
     result = drawn.result
     if isinstance(result, SignalSpread):
-        return (
-            f"{drawn.name}  (AUC = {result.auc:.3f} ± {_error(result.auc_spread)}, {len(result.aucs)} runs)"
-        )
-    return f"{drawn.name}  (AUC = {result.curve.auc:.3f} ± {_error(result.curve.auc_error)})"
+        return f"{drawn.name}  (AUC = {_auc(result)}, {len(result.aucs)} runs)"
+    return f"{drawn.name}  (AUC = {_auc(result)})"
 
 
 def _band(result: SignalResult | SignalSpread) -> Band:
@@ -69,19 +79,29 @@ def _band(result: SignalResult | SignalSpread) -> Band:
 
 
 @styled
-def plot_roc(curves: Curves | Sequence[Curves], *, bands: bool = True, ratio: bool = False) -> Figure:
+def plot_roc(
+    curves: Curves | Sequence[Curves],
+    *,
+    bands: bool = True,
+    ratio: bool = False,
+    paired: Mapping[tuple[str, str], Band] | None = None,
+) -> Figure:
     """Background rejection 1/ε_B (log) against signal efficiency, with the AUC of each curve.
 
     Several evaluations are overlaid: one colour per signal, one line style per method. The bands are the
     68 % intervals of the rejection (those of the evaluation where it brings its own), or the spread over
-    runs; where no background jet passes, its lower bound is dotted with arrows.
+    runs. The line is thin where fewer than ten background jets pass; where none passes, its lower bound is
+    dotted with arrows.
 
     Arguments:
         curves: What :func:`jetad.evaluation.evaluate` or :func:`~jetad.evaluation.spread_of` returned, one
             or several.
         bands: Draw the intervals.
         ratio: Add a panel with the rejection over that of the first method for the same signal; with one
-            method, over that of the first signal. Bands there are those of the curve alone.
+            method, over that of the first signal. Bands there are those of the curve alone, unless there is
+            ``paired``.
+        paired: Ratio to the first method with its interval, by signal and method, where both scored the same
+            jets: what both have in common does not widen it.
     """
     figure = Figure(figsize=(8.0, 8.6) if ratio else None, layout="constrained")
     lower: Axes | None = None
@@ -97,11 +117,13 @@ def plot_roc(curves: Curves | Sequence[Curves], *, bands: bool = True, ratio: bo
         band = _band(result)
         if isinstance(result, SignalSpread):
             eff_s, rejection = band.signal_efficiency, band.value
+            axes.plot(eff_s, rejection, label=label, zorder=3, **look)
         else:
-            curve, kept = result.curve, result.curve.thin(4000)
-            kept = kept[curve.background_efficiency[kept] > 0]
-            eff_s, rejection = curve.signal_efficiency[kept], 1 / curve.background_efficiency[kept]
-        axes.plot(eff_s, rejection, label=label, zorder=3, **look)
+            eff_s, rejection, few = _rejections(result)
+            axes.plot(eff_s, np.where(few, np.nan, rejection), label=label, zorder=3, **look)
+            # a handful of jets makes stairs: thin, and up to the first point that is not
+            end = few | np.append(few[1:], False) | np.append(False, few[:-1])
+            axes.plot(eff_s, np.where(end, rejection, np.nan), zorder=3, **{**look, "linewidth": 0.8})
         infinite = np.isinf(band.value)
         if bands:
             upper = np.where(np.isinf(band.high), np.nan, band.high)
@@ -121,13 +143,55 @@ def plot_roc(curves: Curves | Sequence[Curves], *, bands: bool = True, ratio: bo
     bottom = axes if lower is None else lower
     bottom.set_xlabel("Signal efficiency")
     if lower is not None:
-        _draw_ratios(lower, each, bands=bands)
-    legend = axes.legend(loc="upper right", fontsize=12 if len(each) > 5 else None)
-    make_room(axes, legend)
+        same_jets = {(_typeset(signal), method): band for (signal, method), band in (paired or {}).items()}
+        _draw_ratios(lower, each, same_jets, bands=bands)
+    make_room(axes, _add_legend(axes, each))
     return figure
 
 
-def _draw_ratios(axes: Axes, each: Sequence[_Drawn], *, bands: bool) -> None:
+def _rejections(result: SignalResult) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+    """Signal efficiency, rejection, and where fewer than ``_FEW`` background jets pass, each ``(k,)``."""
+    curve, kept = result.curve, result.curve.thin(4000)
+    kept = kept[(curve.background_efficiency[kept] > 0) & (curve.signal_efficiency[kept] > 0)]
+    few = curve.n_background_tagged[kept] < _FEW
+    return curve.signal_efficiency[kept], 1 / curve.background_efficiency[kept], few
+
+
+def _add_legend(axes: Axes, each: Sequence[_Drawn]) -> Legend:
+    """One entry a curve; of several methods and signals one a colour with its AUCs, and one a line."""
+    signals = list(dict.fromkeys(drawn.signal for drawn in each))
+    methods = list(dict.fromkeys(drawn.method for drawn in each))
+    n_background = {
+        d.result.curve.n_background for d in each if isinstance(d.result, SignalResult)
+    }  # fmt: skip
+    title = f"{n_background.pop()} background jets" if len(n_background) == 1 else None
+    more: dict[str, Any] = {"loc": "upper right", "title": title, "title_fontsize": 12, "alignment": "left"}
+    colors = {drawn.look["color"] for drawn in each}
+    each_twice = len(each) == len(signals) * len(methods)
+    if len(signals) < 2 or len(methods) < 2 or len(colors) != len(signals) or not each_twice:
+        return axes.legend(fontsize=12 if len(each) > 5 else None, **more)
+    handles: list[Line2D] = []
+    for signal in signals:
+        ones = [drawn for drawn in each if drawn.signal == signal]
+        values = ", ".join(_auc(drawn.result) for drawn in ones)
+        label = f"{signal}  (AUC = {values})"
+        handles.append(Line2D([], [], color=ones[0].look["color"], linewidth=4, label=label))
+    for method in methods:
+        look = next(drawn.look for drawn in each if drawn.method == method)
+        handles.append(Line2D([], [], color="0.2", linestyle=look["linestyle"], label=method))
+    handles += [line for line in axes.lines if line.get_label() == "random"]
+    return axes.legend(handles=handles, fontsize=12, **more)
+
+
+def _auc(result: SignalResult | SignalSpread) -> str:
+    if isinstance(result, SignalSpread):
+        return f"{result.auc:.3f} ± {_error(result.auc_spread)}"
+    return f"{result.curve.auc:.3f} ± {_error(result.curve.auc_error)}"
+
+
+def _draw_ratios(
+    axes: Axes, each: Sequence[_Drawn], paired: Mapping[tuple[str, str], Band], *, bands: bool
+) -> None:
     """The rejection of every curve over that of the first, of the same signal where there are several."""
     firsts: dict[str, _Drawn] = {}
     for drawn in each:
@@ -144,7 +208,13 @@ def _draw_ratios(axes: Axes, each: Sequence[_Drawn], *, bands: bool) -> None:
         axes.plot(x, value, **drawn.look)
         shown: NDArray[np.bool_] = known & (x >= 0.05)
         seen.append(value[shown])
-        if bands:
+        same_jets = paired.get((drawn.signal, drawn.method))
+        if bands and same_jets is not None:
+            axes.fill_between(
+                same_jets.signal_efficiency, same_jets.low, same_jets.high, color=drawn.look["color"],
+                alpha=0.2, linewidth=0,
+            )  # fmt: skip
+        elif bands and not paired:
             # far from the middle of the figure a few jets decide; they shall not set the range
             low, high = (
                 np.where(np.isfinite(edge), edge, np.nan) / base_value for edge in (band.low, band.high)

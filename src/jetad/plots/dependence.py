@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from ..errors import InputError
 from ..evaluation.dependence import VARIABLES, EfficiencyProfile, VariableSculpting
-from .style import COLORS, plain_ticks, styled
+from .style import COLORS, LINE_STYLES, plain_ticks, styled
 
 __all__ = ["plot_efficiency", "plot_sculpting"]
 
@@ -20,7 +20,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 @styled
-def plot_sculpting(found: Mapping[str, VariableSculpting]) -> Figure:
+def plot_sculpting(found: Mapping[str, VariableSculpting], *, details: bool = True) -> Figure:
     """Spectra of background after cuts with their ratio to no cut, and the score against each variable.
 
     One column a variable: normalised spectra, ratio, and median score with its central 68 %. In the last
@@ -29,6 +29,7 @@ def plot_sculpting(found: Mapping[str, VariableSculpting]) -> Figure:
 
     Arguments:
         found: What :func:`jetad.evaluation.dependence.sculpting` returned.
+        details: Draw the score and the last column, too; else spectra and ratios alone.
 
     Raises:
         InputError: if there is no variable.
@@ -36,6 +37,12 @@ def plot_sculpting(found: Mapping[str, VariableSculpting]) -> Figure:
     if not found:
         raise InputError("no variable of the jets is known: there is nothing to draw")
     n = len(found)
+    if not details:
+        figure = Figure(figsize=(8.0 * n, 8.0), layout="constrained")
+        panels = figure.subplots(2, n, squeeze=False, sharex="col", height_ratios=[3.0, 1.4])
+        for upper, lower, variable in zip(*panels, found.values(), strict=True):
+            _draw_spectra(upper, lower, variable)
+        return figure
     figure = Figure(figsize=(5.6 * (n + 1), 11.0), layout="constrained")
     grid = figure.add_gridspec(3, n + 1, height_ratios=[3.0, 1.4, 2.4])
     for column, variable in enumerate(found.values()):
@@ -59,11 +66,14 @@ def _draw_spectra(upper: Axes, lower: Axes, variable: VariableSculpting) -> None
         label = "no cut" if cut >= 1 else rf"$\varepsilon_B$ = {cut:g}"
         upper.stairs(
             np.nan_to_num(values), edges, color=color, linewidth=2, label=f"{label}  ({passing} jets)",
-            baseline=1e-9, fill=False,
+            baseline=1e-9, fill=False, linestyle=LINE_STYLES[max(0, i - 2) % len(LINE_STYLES)],
         )  # fmt: skip
         if i == 0:
             upper.stairs(np.nan_to_num(values), edges, color=color, alpha=0.25, fill=True, baseline=1e-9)
-        upper.plot(centers, np.where(values > 0, values, np.nan), alpha=0)
+        shown = values > 0
+        upper.errorbar(
+            centers[shown], values[shown], yerr=errors[shown], fmt="none", ecolor=color, elinewidth=1.2
+        )
         positive = values[values > 0]
         if len(positive):
             top, least = max(top, float(positive.max())), min(least, float(positive.min()))
@@ -75,9 +85,11 @@ def _draw_spectra(upper: Axes, lower: Axes, variable: VariableSculpting) -> None
             yerr=(errors / np.where(base > 0, base, 1))[good], color=color, marker=_MARKERS[i], markersize=4,
             linewidth=1.2, elinewidth=1.2,
         )  # fmt: skip
-    upper.set(yscale="log", ylabel="Fraction of jets / bin", xlim=(edges[0], edges[-1]))
+    filled = np.flatnonzero(base > 0)
+    ends = (edges[filled[0]], edges[filled[-1] + 1]) if len(filled) else (edges[0], edges[-1])
+    upper.set(yscale="log", ylabel="Fraction of jets / bin", xlim=ends)
     low, high = 0.5 * least if np.isfinite(least) else 1e-3, 1.5 * (top or 1.0)
-    upper.set_ylim(low, high * (high / low) ** (0.15 * len(variable.cuts)))  # room for the legend
+    upper.set_ylim(low, high * (high / low) ** (0.11 * len(variable.cuts)))  # room for the legend
     upper.tick_params(labelbottom=False)
     lower.axhline(1, color="0.4", linestyle=(0, (2, 2)), linewidth=1.5)
     lower.set(xlabel=VARIABLES.get(variable.name, variable.name), ylabel="Ratio to no cut")
@@ -182,17 +194,16 @@ def plot_efficiency(profiles: Sequence[EfficiencyProfile], *, background_efficie
             axes.set_xlim(p.edges[0], p.edges[-1])
             value = np.where(few, np.nan, p.efficiency)
             centers, half = (p.edges[1:] + p.edges[:-1]) / 2, np.diff(p.edges) / 2
-            shift = (i - (len(classes) - 1) / 2) * half[0] * 1.2 / max(len(classes), 4)
             shown = value > 0
             axes.errorbar(
-                (centers + shift)[shown], value[shown], xerr=None,
+                centers[shown], value[shown], xerr=half[shown],
                 yerr=[(value - p.low)[shown], (p.high - value)[shown]], fmt=_MARKERS[i % len(_MARKERS)],
                 color=COLORS[i % len(COLORS)], markersize=6, elinewidth=1.6, label=p.class_name,
             )  # fmt: skip
             # nothing passes: an upper end, with an arrow
             none = (value == 0) & ~few
             axes.errorbar(
-                (centers + shift)[none], p.high[none], yerr=0.35 * p.high[none], uplims=True, fmt="none",
+                centers[none], p.high[none], yerr=0.35 * p.high[none], uplims=True, fmt="none",
                 ecolor=COLORS[i % len(COLORS)], elinewidth=1.2,
             )  # fmt: skip
             seen += [*p.low[shown & (p.low > 0)], *p.high[none]]
@@ -200,10 +211,6 @@ def plot_efficiency(profiles: Sequence[EfficiencyProfile], *, background_efficie
         axes.set(xlabel=VARIABLES.get(variable, variable), yscale="log")
     grid[0].set_ylabel(rf"Efficiency at $\varepsilon_B$ = {background_efficiency:g}")
     low = max(min(seen) / 2, background_efficiency / 100)
-    if len(classes) > 4:
-        grid[0].set_ylim(low, 2)
-        figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    else:
-        grid[0].set_ylim(low, 2 * (1 / low) ** 0.12 * (1 + 0.3 * max(0, len(classes) - 3)))
-        grid[0].legend(loc="upper left", ncols=2 if len(classes) > 2 else 1)
+    grid[0].set_ylim(low, 1.3)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure

@@ -15,10 +15,17 @@ from ..errors import InputError
 from ..files.jsonfiles import read_lines
 from .style import COLORS, styled
 
-__all__ = ["load_history", "plot_history"]
+__all__ = ["load_history", "main_keys", "plot_history"]
 
 #: Keys that say where a record belongs rather than how the training went.
 _NOT_DRAWN = {"step", "epoch", "phase", "seed", "time", "wall_time", "timestamp", "batch", "phase_step"}
+
+#: What is drawn first, and what it is called.
+_MAIN = ("loss", "energy_pos", "energy_neg", "energy_gap", "val_energy")
+_NAMES = {
+    "energy_pos": "background jets", "energy_neg": "negatives", "energy_gap": "Energy gap",
+    "val_energy": "Held-out energy",
+}  # fmt: skip
 
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -35,6 +42,16 @@ def load_history(run: str | Path) -> list[dict[str, Any]]:
     if not path.exists():
         raise InputError(f"{path}: no such file; a run directory of 'jetad train' has one")
     return read_lines(path)
+
+
+def main_keys(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What says most of a training: loss, energies and their gap, and the AUC of monitored signals.
+
+    All numbers where none of these was logged.
+    """
+    found = dict.fromkeys(key for record in records for key, value in record.items() if _is_number(value))
+    main = [key for key in found if key in _MAIN or key.startswith("monitor_")]
+    return main or [key for key in found if key not in _NOT_DRAWN]
 
 
 @styled
@@ -81,7 +98,11 @@ def plot_history(records: Sequence[Mapping[str, Any]], *, keys: Sequence[str] | 
         axes.set_ylabel(_words(names))
         axes.margins(x=0.02, y=0.12)
         if len(names) > 1:
-            axes.legend(loc="upper right", fontsize=13, labels=[key.replace("_", " ") for key in names])
+            axes.legend(
+                loc="upper right",
+                fontsize=13,
+                labels=[_NAMES.get(key, key.replace("_", " ")) for key in names],
+            )
             low, high = axes.get_ylim()
             room = 1.0 + 0.14 * len(names)
             log = axes.get_yscale() == "log"
@@ -145,6 +166,8 @@ def _panels(keys: list[str]) -> dict[str, list[str]]:
 
 
 def _words(names: list[str]) -> str:
+    if len(names) == 1 and names[0] in ("energy_gap", "val_energy"):
+        return _NAMES[names[0]]
     if len(names) == 1:
         return "Learning rate" if names[0] == "lr" else names[0].replace("_", " ").capitalize()
     words = [name.split("_") for name in names]

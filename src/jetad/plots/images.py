@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Circle
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
@@ -93,7 +94,12 @@ def _with_differences(
         axes.set_title(f"{name} − {names[0]}", fontsize=17)
     for block in (grid[:rows], grid[rows:]):
         _label_grid(block, len(means))
-    grid[rows, 0].set_visible(False)
+    empty = grid[rows, 0]
+    empty.set_axis_off()
+    empty.text(
+        0.5, 0.5, f"each class\nminus {names[0]}",
+        transform=empty.transAxes, ha="center", va="center", fontsize=17, color="0.35",
+    )  # fmt: skip
     beside = grid[rows, 1]  # has nothing to its left
     beside.set_ylabel(r"$\phi'$ [rad]")
     beside.tick_params(labelleft=True)
@@ -114,6 +120,7 @@ def plot_gallery(
     n_columns: int = 4,
     extent: Extent | None = None,
     color_label: str = "Pixel intensity",
+    radius: float | None = None,
 ) -> Figure:
     """Single jets with what is known of each written above it, row by row.
 
@@ -123,6 +130,7 @@ def plot_gallery(
         n_columns: Jets per row.
         extent: As in :func:`plot_images`.
         color_label: Label of the colour scale.
+        radius: Draw a circle of this radius around the centre, such as that of the jets.
 
     Raises:
         InputError: without any image.
@@ -139,6 +147,8 @@ def plot_gallery(
     drawn: AxesImage | None = None
     for axes, image, caption in zip(grid.flat, array, captions, strict=False):
         drawn = _show(axes, image, norm, extent)
+        if radius is not None:
+            axes.add_patch(Circle((0, 0), radius, fill=False, color="0.5", linestyle=":", linewidth=1.2))
         axes.set_title(caption, fontsize=13, loc="left", linespacing=1.25)
         axes.tick_params(labelsize=13)
     _label_grid(grid, len(array))
@@ -182,7 +192,11 @@ def plot_image_grid(
     # ticks are left out: in a gallery they say little, and take most of the time
     for i, (axes, image) in enumerate(zip(grid.flat, array, strict=False)):
         drawn = _show(axes, image, norm, extent)
-        axes.set(xticks=[], yticks=[])
+        axes.set(xticks=[-0.5, 0.5], yticks=[-0.5, 0.5])
+        corner = i == columns * (rows - 1)  # has the scale of all
+        axes.tick_params(labelsize=12, labelbottom=corner, labelleft=corner)
+        if corner:
+            axes.set_xlabel(r"$\eta'$", fontsize=14)
         axes.minorticks_off()
         if titles is not None and i < len(titles):
             axes.set_title(titles[i], fontsize=13)
@@ -211,7 +225,7 @@ def plot_reconstructions(
     Arguments:
         inputs: ``(n, 1, n_eta, n_phi)``.
         reconstructions: The same shape.
-        titles: Text for each jet, for instance its class and score.
+        titles: Text beside each jet, for instance its class and score.
         max_rows: Number of jets drawn.
         extent: As in :func:`plot_images`.
     """
@@ -224,7 +238,8 @@ def plot_reconstructions(
     before, after = before[:n], after[:n]
     residual = after.astype(np.float64) - before
     largest = float(np.nanmax(np.abs(residual), initial=0.0)) or 1.0
-    figure = Figure(figsize=(12.5, 1.9 + 4.5 * n), layout="compressed")
+    beside = 0.0 if titles is None else 2.8
+    figure = Figure(figsize=(12.5 + beside, 1.9 + 4.5 * n), layout="compressed")
     grid = figure.subplots(n, 3, squeeze=False, sharex=True, sharey=True)
     norm = _log_norm([*before, *after])
     difference = SymLogNorm(linthresh=largest / 100, vmin=-largest, vmax=largest)
@@ -233,10 +248,9 @@ def plot_reconstructions(
         _show(grid[row, 1], after[row], norm, extent)
         missed = _show(grid[row, 2], residual[row], difference, extent, color_map="RdBu_r")
         if titles is not None and row < len(titles):
-            grid[row, 0].text(
-                0.04, 0.96, titles[row], transform=grid[row, 0].transAxes, va="top", fontsize=14,
-                bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 2},
-            )  # fmt: skip
+            grid[row, 2].text(
+                1.04, 0.98, titles[row], transform=grid[row, 2].transAxes, va="top", fontsize=15
+            )
     for axes, title in zip(grid[0], ("Input", "Reconstruction", "Residual"), strict=True):
         axes.set_title(title, fontsize=18)
     _label_grid(grid, 3 * n)

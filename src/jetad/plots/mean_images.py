@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 from ..errors import OutputError, of_file
 from ..files import atomic_output
 from ..readers import ReadOptions, iterate
+from .style import styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ __all__ = ["draw_mean_images", "save_mean_images"]
 _MAX_IMAGES = 20_000  # jets in a mean image: its pixels are then known to about a per cent
 
 
+@styled
 def draw_mean_images(paths: Sequence[str | Path], **options: Unpack[ReadOptions]) -> Figure:
     """The mean jet image of each file, logarithmic in colour, from its first 20 000 jets.
 
@@ -38,7 +40,9 @@ def draw_mean_images(paths: Sequence[str | Path], **options: Unpack[ReadOptions]
     window = config.n_eta * config.pixel_eta / 2, config.n_phi * config.pixel_phi / 2
     n_columns = min(len(paths), 4)
     n_rows = -(-len(paths) // n_columns)
-    figure = Figure(figsize=(4.6 * n_columns, 4.4 * n_rows), layout="constrained")
+    figure = Figure(figsize=(5.6 * n_columns, 5.2 * n_rows), layout="constrained")
+    s = "" if config.sigma == 1 else "s"
+    blur = f"blur of {config.sigma:g} pixel{s}" if config.sigma else "no blur"
     for i, path in enumerate(paths):
         total: NDArray[np.float64] | float = 0.0
         n_jets = n_read = 0
@@ -64,9 +68,11 @@ def draw_mean_images(paths: Sequence[str | Path], **options: Unpack[ReadOptions]
         in_pixels = "" if half == window else " [pixels]"
         axes.set(
             xlabel=rf"$\eta'${in_pixels}",
-            ylabel=rf"$\phi'${in_pixels}",
-            title=f"{Path(path).name} ({n_jets} jets)",
+            ylabel=rf"$\phi'${in_pixels or ' [rad]'}",
         )
+        axes.set_title(f"{Path(path).name} ({n_jets} jets)", fontsize=16)
+        axes.minorticks_off()
+        axes.tick_params(labelsize=14)
         if mean.max() > 0:
             lowest = max(mean[mean > 0].min(), mean.max() * 1e-5)
             shown = axes.imshow(
@@ -76,7 +82,9 @@ def draw_mean_images(paths: Sequence[str | Path], **options: Unpack[ReadOptions]
                 norm=LogNorm(vmin=lowest, vmax=mean.max(), clip=True),
                 aspect="auto",
             )
-            figure.colorbar(shown, ax=axes, label=r"mean fraction of jet $p_T$")
+            bar = figure.colorbar(shown, ax=axes)
+            bar.set_label(rf"Mean part of the jet $p_T$ ({blur})", fontsize=14)
+            bar.ax.tick_params(labelsize=13)
     return figure
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -27,19 +28,32 @@ class _Point(Protocol):
 
 
 @styled
-def plot_robustness(
-    changes: Mapping[str, Mapping[str, tuple[float, float]]], *, background_efficiency: float
-) -> Figure:
-    """Relative change of the efficiencies at one cut, one row a distortion, one colour a sample.
+def plot_robustness(changes: Mapping[float, Mapping[str, Mapping[str, tuple[float, float]]]]) -> Figure:
+    """Relative change of the efficiencies, one panel a cut, one row a distortion, one colour a sample.
 
     Arguments:
-        changes: Change and its error [relative] by distortion and sample.
-        background_efficiency: Of the cut.
+        changes: Change and its error [relative] by background efficiency of the cut, distortion and sample.
     """
-    names = list(changes)
-    samples = list(dict.fromkeys(s for row in changes.values() for s in row))
-    figure = Figure(figsize=(10.0, 2.6 + 0.75 * len(names)), layout="constrained")
-    axes = figure.add_subplot()
+    names = list(dict.fromkeys(name for found in changes.values() for name in found))
+    samples = list(dict.fromkeys(s for found in changes.values() for row in found.values() for s in row))
+    size = 10.0 if len(changes) == 1 else 2.6 + 6.4 * len(changes)
+    figure = Figure(figsize=(size, 2.6 + 0.75 * len(names)), layout="constrained")
+    panels = figure.subplots(1, len(changes), squeeze=False, sharey=True)[0]
+    for axes, (cut, found) in zip(panels, changes.items(), strict=True):
+        _draw_changes(axes, found, names, samples)
+        axes.set_xlabel(rf"Change of efficiency at $\varepsilon_B$ = {cut:g} [%]")
+    wide = max(map(len, samples)) > 12
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside upper right",
+        ncols=min(len(samples), 3 if wide else 4),
+    )  # fmt: skip
+    return figure
+
+
+def _draw_changes(
+    axes: Axes, changes: Mapping[str, Mapping[str, tuple[float, float]]], names: Sequence[str],
+    samples: Sequence[str],
+) -> None:  # fmt: skip
     y = np.arange(len(names))[::-1].astype(float)
     reach = [1.0]
     for i, sample in enumerate(samples):
@@ -55,16 +69,10 @@ def plot_robustness(
     for edge in (y[:-1] + y[1:]) / 2:
         axes.axhline(edge, color="0.88", linewidth=1)
     limit = 1.15 * max(reach)
-    axes.set(
-        xlim=(-limit, limit), ylim=(-0.6, len(names) - 0.4),
-        xlabel=rf"Change of efficiency at $\varepsilon_B$ = {background_efficiency:g} [%]",
-    )  # fmt: skip
+    axes.set(xlim=(-limit, limit), ylim=(-0.6, len(names) - 0.4))
     axes.set_yticks(y, names)
     axes.tick_params(axis="y", which="both", length=0)
     axes.yaxis.set_minor_locator(NullLocator())
-    wide = max(map(len, samples)) > 12
-    figure.legend(loc="outside upper right", ncols=min(len(samples), 3 if wide else 4))
-    return figure
 
 
 @styled

@@ -37,7 +37,8 @@ __all__ = [
     "styled",
 ]
 
-#: Ten colours told apart with every common colour vision, also in grey: M. Petroff, arXiv:2107.02270.
+#: Ten colours told apart with every common colour vision: M. Petroff, arXiv:2107.02270. In grey the first
+#: three are apart; further curves need another line or marker.
 COLORS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#94a4a2",
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",

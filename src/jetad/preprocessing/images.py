@@ -1,4 +1,8 @@
-"""Jet images: centre, rotate, flip, pixelate, normalise, blur; no Python loop over jets."""
+"""Jet images: centre, rotate, flip, pixelate, normalise, blur; no Python loop over jets.
+
+Long, because the same pixels are made in four ways that must agree (sums, shares of linear images,
+projections without images, and as the published program makes them).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ from ..settings import Strict
 
 __all__ = ["ImageConfig", "JetImages", "PixelatedJets", "align", "aligned"]
 
+# a narrower filter leaves every pixel as it is, to the last bit, and far narrower ones divide by zero
+_NO_BLUR = 0.01
 # jets imaged at once: 512 x 1600 float64 pixels are 6 MB, which stays in the allocator's pool
 _CHUNK = 512
 
@@ -300,7 +306,7 @@ class JetImages:
     @cached_property
     def _filters(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
         c = self.config
-        if c.sigma == 0:
+        if c.sigma < _NO_BLUR:
             return None
         from scipy.ndimage import gaussian_filter1d  # not loaded by runs that use no filter
 
@@ -482,7 +488,9 @@ class JetImages:
     def _is_linear(self) -> bool:
         """Whether a blurred image is the sum of the blurred images of its constituents."""
         c = self.config
-        return c.sigma > 0 and c.intensity == "linear" and c.pixel_power == 1.0 and c.normalize != "max"
+        return (
+            c.sigma >= _NO_BLUR and c.intensity == "linear" and c.pixel_power == 1.0 and c.normalize != "max"
+        )
 
     def _blur_constituents(
         self,

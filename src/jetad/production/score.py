@@ -12,10 +12,13 @@ from ..interrupts import StopRequest
 from ..readers import expand
 from ..runs import Run, find_run
 from ..scores.naming import score_outputs
+from ..shown.notebook import ScoringBar, in_notebook
 from .executors.base import Executor
 from .executors.loop import score_by_executor
-from .job import Job, Progress, check_stop, failure, finish, prepare, refuse_overwriting, score_range
+from .finishing import failure, finish
+from .job import Job, Progress, check_stop, prepare, refuse_overwriting
 from .ledger import Account
+from .parts import score_range
 from .request import Request, run_names
 from .workspace import gaps
 
@@ -108,7 +111,7 @@ def score(
         device: ``auto``, ``cpu`` or ``cuda``.
         jobs: Processes; scores do not depend on their number.
         force: Replace outputs that exist.
-        progress: Called with (what, jets done, jets in all).
+        progress: Called with (what, jets done, jets in all); a bar in a notebook.
 
     Returns:
         The account of each file: where its scores are, and how many of its jets have one.
@@ -117,10 +120,12 @@ def score(
         JetadError: for files, runs or outputs that are wrong.
     """
     outputs = score_outputs(expand(files), None if output is None else Path(output))
-    return score_files(
-        [run if isinstance(run, Run) else find_run(run)], outputs, request,
-        jobs=jobs, device=device, force=force, progress=progress,
-    )  # fmt: skip
+    bar = ScoringBar() if progress is None and in_notebook() else contextlib.nullcontext(progress)
+    with bar as shown:
+        return score_files(
+            [run if isinstance(run, Run) else find_run(run)], outputs, request,
+            jobs=jobs, device=device, force=force, progress=shown,
+        )  # fmt: skip
 
 
 def score_file(

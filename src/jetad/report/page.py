@@ -21,7 +21,8 @@ from ..errors import MissingPackageError, OutputError, encodable, without_secret
 from ..evaluation import Evaluation, Interval, either_way
 from ..files import atomic_output
 from ..plots.style import style
-from .collect import NamedFigure, Report
+from .collect import Report
+from .figures import NamedFigure
 from .study_sections import StudySection
 
 __all__ = ["find_browser", "render_page", "to_pdf", "write_page"]
@@ -53,7 +54,8 @@ pre { background: #f5f7fa; border: 1px solid #dde3ea; padding: 10px 12px; font-s
 .note { background: #fff6e0; border-left: 4px solid #ffa90e; padding: 6px 12px; margin: 8px 0; }
 .verdict { font-size: 17px; max-width: 75ch; border-left: 4px solid #3f90da; padding: 4px 14px; }
 ol li { margin: 3px 0; }
-@media screen and (max-width: 760px) { .pair { grid-template-columns: 1fr; } }
+@media screen and (max-width: 760px) { .pair { grid-template-columns: 1fr; } body { padding: 16px 14px 40px; }
+  table { font-size: 12px; } th, td { white-space: normal; padding-right: 7px; overflow-wrap: anywhere; } }
 @media print { @page { size: A4; margin: 14mm; } body { max-width: none; padding: 0; font-size: 10.5pt; }
   nav { display: none; } figure img { max-height: 115mm; max-width: 100%; width: auto !important; }
   figure, table, .note { break-inside: avoid; } h2 { break-after: avoid; }
@@ -153,7 +155,7 @@ def _summary(report: Report) -> str:
     known = {name: v for name, v in report.correlations.items() if math.isfinite(v)}
     if known:
         text = ", ".join(f"{name} {value:+.2f}" for name, value in known.items())
-        parts.append(f"<p>Rank correlation of the score with background {text}.</p>")
+        parts.append(f"<p>Rank correlation of the score on background jets with: {text}.</p>")
     return "\n".join(parts)
 
 
@@ -216,8 +218,7 @@ def _cut_flow(report: Report) -> str:
 
 def _configurations(report: Report) -> str:
     return "".join(
-        f"<p>{html.escape(name)}</p><pre>{html.escape(run.config().to_yaml())}</pre>"
-        for name, run in report.runs.items()
+        _folded(f"All settings of {name}", run.config().to_yaml()) for name, run in report.runs.items()
     )
 
 
@@ -226,7 +227,7 @@ def _provenance(report: Report) -> str:
     for name, run in report.runs.items():
         kept = dict(run.provenance)
         kept["model_hash"] = run.model_hash()
-        parts.append(f"<p>{html.escape(name)}</p><pre>{html.escape(json.dumps(kept, indent=1))}</pre>")
+        parts.append(_folded(f"Versions, command and input files of {name}", json.dumps(kept, indent=1)))
     files = "\n".join(f"{name}: {', '.join(paths)}" for name, paths in report.inputs.items())
     return "".join(parts) + f"<p>Files of this report</p><pre>{html.escape(files)}</pre>"
 
@@ -239,6 +240,11 @@ def _references(report: Report) -> str:
             text = f'<a href="{html.escape(reference.url)}">{text}</a>'
         items.append(f'<li>{text} <span class="quiet">({html.escape(reference.used_for)})</span></li>')
     return f"<ol>{''.join(items)}</ol>"
+
+
+def _folded(title: str, text: str) -> str:
+    """Long text behind its title: opened by a click, and left out on paper."""
+    return f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>"
 
 
 # --- pieces --------------------------------------------------------------------------------------

@@ -65,14 +65,15 @@ def _robustness(found: Robustness) -> StudySection:
             changes = [_change(result.efficiencies[cut][sample]) for sample in samples]
             rows.append([name, *changes, *(_number(result.auc[signal], ".4f") for signal in areas)])
     jets = ", ".join(f"{n} {name}" for name, n in found.n_jets.items())
+    shown = " and ".join(f"{cut:g}" for cut in found.cuts[:2])
     return StudySection(
         "robustness", "Robustness",
         f"Cuts are fixed on the undistorted background, then the same jets are distorted and scored again "
         f"({jets} jets); rotation and shift should change nothing.",
         rows,
-        f"Change of the efficiency of one cut (ε_B = {found.cuts[0]:g}) when jets are measured differently; "
+        f"Change of the efficiency of a cut (ε_B = {shown}) when jets are measured differently; "
         "errors count only jets that change sides.",
-        plot_robustness(found.changes(found.cuts[0]), background_efficiency=found.cuts[0]),
+        plot_robustness({cut: found.changes(cut) for cut in found.cuts[:2]}),
     )  # fmt: skip
 
 

@@ -1,12 +1,18 @@
-"""The directory of one training: configuration, weights, preprocessing, calibration, history, provenance."""
+"""The directory of one training: configuration, weights, preprocessing, calibration, history, provenance.
+
+Long, because one class alone knows the files of a run, how they are tied to each other, and how each is
+replaced without loss.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import warnings
 import zipfile
@@ -19,6 +25,7 @@ from ..files import (
     atomic_output,
     own_token,
     real,
+    refuse_link,
     refuse_url,
     remove_leftovers,
     require_plain,
@@ -28,6 +35,7 @@ from ..files.fields import Fields
 from ..files.jsonfiles import append_line, read_lines, read_object
 from ..files.locks import locked
 from .provenance import file_hash
+from .summary import summarize
 
 if TYPE_CHECKING:
     from ..config import RunConfig
@@ -42,6 +50,10 @@ _FILES = (
     "checkpoint.pt", "checkpoint.previous.pt", "provenance.json",
 )  # fmt: skip
 
+_MADE_BESIDE = ("tracking.json", "tensorboard")  # by jetad.tracking
+
+# what atomic_output makes; a killed process may have left one
+_TEMPORARY = re.compile(r"\..+\.tmp(\.\w+)?")
 
 # what a calibration was measured with
 _TIED = ("config.yaml", "model.safetensors", "preprocessing.json")
@@ -61,6 +73,9 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run('{self.path}')"
+
+    def _repr_html_(self) -> str:
+        return summarize(self)._repr_html_()
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -96,13 +111,48 @@ class Run:
             OutputError: if a process is training in it, or it cannot be removed.
         """
         _remove_leftovers(self.path)
-        away = self.path.with_name(f".{self.path.name}.{own_token()}.old")
         with self.locked():
-            try:
-                os.rename(self.path, away)
-                shutil.rmtree(away)
-            except OSError as error:
-                raise OutputError(f"{self.path}: cannot be removed ({error.strerror or error})") from error
+            self._discard()
+
+    def remove_unfinished(self) -> None:
+        """Remove the run directory of a training that has not come to its end.
+
+        Raises:
+            InputError: if it cannot be told whether the training is finished.
+            OutputError: if it is finished, a process is training in it, it is a link, it holds files that are
+                no part of a run, or it cannot be removed.
+        """
+        refuse_link(self.path)
+        with self.locked():
+            if self.finished:
+                raise OutputError(f"{self.path}: is finished, and only unfinished runs are removed")
+            others = self.other_files()
+            if others:
+                more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+                raise OutputError(
+                    f"{self.path}: holds files that are no part of a run "
+                    f"({', '.join(map(str, others[:3]))}{more}); move them away first"
+                )
+            self._discard()
+
+    def other_files(self) -> list[Path]:
+        """What somebody else has put into the run directory, relative to it."""
+        own = {*_FILES, "lock", "plots"}
+        found = [
+            p for p in sorted(self.path.iterdir()) if p.name not in own and not _TEMPORARY.fullmatch(p.name)
+        ]
+        plots = self.path / "plots"
+        if plots.is_symlink() or plots.is_dir():
+            found += [plots] if plots.is_symlink() else sorted(plots.iterdir())
+        return [path.relative_to(self.path) for path in found]
+
+    def _discard(self) -> None:
+        away = self.path.with_name(f".{self.path.name}.{own_token()}.old")
+        try:
+            os.rename(self.path, away)
+            shutil.rmtree(away)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be removed ({error.strerror or error})") from error
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -147,7 +197,8 @@ class Run:
 
     def finish(self, **more: Any) -> None:
         """Mark the run as complete and point ``latest`` beside it at it."""
-        self.write_json("provenance.json", {**self.provenance, **more, "status": "finished"})
+        ended = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        self.write_json("provenance.json", {**self.provenance, **more, "ended": ended, "status": "finished"})
         (self.path / "checkpoint.previous.pt").unlink(missing_ok=True)
         latest = self.path.parent / "latest"
         # tasks of one job finish beside each other, in containers even with the same process id

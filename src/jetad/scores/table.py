@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..shown import html_table
 from .columns import COLUMNS
 from .writing import ScoreWriter
 
 __all__ = ["Scores"]
+
+_SHOWN = 5  # rows in a notebook
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,6 +98,15 @@ class Scores:
         failed = int(np.isnan(self.score).sum())
         parts = [f"{len(self)} jets", f"{failed} not scored" if failed else "", ", ".join(self.extra)]
         return f"Scores({', '.join(p for p in parts if p)})"
+
+    def _repr_html_(self) -> str:
+        columns = {name: value[:_SHOWN] for name, value in self.columns().items()}
+        n = min(len(self), _SHOWN)
+        rows = [[i, *(f"{value[i]:.6g}" for value in columns.values())] for i in range(n)]
+        more = [["...", *([""] * len(columns))]] if len(self) > n else []
+        run = self.metadata.get("run")
+        title = repr(self) + (f" of run {run}" if run else "")
+        return html_table(title, [*rows, *more], ["", *columns])
 
     def __getitem__(self, rows: slice | NDArray[Any] | list[int]) -> Scores:
         """Rows of a slice, a boolean mask or an index array, in the asked order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -62,6 +62,7 @@ class RunWriter:
         self.run = run
         self.ranks = ranks
         self.checkpoint = Checkpoint()
+        self.watch: Callable[[Mapping[str, Any]], None] = lambda line: None  # takes lines of the history, too
 
     def __repr__(self) -> str:
         return f"RunWriter({self.run.path})"
@@ -100,7 +101,9 @@ class RunWriter:
 
     def record(self, member: str, line: Mapping[str, Any]) -> None:
         """Add a line to the history; its step counts those of the members before."""
-        self.run.append_history({**line, "step": self.checkpoint.offset + line["step"], "member": member})
+        whole = {**line, "step": self.checkpoint.offset + line["step"], "member": member}
+        self.run.append_history(whole)
+        self.watch(whole)
 
     def rewind(self, step: int) -> None:
         """Forget the history of this member after a step."""

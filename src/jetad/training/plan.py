@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from ..files.yamlfiles import read_text
 from ..jets import Selection
 from ..preprocessing.choosing import choose_features
 from ..readers import ReadOptions, check_format, collection_of, count, expand, iterate, read
+from ..shown.notebook import TrainingBar, in_notebook
 
 if TYPE_CHECKING:  # torch takes seconds to load: mistakes in names of files are told before
     from ..config import RunConfig
@@ -104,6 +105,7 @@ class TrainingPlan:
         progress: AbstractContextManager[Progress | None] | None = None,
         ranks: Ranks | None = None,
         allow: Collection[str] = (),
+        track: Sequence[str] = (),
         say: Callable[[str], None] = logger.info,
     ) -> Run:
         """Train, or go on with the training that the same call began.
@@ -117,6 +119,7 @@ class TrainingPlan:
             progress: Entered when training begins; called with (member, phase, step, n_steps, latest record).
             ranks: The processes that train together; this one alone if ``None``.
             allow: What is refused otherwise (:func:`jetad.checks.allowed.refuse`): ``labels``.
+            track: Programs that watch (:data:`jetad.tracking.TRACKERS`).
             say: Called with a line for the user when the training begins.
 
         Raises:
@@ -125,10 +128,12 @@ class TrainingPlan:
             DivergedError, Interrupted, JetadError: as :func:`jetad.training.train.train`.
         """
         from ..distributed.process_group import Ranks
+        from ..tracking import check_trackers
         from .data import check_sample
         from .train import prepare_run
         from .train import train as train_jets
 
+        check_trackers(track)
         ranks = ranks or Ranks()
         jets = self._open(self.background)
         signal = self._open(self.signal) if self.signal else None
@@ -154,7 +159,7 @@ class TrainingPlan:
             with progress or nullcontext() as shown:
                 train_jets(
                     run, jets, signal=signal, monitor=monitor, device=device, stop=request,
-                    progress=shown if ranks.first else None, ranks=ranks, labels_checked=True,
+                    progress=shown if ranks.first else None, ranks=ranks, labels_checked=True, track=track,
                 )  # fmt: skip
         return run
 
@@ -174,7 +179,7 @@ class TrainingPlan:
         """How files are read, where that is not the default, as JSON values."""
         values: dict[str, Any] = {**self.options, "select": self.select, "max_jets": self.max_jets}
         if values.get("mapping") is not None:
-            from ..readers.formats.mapping import load_mapping
+            from ..readers.columnmap import load_mapping
 
             values["mapping"] = load_mapping(values["mapping"]).model_dump(mode="json", exclude_none=True)
         return {key: value for key, value in values.items() if value is not None}
@@ -291,6 +296,7 @@ def train(
     force: bool = False,
     progress: Progress | None = None,
     allow: Collection[str] = (),
+    track: Sequence[str] = (),
     **given: Any,
 ) -> Run:
     """Train a detector on files of background jets, as ``jetad train`` does.
@@ -300,8 +306,9 @@ def train(
         output: The run directory; by default a new one in ``runs``. A stopped training goes on there.
         device: ``auto``, ``cpu`` or ``cuda``.
         force: Replace a training that ``output`` holds.
-        progress: Called with (member, phase, step, n_steps, latest record).
+        progress: Called with (member, phase, step, n_steps, latest record); a bar in a notebook.
         allow: ``labels``, to train on jets that are labelled as signal.
+        track: Programs that watch: ``tensorboard``, ``mlflow``, ``wandb``.
         given: Method, settings, cuts and so on, as :func:`plan_training` takes them.
 
     Returns:
@@ -312,7 +319,10 @@ def train(
     """
     where = None if output is None else Path(output)
     plan = plan_training(background, **given)
-    return plan.run(where, device=device, force=force, progress=nullcontext(progress), allow=allow)
+    shown: AbstractContextManager[Progress | None] = nullcontext(progress)
+    if progress is None and in_notebook():
+        shown = TrainingBar()
+    return plan.run(where, device=device, force=force, progress=shown, allow=allow, track=track)
 
 
 def _features(paths: list[Path], options: ReadOptions, say: Callable[[str], None]) -> tuple[str, ...]:

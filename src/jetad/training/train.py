@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ..interrupts import StopRequest
 from ..jets import Jets
 from ..runs import Run
 from ..samplers.compiling import check_compiler
+from ..tracking import tracking
 from .checkpoint import RunWriter
 from .data import PARTS, BackgroundParts, JetStream, n_labelled
 from .member import MemberTraining, Progress, Shared
@@ -39,6 +40,7 @@ def train(
     progress: Progress | None = None,
     ranks: Ranks | None = None,
     labels_checked: bool = False,
+    track: Sequence[str] = (),
 ) -> TrainedDetector:
     """Train all members of a run, calibrate, and mark it finished.
 
@@ -56,6 +58,7 @@ def train(
         progress: Called with (member, phase, step, n_steps, latest record).
         ranks: The processes that train together; this one alone if ``None``.
         labels_checked: The caller has said what there is to say about truth labels.
+        track: Programs that watch, such as ``tensorboard`` (:data:`jetad.tracking.TRACKERS`).
 
     Raises:
         DivergedError: the last checkpoint stays.
@@ -80,10 +83,11 @@ def train(
         shared = Shared(config, parts, signal_parts, monitor or {}, where, ranks, writer, stop, progress)
         # one after the other: the inputs of one member are let go before the next are made
         members, seen = [], {}
-        for name in config.members:
-            training = MemberTraining(name, shared)
-            members.append(training.train())
-            seen = training.seen.to_dict()
+        with tracking(run, track if ranks.first else ()) as writer.watch:
+            for name in config.members:
+                training = MemberTraining(name, shared)
+                members.append(training.train())
+                seen = training.seen.to_dict()
         detector = TrainedDetector(members, None, where)
         scores = [detector.score(jets) for jets in parts.chunks("calibration")]
         detector.background_efficiency = background_efficiency = BackgroundEfficiency(np.concatenate(scores))
