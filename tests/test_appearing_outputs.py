@@ -13,8 +13,7 @@ from test_cli import jetad
 
 from jetad.errors import OutputError
 from jetad.files import atomic_output
-from jetad.production import job as produce
-from jetad.production import score
+from jetad.production import finishing, score
 from jetad.production.executors import loop as pool
 from jetad.writers import write_jets
 
@@ -71,7 +70,7 @@ def test_scores_that_appear_while_scoring_stay(quick_runs, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     write_jets(toy_jets(60, 2, labels=1), "top.h5")
     shutil.copytree(quick_runs / "run", "run")
-    ready, words = produce.finish, ["score", "top.h5", "--run", "run", "-o", "o.h5", "--jobs", jobs]
+    ready, words = finishing.finish, ["score", "top.h5", "--run", "run", "-o", "o.h5", "--jobs", jobs]
 
     def late(job):
         Path("o.h5").write_text("of somebody else")

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from jetad.errors import InputError
 from jetad.evaluation import efficiency_profiles, jensen_shannon, rank_correlation, sculpting, variables_of
 from jetad.evaluation.anomalies import captions, most_anomalous, paired_with_scores
-from jetad.evaluation.dependence import threshold_at
+from jetad.evaluation.measures import threshold_at
 from jetad.plots import FigureLabel, add_label, plot_efficiency, plot_gallery, plot_images, plot_sculpting
 from jetad.scores import Scores
 from jetad.writers import write_jets

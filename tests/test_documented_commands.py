@@ -50,6 +50,7 @@ PARSED |= {
 ELSEWHERE = {"docs/formats.md": "tests/readers/test_formats_page.py"}
 # run with -m slow alone, and only the first with the same options
 SLOW = ("bench", "simulate", "plot", "report", "explore", "search", "two-way", "contamination", "robustness")
+WHOLE = ("docs/gallery.md",)  # with -m slow all commands of these: each figure needs what was made before
 # what the text leaves out where it names a command with one of its options
 COMPLETED = {
     "train": ["--background", "qcd.h5"],
@@ -377,6 +378,8 @@ def first_of_their_kind() -> dict[tuple[str, ...], tuple[str, int, str]]:
 @pytest.mark.parametrize("page", [*IDS, HELP])
 def test_slow_commands_of_a_page_run(look, page):
     def wanted(command: Documented) -> bool:
+        if page in WHOLE:
+            return True
         if command.name in SLOW:
             return first_of_their_kind().get(command.kind) == (page, command.line, command.text)
         return page == HELP

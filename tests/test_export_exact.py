@@ -11,9 +11,10 @@ from test_calibration_exact import EDGES, stepped
 from test_scoring_exact import mass_detector
 
 from jetad.calibration import BackgroundEfficiency, BinnedEfficiency, DecorrelatedEfficiency, Surprise
+from jetad.export.calibration import CalibrationGraph, SurpriseGraph
 from jetad.export.features import of_the_jet
 from jetad.export.frame import Frame
-from jetad.export.graph import CalibrationGraph, JetGraph, SurpriseGraph
+from jetad.export.graph import JetGraph
 
 
 def tensor(values) -> torch.Tensor:

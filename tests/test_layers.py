@@ -138,3 +138,23 @@ def test_no_click_in_the_library_and_no_torch_in_evaluation():
         assert "click" not in names, path
         if room(module) in ("evaluation", "plots", "scores", "readers", "preprocessing"):
             assert "torch" not in names, path
+
+
+#: Longer than the rule allows since before there was one: to be split, then taken out of here.
+NOT_YET_SPLIT = {
+    "src/jetad/spectra/spectrum.py",
+    "src/jetad/jets/collection.py",
+    "cli/jetad_cli/commands/cmd_runs.py",
+    "cli/jetad_cli/commands/cmd_select.py",
+}
+
+
+@pytest.mark.parametrize("root", ["src", "cli"])
+def test_long_modules_say_why_they_are_long(root):
+    silent = set()
+    for path in (SOURCE.parent / root).rglob("*.py"):
+        text = path.read_text()
+        if text.count("\n") > 350 and "Long, because " not in (ast.get_docstring(ast.parse(text)) or ""):
+            silent.add(path.relative_to(SOURCE.parent).as_posix())
+    expected = {name for name in NOT_YET_SPLIT if name.startswith(root)}
+    assert silent == expected, "split them along a seam, or say in the first lines 'Long, because ...'"

@@ -12,7 +12,7 @@ from jetad.errors import MissingPackageError
 from jetad.export.onnxfile import _packages
 from jetad.extras import import_fastjet
 from jetad.production.executors.dask import DaskCluster
-from jetad.readers.containers.arrays import open_parquet
+from jetad.readers.containers.parquet import open_parquet
 from jetad.scores import Scores
 from jetad.simulation.generator import import_pythia
 from jetad.spectra import Histogram

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import resource
@@ -25,8 +26,9 @@ from jetad import readers
 from jetad.detector import TrainedDetector
 from jetad.detector.member import _for_scoring
 from jetad.errors import ConfigError, InputError, Interrupted, JetadError, OutputError
-from jetad.evaluation.inputs import named_files
+from jetad.evaluation.filenames import named_files
 from jetad.production import Request, merge_scores, read_ledger, score_file, score_files, verify_scores
+from jetad.production.fingerprint import fingerprint_of
 from jetad.production.tree_copy import copy_with_scores
 from jetad.production.workspace import Workspace
 from jetad.runs import Run
@@ -287,7 +289,7 @@ def test_sigterm_exits_85_and_the_same_command_goes_on(folder, run, tmp_path, wh
     while len(Workspace(Path("a.h5")).done()) < 5 and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(signal.SIGTERM)
-    assert "the same command goes on" in process.communicate(timeout=60)[1]
+    assert "the same command goes on" in " ".join(process.communicate(timeout=60)[1].split())
     assert process.returncode == 85
     assert not Path("a.h5").exists()
     score_files([run], {folder / "signal.h5": Path("a.h5")}, Request(chunk=3), device="cpu")
@@ -555,3 +557,78 @@ def test_rntuple_reads_back_the_same(run, folder, tmp_path, whole):
     assert_same(load_scores("a.root"), whole)
     assert problems("a.root", folder / "signal.h5") == []
     assert jetad(*words, "-o", "a.h5") == 2
+
+
+# --- what is recognised again ----------------------------------------------------------------------
+
+
+def fingerprint_of_0_1(facts: dict, last_row: int, request: Request) -> str:
+    """As 0.1 wrote it, by the text of its objects."""
+    known = sorted((key, value) for key, value in facts.items() if key != "input")
+    return hashlib.sha256(repr([known, last_row, request, None]).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("request_", [CHUNK, Request(chunk=50, max_jets=220, select="jet_pt > 1")])
+def test_parts_and_outputs_of_0_1_are_recognised(run, folder, tmp_path, monkeypatch, request_):
+    written, seen = [], []
+
+    def both(facts, last_row, request, *, known):
+        found = fingerprint_of(facts, last_row, request, known=known)
+        assert found.before == fingerprint_of_0_1(facts, last_row, request)
+        written.append(found.written)
+        return found._replace(written=found.before) if not seen else found
+
+    monkeypatch.setattr("jetad.production.job.fingerprint_of", both)
+    outputs = {folder / "signal.h5": tmp_path / "x.h5"}
+    with pytest.raises(Interrupted):
+        score_files([run], outputs, request_, stop=StopAfter(3))
+    plan = tmp_path / ".x.h5.parts" / "plan"
+    times = {p.name: p.stat().st_mtime_ns for p in plan.parent.glob("part-*.npz")}
+    assert times
+    assert plan.read_text() != written[0]
+    seen.append("now")
+    with pytest.raises(Interrupted):
+        score_files([run], outputs, request_, stop=StopAfter(1))
+    assert plan.read_text() == written[0]
+    assert times.items() <= {p.name: p.stat().st_mtime_ns for p in plan.parent.glob("part-*.npz")}.items()
+    score_files([run], outputs, request_)
+    ledger = tmp_path / "x.h5.ledger.json"
+    values = json.loads(ledger.read_text())
+    assert values["fingerprint"] == written[0]
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    old = fingerprint_of(values_of_plan(values), request_.max_jets or N, request_, known=True).before
+    for fingerprint, told in ((old, "exists already and is complete"), ("0" * 64, "exists already")):
+        ledger.write_text(json.dumps({**values, "fingerprint": fingerprint}))
+        with pytest.raises(OutputError, match=told) as error:
+            score_files([run], outputs, request_)
+        assert ("is complete" in str(error.value)) == (fingerprint == old)
+
+
+def values_of_plan(ledger: dict) -> dict:
+    """The facts of a ledger that were known before the first part."""
+    later = (
+        "status", "n_read", "n_scored", "n_selected_out", "n_failed", "digest", "n_parts", "fingerprint",
+        "input_mtime_ns", "output", "output_size", "format",
+    )  # fmt: skip
+    return {key: value for key, value in ledger.items() if key not in later}
+
+
+def test_a_setting_of_a_later_version_changes_no_fingerprint():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Later(Request):
+        more: int = 0
+
+    facts = {"input": "a.h5", "input_size": 3, "jetad": "0.1"}
+    first = fingerprint_of(facts, 10, CHUNK, known=True)
+    assert fingerprint_of({**facts, "input": "b.h5"}, 10, Later(chunk=50), known=True) == first
+    others = [
+        fingerprint_of({**facts, "input_size": 4}, 10, CHUNK, known=True),
+        fingerprint_of(facts, 11, CHUNK, known=True),
+        fingerprint_of(facts, 10, Later(chunk=50, more=1), known=True),
+        fingerprint_of(facts, 10, Request(chunk=51), known=True),
+        fingerprint_of(facts, 10, Request(chunk=50, options={"units": "GeV"}), known=True),
+        fingerprint_of(facts, 10, CHUNK, known=False),
+        fingerprint_of(facts, 10, CHUNK, known=False),
+    ]
+    assert len({first.written, *(other.written for other in others)}) == 8

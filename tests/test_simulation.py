@@ -14,7 +14,8 @@ from jetad.errors import ConfigError, JetadError, MissingPackageError, OutputErr
 from jetad.jets import Jets
 from jetad.simulation.chunks import _decay_quarks
 from jetad.simulation.detector import Detector, Particles, is_invisible, measure
-from jetad.simulation.mixing import Progress, _allocate, _slices, match_pt, simulate
+from jetad.simulation.matching import allocate, match_pt
+from jetad.simulation.mixing import Progress, _slices, simulate
 from jetad.simulation.processes import PROCESSES, find_process, with_dark_options
 from jetad_cli.commands.cmd_simulate import command
 
@@ -142,9 +143,9 @@ def test_decay_quarks_follow_copies_and_refuse_leptons():
 
 
 def test_allocation_keeps_the_sum_and_the_proportions():
-    counts = _allocate(1000, np.array([0.1, 3.0, 0.0, 6.9]))
+    counts = allocate(1000, np.array([0.1, 3.0, 0.0, 6.9]))
     assert counts.tolist() == [10, 300, 0, 690]
-    assert _allocate(7, np.ones(3)).sum() == 7
+    assert allocate(7, np.ones(3)).sum() == 7
 
 
 def test_matched_pt_fills_every_bin_or_says_that_it_cannot():

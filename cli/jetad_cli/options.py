@@ -200,7 +200,7 @@ def _collecting(command: Callable[..., Any], decorators: tuple[Decorator, ...]) 
         if settings:
             options["options"] = settings
         if mapping is not None:
-            from jetad.readers.formats.mapping import load_mapping
+            from jetad.readers.columnmap import load_mapping
 
             load_mapping(mapping)
             options["mapping"] = mapping

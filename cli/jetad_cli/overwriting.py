@@ -53,9 +53,8 @@ def _spellings(word: str) -> list[str]:
 
 def _files(word: str) -> list[Path]:
     from jetad.errors import InputError
-    from jetad.readers import listed
-    from jetad.readers.base import split_path
     from jetad.readers.containers.remote import remote_url
+    from jetad.readers.paths import listed, split_path
     from jetad.runs import Run
 
     if not word or remote_url(word) is not None:

@@ -23,6 +23,7 @@ MOVED = {
     "hepdata": ["evaluation.hepdata"],
     "inspection": ["readers.inspection", "jets.hashing", "plots.mean_images"],
     "kinematics": ["jets.kinematics"],
+    "models.likelihood": ["models.density"],
     "negatives": ["detector.negatives"],
     "precision": ["device"],
     "ranks": ["distributed.process_group"],
@@ -35,18 +36,23 @@ MOVED = {
     "selection": ["jets.selection"],
     "training.objectives": ["objectives"],
     "training.phases": ["objectives.base"],
+    "readers.arrays": [
+        f"readers.containers.{name}" for name in ("arrays", "branches", "numpyfile", "parquet")
+    ],
     "readers.csvfile": ["readers.containers.csv"],
-    "readers.hdf5file": ["readers.containers.hdf5"],
-    "readers.rootfile": ["readers.containers.root"],
+    "readers.hdf5file": ["readers.containers.hdf5", "readers.containers.pandasframes"],
+    "readers.rootfile": ["readers.containers.root", "readers.containers.jagged"],
 } | {
     f"{before}.{name}": [f"{after}.{name}"]
     for before, after, names in (
         ("training", "objectives", "classification contrastive reconstruction transport"),
-        ("readers", "readers.containers", "arrays delimiters remote"),
+        ("readers", "readers.containers", "delimiters remote"),
         ("readers", "readers.formats", "darkmachines delphes edm4hep generated imagefile jetclass jetnet "
          "landscape layouts lhco mapping nanoaod physlite treemaker"),
     )
     for name in names.split()
+} | {
+    "readers.layouts": [f"readers.formats.{name}" for name in ("layouts", "aspen", "guessed")],
 }  # fmt: skip
 
 

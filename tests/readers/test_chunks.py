@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import zlib
 from pathlib import Path
@@ -87,6 +88,12 @@ def test_chunks_that_were_left_unpacked_are_left_to_hdf5(tmp_path):
     with h5py.File(tmp_path / "t.h5") as file:
         assert file["t"][3]["pt"].tolist() == table(64)[3]["pt"].tolist()
         assert chunked_columns(file["t"], 0, 10, NAMES) is None
+
+
+def test_no_more_is_unpacked_than_a_chunk_may_hold(library):
+    """Ten thousand bytes may claim ten million."""
+    with contextlib.suppress(Exception):  # one library refuses, the other one stops
+        assert len(chunks._library()(zlib.compress(bytes(10**7)), 1000)) <= 1001
 
 
 @pytest.mark.parametrize("damage", ["bits", "shorter", "longer"])

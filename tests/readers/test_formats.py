@@ -15,9 +15,9 @@ from format_examples import FORMATS, Expected
 
 from jetad import readers
 from jetad.jets import Jets
-from jetad.readers import events
+from jetad.readers import events, mapped
 from jetad.readers.containers.root import find_trees, open_root
-from jetad.readers.formats import darkmachines, imagefile, jetnet, lhco, mapping
+from jetad.readers.formats import darkmachines, imagefile, jetnet, lhco
 from jetad.readers.inspection import inspect_file
 
 every_format = pytest.mark.parametrize("name", list(FORMATS))
@@ -77,7 +77,7 @@ def small_pieces(monkeypatch):
     """Pieces inside the readers end in the middle of a step, too."""
     monkeypatch.setattr(events, "_ENTRIES_WITH_CONSTITUENTS", 5)
     monkeypatch.setattr(events, "_ENTRIES_OF_JETS", 4)
-    monkeypatch.setattr(mapping, "_MAX_ROWS", 5)
+    monkeypatch.setattr(mapped, "_MAX_ROWS", 5)
     monkeypatch.setattr(jetnet, "_MAX_ROWS", 5)
     monkeypatch.setattr(lhco, "_MAX_EVENTS", 5)
     monkeypatch.setattr(darkmachines, "_MAX_EVENTS", 5)
@@ -109,6 +109,16 @@ def test_streamed_read_equals_whole_read(name, tmp_path):
         pieces = list(readers.iterate(path, step=step, **options))
         assert [len(p) for p in pieces] == [step] * (n // step) + ([n % step] if n % step else [])
         assert_equal(Jets.concatenate(pieces), whole)
+
+
+@every_format
+def test_rows_in_the_middle_equal_those_of_the_whole(name, tmp_path):
+    path, expected = FORMATS[name].write(tmp_path, 13, 6)
+    options = FORMATS[name].read
+    whole, n = readers.read(path, **options), len(expected)
+    for start, stop in ((3, 9), (5, n), (n - 1, n + 4)):
+        pieces = list(readers.iterate(path, step=4, start=start, stop=stop, **options))
+        assert_equal(Jets.concatenate(pieces), whole[start : min(stop, n)])
 
 
 @every_format

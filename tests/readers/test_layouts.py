@@ -36,7 +36,7 @@ def test_jets_of_a_published_layout(name, tmp_path):
 def test_pieces_are_those_of_the_whole(name, tmp_path, monkeypatch):
     path, _ = LAYOUTS[name][0](tmp_path, make_jets())
     whole = readers.read(path)
-    monkeypatch.setattr("jetad.readers.formats.mapping._MAX_ROWS", 7)
+    monkeypatch.setattr("jetad.readers.mapped._MAX_ROWS", 7)
     pieces = Jets.concatenate(readers.iterate(path, step=9))
     for field in ("pt", "eta", "phi", "mass", "offsets", "entry", "position", "labels"):
         np.testing.assert_array_equal(getattr(pieces, field), getattr(whole, field))

@@ -36,7 +36,7 @@ def command(output: Path, seed: int, device: str) -> None:
     from jetad.demo import run_demo
 
     from ..progress import TrainingProgress
-    from .cmd_roc import table
+    from ..roc_tables import table
 
     torch.set_num_threads(1)  # the networks are small: a second thread costs more than it brings
     with TrainingProgress() as progress:

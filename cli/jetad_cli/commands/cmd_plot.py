@@ -1,4 +1,7 @@
-"""jetad plot: figures of scores, curves and trainings; one function per kind."""
+"""jetad plot: figures of scores, curves and trainings; one function per kind.
+
+Long, because every kind of figure is a command with options and a help text of its own.
+"""
 
 from __future__ import annotations
 

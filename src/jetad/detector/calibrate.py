@@ -97,8 +97,11 @@ def calibrate(
             if path not in looked_at:
                 looked_at.add(path)
                 _say(detector.training.remarks(jets), path)
-                of_collection = detector.training.remark_on_collection(collection_of(path, **(options or {})))
-                _say(filter(None, [remark_on_azimuth(jets.jet_phi), of_collection]), path)
+                remarks = [remark_on_azimuth(jets.jet_phi)]
+                if detector.training.collection:
+                    collection = collection_of(path, **(options or {}))
+                    remarks.append(detector.training.remark_on_collection(collection))
+                _say(filter(None, remarks), path)
                 if weight is None and jets.weights is not None and np.ptp(jets.weights) > 0:
                     _say(["has event weights, and every jet counts once; --weight weight uses them"], path)
             with of_file(path):

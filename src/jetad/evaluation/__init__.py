@@ -13,40 +13,24 @@ Example:
     Interval(value=inf, low=1.61, high=inf)
 """
 
+from .checking import check_samples
 from .comparison import (
     BAND_GRID,
     PairedComparison,
-    SignalSpread,
-    Spread,
     compare_paired,
     placements,
     rejection_by_bootstrap,
     same_jets,
-    spread_of,
     with_bootstrap_bands,
 )
-from .dependence import (
-    EfficiencyProfile,
-    VariableSculpting,
-    efficiency_profiles,
-    jensen_shannon,
-    rank_correlation,
-    sculpting,
-    variables_of,
-)
-from .inputs import (
-    Samples,
-    check_samples,
-    classes_of,
-    gather,
-    gather_data,
-    gather_runs,
-    named_files,
-    split_by_label,
-)
+from .dependence import EfficiencyProfile, VariableSculpting, efficiency_profiles, sculpting, variables_of
+from .filenames import named_files
+from .inputs import Samples, classes_of, gather, gather_data, gather_runs, split_by_label
 from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval, poisson_interval
+from .measures import jensen_shannon, rank_correlation
 from .results import Band, Evaluation, SignalResult, either_way, evaluate
-from .roc import MIN_BACKGROUND, RocCurve, auc_by_bootstrap, roc_curve
+from .roc import MIN_BACKGROUND, RocCurve, roc_curve
+from .spread import SignalSpread, Spread, spread_of
 
 __all__ = [
     "BAND_GRID",
@@ -64,7 +48,6 @@ __all__ = [
     "VariableSculpting",
     "SignalSpread",
     "Spread",
-    "auc_by_bootstrap",
     "binomial_interval",
     "check_samples",
     "classes_of",

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..checks.jets import check_label_of, check_labels, check_two_samples
+from ..checks.jets import check_label_of
 from ..errors import InputError
-from ..files import real
-from ..registry import parted
 from ..scores import Scores, load_scores
+from .checking import check_jets
+from .filenames import expand_pattern, named_files, split_name
 
-__all__ = [
-    "Samples",
-    "check_samples",
-    "classes_of",
-    "gather",
-    "gather_data",
-    "gather_runs",
-    "named_files",
-    "split_by_label",
-]
+__all__ = ["Samples", "classes_of", "gather", "gather_data", "gather_runs", "split_by_label"]
 
 _log = logging.getLogger(__name__)
 
-_FEW = 0.01  # share of repeated jets that is worth a line
 
 _LABELS = {"background": 0, "signal": 1, "of unknown label": -1}
 
@@ -101,7 +89,7 @@ def gather(
         split_by_label(jets(loaded), where=", ".join(labelled))
     _warn_about_lost_weights("background", background_jets)
     together = Scores.concatenate(background_jets)
-    _check_jets(together, signals, allow)
+    check_jets(together, signals, allow)
     for scores, where, role in given:
         check_label_of(scores.label, where, allow, role=role)
     return Samples(together, signals, str(together.metadata.get("method", "")))
@@ -140,7 +128,7 @@ def gather_data(
         sample = Scores.concatenate(parts)
         check_label_of(sample.label, f"signal '{name}'", allow, role="signal")
         signals[name] = _of_class(sample, 1, f"signal '{name}'")
-    _check_jets(together, signals, allow, "the data")
+    check_jets(together, signals, allow, "the data")
     return together, signals
 
 
@@ -169,8 +157,8 @@ def gather_runs(
     found: list[tuple[str, str, Path, str]] = []
     for role, texts in given.items():
         for text in texts:
-            name, path_text = _split_name(text)
-            for path in _expand(path_text):
+            name, path_text = split_name(text)
+            for path in expand_pattern(path_text):
                 found.append((role, name, path, _detector(path, by)))
     shown = _short_names({key: path for _, _, path, key in found}, by)
     groups: dict[str, dict[str, list[str]]] = {}
@@ -239,53 +227,6 @@ def classes_of(given: Iterable[str]) -> dict[str, Scores]:
         else:
             classes[name] = scores
     return dict(sorted(classes.items(), key=lambda item: not np.all(item[1].label == 0)))
-
-
-def named_files(given: Iterable[str]) -> dict[str, list[Path]]:
-    """Files by name from ``NAME=FILE`` or ``FILE``, patterns expanded.
-
-    Without a NAME each file is called after itself: ``out/top.scores.h5`` is ``top``, or ``out/top`` where
-    another file of the list is ``top`` as well.
-
-    Raises:
-        InputError: if a pattern matches no file.
-    """
-    found: list[tuple[str, Path]] = []
-    for text in given:
-        name, rest = _split_name(text)
-        found += [(name, path) for path in _expand(rest)]
-    used = [name or _stem(path) for name, path in found]
-    files: dict[str, list[Path]] = {}
-    for (name, path), shown in zip(found, used, strict=True):
-        if not name and used.count(shown) > 1 and len({real(p) for _, p in found}) > 1:
-            shown = f"{path.absolute().parent.name}/{shown}"
-        same = [other for other in files.get(shown, []) if real(other) == real(path)]
-        if same:
-            _log.warning("warning: %s: named twice, read once", path)
-        else:
-            files.setdefault(shown, []).append(path)
-    return files
-
-
-def _split_name(text: str) -> tuple[str, str]:
-    """NAME and FILE of ``NAME=FILE``; no name for ``FILE``, even with an equals sign in it."""
-    name, equals, rest = parted(text)
-    return (name, rest) if equals and name and not Path(text).exists() else ("", text)
-
-
-def _expand(pattern: str) -> list[Path]:
-    if pattern.endswith(".ledger.json"):  # beside a score file, and caught by patterns of shells
-        return []
-    if Path(pattern).exists() or not any(c in pattern for c in "*?["):
-        return [Path(pattern)]
-    found = sorted(path for path in glob.glob(pattern) if not path.endswith(".ledger.json"))
-    if not found:
-        raise InputError(f"{pattern}: no file matches")
-    return [Path(path) for path in found]
-
-
-def _stem(path: Path) -> str:
-    return path.stem.removesuffix(".scores") or path.stem
 
 
 def split_by_label(scores: Scores, *, where: str = "the scores") -> tuple[Scores, Scores]:
@@ -400,50 +341,3 @@ def _warn_about_selections(loaded: Mapping[Path, Scores]) -> None:
             "warning: jets were selected in different ways: %s; the numbers are of the cuts, too: score all "
             "files with one --select", which,
         )  # fmt: skip
-
-
-def check_samples(background: Scores, signals: Mapping[str, Scores], allow: Collection[str] = ()) -> None:
-    """Refuse samples whose labels contradict their role, or that share their jets.
-
-    Arguments:
-        background: Scores of background jets.
-        signals: Scores of signal jets by name.
-        allow: What is refused otherwise, as :func:`jetad.checks.allowed.refuse` takes it.
-
-    Raises:
-        InputError: naming the sample.
-    """
-    for where, role, scores in (
-        ("the background", "background", background),
-        *((f"signal '{name}'", "signal", scores) for name, scores in signals.items()),
-    ):
-        n_signal, n_background = (int((scores.label == value).sum()) for value in (1, 0))
-        check_labels(n_signal, n_background, where, allow, role=role)
-    _check_jets(background, signals, allow)
-
-
-def _check_jets(
-    background: Scores, signals: Mapping[str, Scores], allow: Collection[str], what: str = "the background"
-) -> None:
-    """Jets that are in two samples, or twice in one."""
-    own = _words(background)
-    for name, words in ((what, own), *((f"signal '{n}'", _words(s)) for n, s in signals.items())):
-        known = words[words != 0]
-        n_twice = len(known) - len(np.unique(known))
-        if n_twice > _FEW * len(words):
-            _log.warning(
-                "warning: %s: %d of %d jets are there twice: errors are too small", name, n_twice, len(words)
-            )
-    for name, scores in signals.items():
-        check_two_samples(own, _words(scores), (what, f"signal '{name}'"), allow)
-
-
-def _words(scores: Scores) -> NDArray[np.uint64]:
-    """What tells jets of score files apart, ``(n,)``: score and momentum; 0 where there is no momentum."""
-    words = np.zeros(len(scores), dtype=np.uint64)
-    for name in ("score", "jet_pt", "jet_eta", "jet_phi", "jet_mass"):
-        bits = getattr(scores, name).view(np.uint32).astype(np.uint64)
-        words = (words ^ bits) * np.uint64(0x9E3779B97F4A7C15)  # wraps round
-        words ^= words >> np.uint64(29)
-    words[~np.isfinite(scores.jet_pt)] = 0
-    return words

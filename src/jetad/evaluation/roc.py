@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from .intervals import ONE_SIGMA, Interval, SicPoint, binomial_interval
 
-__all__ = ["MIN_BACKGROUND", "RocCurve", "auc_by_bootstrap", "roc_curve"]
+__all__ = ["MIN_BACKGROUND", "RocCurve", "roc_curve"]
 
 Floats = NDArray[np.float64]
 
@@ -273,40 +273,6 @@ def roc_curve(
         n_excluded_signal=excluded_s,
         n_excluded_background=excluded_b,
     )
-
-
-def auc_by_bootstrap(
-    background_scores: ArrayLike,
-    signal_scores: ArrayLike,
-    *,
-    background_weights: ArrayLike | None = None,
-    signal_weights: ArrayLike | None = None,
-    n_replicas: int = 200,
-    seed: int = 1,
-) -> Floats:
-    """AUC of ``n_replicas`` resampled data sets, ``(n_replicas,)``; their spread is the error of the AUC.
-
-    Every jet enters a replica k times with k from a Poisson distribution of mean 1, which suits weighted
-    jets and needs the sorting only once.
-    """
-    background, w_b, _ = _clean(background_scores, background_weights, "background")
-    signal, w_s, _ = _clean(signal_scores, signal_weights, "signal")
-    score = np.concatenate([background, signal])
-    order = np.argsort(-score, kind="stable")
-    end = np.flatnonzero(np.append(score[order][1:] != score[order][:-1], True))
-    weight = np.concatenate([w_b, w_s])[order]
-    is_signal = order >= len(background)
-    generator = np.random.default_rng(seed)
-    areas = np.empty(n_replicas)
-    for i in range(n_replicas):
-        replica = weight * generator.poisson(1.0, len(weight))
-        s = np.cumsum(np.where(is_signal, replica, 0.0))[end]
-        b = np.cumsum(np.where(is_signal, 0.0, replica))[end]
-        # a replica of a handful of jets may lack a class
-        areas[i] = (
-            np.trapezoid(np.append(0.0, s), np.append(0.0, b)) / (s[-1] * b[-1]) if s[-1] * b[-1] else np.nan
-        )
-    return areas
 
 
 def _clean(scores: ArrayLike, weights: ArrayLike | None, what: str) -> tuple[Floats, Floats, int]:

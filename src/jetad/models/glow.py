@@ -11,7 +11,7 @@ from torch import Tensor
 from ..distributed.shared_batch import normal
 from ..errors import ConfigError
 from .base import MethodSettings
-from .likelihood import LikelihoodModel
+from .density import LikelihoodModel
 from .networks import Architecture
 from .networks.flow import Flow
 from .networks.inputs import InputsConfig

@@ -11,7 +11,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from ..errors import ConfigError, InputError
 from .base import MethodSettings
-from .likelihood import LikelihoodModel
+from .density import LikelihoodModel
 from .networks import Architecture
 from .networks.causal import CausalNetwork
 from .networks.inputs import InputsConfig

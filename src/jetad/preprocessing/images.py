@@ -1,4 +1,8 @@
-"""Jet images: centre, rotate, flip, pixelate, normalise, blur; no Python loop over jets."""
+"""Jet images: centre, rotate, flip, pixelate, normalise, blur; no Python loop over jets.
+
+Long, because the same pixels are made in four ways that must agree (sums, shares of linear images,
+projections without images, and as the published program makes them).
+"""
 
 from __future__ import annotations
 
@@ -484,7 +488,9 @@ class JetImages:
     def _is_linear(self) -> bool:
         """Whether a blurred image is the sum of the blurred images of its constituents."""
         c = self.config
-        return c.sigma >= _NO_BLUR and c.intensity == "linear" and c.pixel_power == 1.0 and c.normalize != "max"
+        return (
+            c.sigma >= _NO_BLUR and c.intensity == "linear" and c.pixel_power == 1.0 and c.normalize != "max"
+        )
 
     def _blur_constituents(
         self,

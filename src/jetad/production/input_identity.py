@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..readers.base import reading, split_path
 from ..readers.containers.remote import open_remote, remote_url, with_retries
+from ..readers.paths import reading, split_path
 from ..runs.provenance import file_hash
 
 __all__ = ["CONTENT", "Stamp", "content_of", "hash_of_ends", "stamp_of"]

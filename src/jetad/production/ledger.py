@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from ..files.fields import Fields
 from ..files.jsonfiles import read_object
 from ..scores import Scores
 
-__all__ = ["Account", "Digest", "ledger_path", "read_ledger", "write_ledger"]
+__all__ = ["Account", "Digest", "account_of", "ledger_path", "read_ledger", "write_ledger"]
 
 _FORMAT = 1
 _COUNTS = ("n_read", "n_scored", "n_selected_out", "n_failed")
@@ -69,6 +69,20 @@ def read_ledger(output: str | Path) -> dict[str, Any] | None:
         except InputError as error:
             raise InputError(f"{path}: {error}; {advice}") from error
     return values
+
+
+def account_of(source: Path, output: Path, ledger: Mapping[str, Any], *, reused: bool = False) -> Account:
+    """The account of a file that is complete, from its ledger; ``reused`` if it was so before."""
+    return Account(
+        input=str(source),
+        output=str(output),
+        status="complete",
+        read=int(ledger["n_read"]),
+        scored=int(ledger["n_scored"]),
+        selected_out=int(ledger["n_selected_out"]),
+        failed=int(ledger["n_failed"]),
+        reused=reused,
+    )
 
 
 class Digest:

@@ -22,12 +22,14 @@ import torch
 from ..detector import TrainedDetector
 from ..errors import ConfigError, InputError
 from ..readers import count, iterate
-from ..readers.base import plain_name, split_path
 from ..readers.containers.remote import remote_url
+from ..readers.paths import plain_name, split_path
 from ..runs import Run
 from .executors.base import load_detectors
+from .finishing import finish
 from .input_identity import stamp_of
-from .job import Job, finish, score_range
+from .job import Job
+from .parts import score_range
 from .request import Request
 from .workspace import PartRange, Workspace
 

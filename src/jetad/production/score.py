@@ -15,8 +15,10 @@ from ..scores.naming import score_outputs
 from ..shown.notebook import ScoringBar, in_notebook
 from .executors.base import Executor
 from .executors.loop import score_by_executor
-from .job import Job, Progress, check_stop, failure, finish, prepare, refuse_overwriting, score_range
+from .finishing import failure, finish
+from .job import Job, Progress, check_stop, prepare, refuse_overwriting
 from .ledger import Account
+from .parts import score_range
 from .request import Request, run_names
 from .workspace import gaps
 

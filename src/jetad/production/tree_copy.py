@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, InputError
-from ..readers.base import container_of, reading
 from ..readers.containers.root import open_root
+from ..readers.paths import container_of, reading
 from ..scores import PREFIX, Scores
 from .event_lists import ByEntry
 

@@ -13,8 +13,8 @@ from ..detector import TrainedDetector
 from ..errors import InputError
 from ..jets import Jets
 from ..readers import ReadOptions, iterate
-from ..readers.base import split_path
 from ..readers.containers.remote import remote_url
+from ..readers.paths import split_path
 from ..runs.provenance import file_hash
 from ..scores import Scores, load_scores
 from .input_identity import CONTENT, hash_of_ends

@@ -56,8 +56,12 @@ class Workspace:
     def exists(self) -> bool:
         return self.path.is_dir() and not self.path.is_symlink()
 
-    def open(self, fingerprint: str) -> bool:
+    def open(self, fingerprint: str, before: str | None = None) -> bool:
         """Take the folder for a plan; returns whether parts of it are there already.
+
+        Arguments:
+            fingerprint: Of the plan.
+            before: Of the same plan, as an earlier version wrote it.
 
         Raises:
             OutputError: if another process works on it, it cannot be made, is a symbolic link, or holds
@@ -78,7 +82,7 @@ class Workspace:
                 known = plan.read_text(errors="replace")
             for leftover in self.path.iterdir():
                 # what a killed process was writing when it ended, or parts of another plan
-                stale = leftover.name.startswith((".", "merged")) or known != fingerprint
+                stale = leftover.name.startswith((".", "merged")) or known not in (fingerprint, before)
                 if (stale or leftover.is_symlink()) and leftover.name != "lock":
                     leftover.unlink()
             if known != fingerprint:

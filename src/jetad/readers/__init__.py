@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import glob
-import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from typing_extensions import TypedDict, Unpack
 
 from ..errors import ConfigError, InputError
-from ..files import real, require_plain
+from ..files import require_plain
 from ..jets import Jets, Selection
 from ..registry import load, with_plugins, working
-from .base import (
-    CONTAINER_NAMES,
-    FileSummary,
-    Reader,
-    check_momenta_in_gev,
-    container_of,
-    reading,
-    split_path,
-    wrong_units,
-)
-from .containers.remote import Attempts, UnansweredError, remote_url, with_retries
+from .base import FileSummary, Reader, wrong_units
+from .containers.remote import with_retries
+from .paths import CONTAINER_NAMES, PathLike, container_of, expand, reading, split_path
+from .streaming import reopened, resized
 
 __all__ = [
     "READERS",
@@ -59,7 +49,7 @@ _OURS = {
     "jetnet": "jetad.readers.formats.jetnet:JetNetReader",
     "energyflow": "jetad.readers.formats.layouts:EnergyFlowReader",
     "hls4ml": "jetad.readers.formats.layouts:Hls4mlReader",
-    "aspen": "jetad.readers.formats.layouts:AspenReader",
+    "aspen": "jetad.readers.formats.aspen:AspenReader",
     "atlastop": "jetad.readers.formats.layouts:AtlasTopReader",
     "ftag": "jetad.readers.formats.layouts:FlavourTaggingReader",
     "lhcofeatures": "jetad.readers.formats.layouts:OlympicsFeaturesReader",
@@ -70,15 +60,13 @@ _OURS = {
     "darkmachines": "jetad.readers.formats.darkmachines:DarkMachinesReader",
     "hepmc": "jetad.readers.formats.generated:HepMCReader",
     "lhe": "jetad.readers.formats.generated:LesHouchesReader",
-    "arrays": "jetad.readers.formats.layouts:ArraysReader",
-    "table": "jetad.readers.formats.layouts:TableReader",
+    "arrays": "jetad.readers.formats.guessed:ArraysReader",
+    "table": "jetad.readers.formats.guessed:TableReader",
     "mapping": "jetad.readers.formats.mapping:MappingReader",
 }
 READERS = with_plugins(_OURS, "jetad.readers")
 
 logger = logging.getLogger(__name__)
-
-PathLike = str | Path
 
 
 class ReadOptions(TypedDict, total=False):
@@ -211,8 +199,12 @@ def collection_of(path: PathLike, **options: Unpack[ReadOptions]) -> str | None:
     look = getattr(chosen, "collection_of", None)  # of readers of events
     if look is None:
         return None
-    with reading(path):
-        return str(look(path))
+
+    def looked_at() -> str:
+        with reading(path):
+            return str(look(path))
+
+    return with_retries(path, looked_at)
 
 
 def describe(path: PathLike, **options: Unpack[ReadOptions]) -> FileSummary:
@@ -276,83 +268,11 @@ def iterate(
     units = options.get("units") or chosen.units
     if units not in (None, "GeV", "MeV"):
         raise ConfigError(f"units are GeV or MeV, found '{units}'")
-    blocks = _reopened(chosen, path, step, start, stop)
+    blocks = reopened(chosen, path, step, start, stop)
     if units == "MeV":
         blocks = (block.in_gev() for block in blocks)
     check_units = check_units and (units is None or options.get("units") == "MeV")
-    return _resized(blocks, path, step, check_units, converted=units == "MeV")
-
-
-def _rows(reader: Reader, path: PathLike, step: int, start: int, stop: int | None) -> Iterator[Jets]:
-    """Blocks of a reader, cut to the rows ``start`` to ``stop``."""
-    if start == 0 and stop is None:
-        yield from reader.iterate(path, step=step)
-        return
-    if start and "start" in inspect.signature(reader.iterate).parameters:
-        row, blocks = start, reader.iterate(path, step=step, start=start)  # type: ignore[call-arg]
-    else:
-        row, blocks = 0, reader.iterate(path, step=step)
-    for block in blocks:
-        first, last = max(start - row, 0), len(block) if stop is None else min(stop - row, len(block))
-        row += len(block)
-        if first < last:
-            yield block if last - first == len(block) else block[first:last]
-        del block  # or it would stay in memory while the next one is read
-        if stop is not None and row >= stop:
-            return
-
-
-def _reopened(reader: Reader, path: PathLike, step: int, start: int, stop: int | None) -> Iterator[Jets]:
-    """The blocks of ``_rows``; when a server goes away, the file is opened again where it was."""
-    row, attempts = start, Attempts(path)
-    while True:
-        try:
-            for block in _guarded(_rows(reader, path, step, row, stop), path):
-                attempts.success()
-                row += len(block)
-                yield block
-                del block  # or it would stay in memory while the next one is read
-            return
-        except UnansweredError as error:
-            if not attempts.wait(error):
-                raise
-
-
-def _guarded(blocks: Iterator[Jets], path: PathLike) -> Iterator[Jets]:
-    """The blocks; what a reader did not expect of a broken file is one sentence, too."""
-    while True:
-        with reading(path):
-            block = next(blocks, None)
-        if block is None:
-            return
-        yield block
-        del block
-
-
-def _resized(
-    blocks: Iterator[Jets], path: PathLike, step: int, check_units: bool, *, converted: bool
-) -> Iterator[Jets]:
-    """Cut or join blocks to exactly ``step`` jets."""
-    held: list[Jets] = []
-    n_held = 0
-    checked = not check_units
-    for block in blocks:
-        if not checked and len(block):
-            check_momenta_in_gev(block, path, converted=converted)
-            checked = True
-        start = 0
-        while start < len(block):
-            stop = min(start + step - n_held, len(block))
-            held.append(block if stop - start == len(block) else block[start:stop])
-            n_held += stop - start
-            start = stop
-            if n_held == step:
-                piece, held, n_held = Jets.concatenate(held), [], 0
-                yield piece
-                del piece
-        del block  # or it would stay in memory while the next one is read
-    if held:
-        yield Jets.concatenate(held)
+    return resized(blocks, path, step, check_units, converted=units == "MeV")
 
 
 def read(
@@ -411,76 +331,3 @@ def read(
 
 def _with_unknown_truth(jets: Jets) -> Jets:
     return dataclasses.replace(jets, labels=np.full(len(jets), -1, dtype=np.int8))
-
-
-def expand(
-    patterns: PathLike | Iterable[PathLike], *, broken: dict[Path, InputError] | None = None
-) -> list[Path]:
-    """Files from names and globs, in the order given, those of a glob sorted; ``:tree`` suffixes are kept.
-
-    ``@list.txt`` stands for the files named in a text file, one a line; ``#`` begins a comment, and names
-    are relative to the folder of the list.
-
-    Arguments:
-        patterns: File names and globs.
-        broken: Files that cannot be opened are put here, with the reason, instead of ending the search.
-
-
-    Raises:
-        InputError: if a file is missing, a glob matches nothing, or a folder is named.
-    """
-    names = listed([patterns] if isinstance(patterns, (str, Path)) else patterns)
-    if not names:
-        raise InputError("no input file was given")
-    files: list[Path] = []
-    seen: set[tuple[Path, str | None]] = set()
-    for name in names:
-        file, inside = split_path(Path(name).expanduser() if "://" not in str(name) else name)
-        found = [file]
-        remote = remote_url(name) is not None
-        if remote and glob.has_magic(str(file).partition("?")[0]):
-            raise InputError(f"{name}: patterns are not expanded on a server; list the files: @files.txt")
-        if (
-            not remote and glob.has_magic(str(file)) and not file.exists()
-        ):  # a file may be named like a pattern
-            found = [Path(match) for match in sorted(glob.glob(str(file), recursive=True))]
-            if not found:
-                raise InputError(f"{name}: no file matches this pattern")
-        for match in found:
-            full = Path(f"{match}:{inside}") if inside else match
-            try:
-                container_of(full)
-            except InputError as error:
-                if broken is None:
-                    raise
-                broken[full] = error
-                continue
-            match = match if remote else real(match)
-            if (match, inside) in seen:
-                logger.warning("%s: named twice, read once", full)
-            else:
-                seen.add((match, inside))
-                files.append(full)
-    return files
-
-
-def listed(names: Iterable[PathLike]) -> list[PathLike]:
-    """Names with every ``@list.txt`` replaced by what it lists."""
-    found: list[PathLike] = []
-    for name in names:
-        text = str(name)
-        if not text.startswith("@") or Path(text).exists():  # a file may be called so
-            found.append(name)
-            continue
-        file = Path(text[1:]).expanduser()
-        require_plain(file)
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{name}: the list of files cannot be read ({error})") from error
-        listed = [line.split("#", 1)[0].strip() for line in lines]
-        listed = [line for line in listed if line]
-        if not listed:
-            raise InputError(f"{name}: the list names no files")
-        found += [line if "://" in line else file.parent / Path(line).expanduser() for line in listed]
-    return found

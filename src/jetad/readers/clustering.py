@@ -2,12 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..extras import import_fastjet
+from ..jets import Jets
+from .base import BaseReader
 
-__all__ = ["cluster"]
+__all__ = ["ClusteringReader", "cluster"]
+
+
+class ClusteringReader(BaseReader):
+    """Base of readers of events of particles: their ``n_jets`` hardest jets come out, hardest first.
+
+    They are clustered here (anti-kT, ``radius``). ``entry`` is the event, ``position`` 0, 1, ... An event
+    with fewer jets has empty ones, so that every event has as many rows.
+    """
+
+    options: ClassVar[Mapping[str, Any]] = {"radius": 1.0, "n_jets": 2}
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        if not (0 < self.settings["radius"] <= 3 and 0 < self.settings["n_jets"] <= 100):
+            raise InputError(
+                f"reader '{self.name}': the radius is in (0, 3] and the number of jets in 1 ... 100"
+            )
+
+    @property
+    def jets_per_event(self) -> int:
+        return int(self.settings["n_jets"])
+
+    def clustered(
+        self,
+        pt: NDArray[np.float64],
+        eta: NDArray[np.float64],
+        phi: NDArray[np.float64],
+        mass: NDArray[np.float64],
+        counts: NDArray[np.int64],
+        first: int,
+        *,
+        charge: NDArray[Any] | None = None,
+        **per_event: NDArray[Any] | None,
+    ) -> Jets:
+        """The jets of some events.
+
+        Arguments:
+            pt: Of the particles of all events [GeV], ``(n_total,)``.
+            eta: Of the same.
+            phi: Of the same [rad].
+            mass: Of the same [GeV].
+            counts: Particles per event, ``(n_events,)``.
+            first: Number of the first event in the file.
+            charge: Of the particles, or ``None``.
+            per_event: ``labels`` and ``weights`` of the events, ``(n_events,)``.
+        """
+        n_events, n_jets = len(counts), self.jets_per_event
+        jet, bad = cluster(pt, eta, phi, mass, counts, float(self.settings["radius"]), n_jets)
+        pt = np.where(bad, np.nan, pt)
+        order = np.flatnonzero(jet >= 0)
+        order = order[np.lexsort((-pt[order], jet[order]))]
+        n_constituents = np.bincount(jet[order], minlength=n_events * n_jets)
+        fields: dict[str, Any] = {k: np.repeat(v, n_jets) for k, v in per_event.items() if v is not None}
+        with np.errstate(all="ignore"):
+            return Jets(
+                pt=pt[order].astype(np.float32),
+                eta=eta[order].astype(np.float32),
+                phi=phi[order].astype(np.float32),
+                mass=mass[order].astype(np.float32),
+                offsets=np.concatenate([[0], np.cumsum(n_constituents)]),
+                charge=None if charge is None else charge[order],
+                entry=np.repeat(np.arange(first, first + n_events), n_jets),
+                position=np.tile(np.arange(n_jets), n_events),
+                **fields,
+            )
 
 
 def cluster(

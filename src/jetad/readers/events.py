@@ -14,24 +14,17 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..jets import Jets
-from .base import BaseReader, FileSummary, StoredJet, column_name, nearest, reading, require_container
-from .containers.root import (
-    NUMBERS,
-    Jagged,
-    Outline,
-    Tree,
-    choose_tree,
-    element_type,
-    flatten,
-    n_entries,
-)
-from .trees import open_trees, outlines_of
+from .base import StoredJet, column_name
+from .containers.jagged import NUMBERS, Jagged, element_type, flatten
+from .containers.root import Outline, Tree, choose_tree, n_entries
+from .paths import nearest, reading, require_container
+from .rows import RowReader
+from .trees import check_same_lengths, fetch, open_trees, outlines_of
 
 __all__ = [
     "Constituents",
     "EventReader",
     "Plan",
-    "check_same_lengths",
     "event_columns",
     "gather_links",
     "jagged_columns",
@@ -78,7 +71,7 @@ class Constituents(NamedTuple):
     charge: NDArray[Any] | None = None  # where the file says
 
 
-class EventReader(BaseReader, abc.ABC):
+class EventReader(RowReader[tuple[Tree, Plan]]):
     """Base of readers of event files; ``entry`` is the event, ``position`` the jet inside it.
 
     A reader says which trees are its own (``recognises``), what to read (``plan``), and how constituents
@@ -133,15 +126,15 @@ class EventReader(BaseReader, abc.ABC):
     def other_jets(self, path: str | Path) -> tuple[str, dict[str, int]]:
         """The collection that is read, and other ones of the file that hold jets, with how many."""
         found = {}
-        with self._open(path) as (tree, plan):
+        with self.opened(path) as (tree, plan):
             for name in self.others(tree, plan):
                 reader = type(self)(collection=name)
-                found[name] = reader._n_jets(tree, reader.plan(tree, path), path)
+                found[name] = reader.n_jets((tree, reader.plan(tree, path)), path)
         return plan.collection, {name: n for name, n in found.items() if n}
 
     def collection_of(self, path: str | Path) -> str:
         """Name of the collection that is read."""
-        with self._open(path) as (_, plan):
+        with self.opened(path) as (_, plan):
             return plan.collection
 
     # --- the protocol ------------------------------------------------------------------------------
@@ -153,46 +146,30 @@ class EventReader(BaseReader, abc.ABC):
     def lacks(self, path: str | Path) -> str:
         return f"no tree has {self.needs()}"
 
-    def count(self, path: str | Path) -> int:
-        require_container(path, self.containers, self.name)
-        with self._open(path) as (tree, plan):
-            return self._n_jets(tree, plan, path)
+    def n_rows(self, table: tuple[Tree, Plan], path: str | Path) -> int:
+        tree, plan = table
+        return n_entries(tree, plan.names, path)
 
-    def describe(self, path: str | Path) -> FileSummary:
-        require_container(path, self.containers, self.name)
-        with self._open(path) as (tree, plan), reading(path):
-            types = tree.types()
-            n_events = n_entries(tree, plan.momenta[:1], path)
-            n_jets = self._n_jets(tree, plan, path)
-        return FileSummary(
-            path=Path(path),
-            reader=self.name,
-            container=tree.kind,
-            dataset=tree.name,
-            n_jets=n_jets,
-            columns=types,
-            n_slots=None,
-            truth=plan.truth,
-            observables=(
-                *map(self.column, (*plan.per_jet, *plan.per_event)),
-                *(_STORED if plan.keep_momenta else ()),
-            ),
-            notes=(f"jets are the collection '{plan.collection}'", *plan.notes),
-            n_entries=n_events,
-            stored=StoredJet(*(n if n is None or n in _STORED else self.column(n) for n in plan.stored)),
-        )
+    def rows_at_once(self, table: tuple[Tree, Plan], step: int) -> int:
+        return _ENTRIES_WITH_CONSTITUENTS if table[1].constituents else _ENTRIES_OF_JETS
 
-    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        require_container(path, self.containers, self.name)
-        with self._open(path) as (tree, plan):
-            n_events = n_entries(tree, plan.names, path)
-            n_fetched = _ENTRIES_WITH_CONSTITUENTS if plan.constituents else _ENTRIES_OF_JETS
-            for start in range(0, n_events, n_fetched):
-                stop = min(start + n_fetched, n_events)
-                yield self._jets(_fetch(tree, plan.names, start, stop, path), plan, start, path)
+    def contents(self, table: tuple[Tree, Plan], path: str | Path) -> dict[str, Any]:
+        tree, plan = table
+        columns = map(self.column, (*plan.per_jet, *plan.per_event))
+        return {
+            "container": tree.kind,
+            "dataset": tree.name,
+            "columns": tree.types(),
+            "truth": plan.truth,
+            "observables": (*columns, *(_STORED if plan.keep_momenta else ())),
+            "notes": (f"jets are the collection '{plan.collection}'", *plan.notes),
+            "n_entries": n_entries(tree, plan.momenta[:1], path),
+            "stored": StoredJet(*(n if n is None or n in _STORED else self.column(n) for n in plan.stored)),
+        }
 
     @contextlib.contextmanager
-    def _open(self, path: str | Path) -> Iterator[tuple[Tree, Plan]]:
+    def opened(self, path: str | Path) -> Iterator[tuple[Tree, Plan]]:
+        require_container(path, self.containers, self.name)
         found = [t for t in outlines_of(path) if self.recognises(t)]
         chosen = choose_tree(found, path, usual=self.usual_tree)
         if chosen is None:
@@ -203,54 +180,44 @@ class EventReader(BaseReader, abc.ABC):
                 plan = self.plan(tree, path)
             yield tree, plan
 
-    def _n_jets(self, tree: Tree, plan: Plan, path: str | Path) -> int:
+    def n_jets(self, table: tuple[Tree, Plan], path: str | Path) -> int:
+        tree, plan = table
         first = plan.momenta[0]
         n_events, n_jets = n_entries(tree, [first], path), 0
         for start in range(0, n_events, _ENTRIES_OF_JETS):
-            arrays = _fetch(tree, [first], start, min(start + _ENTRIES_OF_JETS, n_events), path)
+            arrays = fetch(tree, [first], start, min(start + _ENTRIES_OF_JETS, n_events), path)
             n_jets += int(flatten(arrays[first], first, path, "fiub").offsets[-1])
         return n_jets
 
-    def _jets(self, arrays: Any, plan: Plan, first_entry: int, path: str | Path) -> Jets:
-        with reading(path):
-            jets, momenta = self.momenta(arrays, plan, path)
-            counts = np.diff(jets.offsets)
-            event = np.repeat(np.arange(len(counts)), counts)
-            n_jets = len(event)
-            observables = {}
-            for name in plan.per_jet:
-                column = flatten(arrays[name], name, path, "fiub")
-                check_same_lengths([jets, column], [plan.momenta[0], name], path, first_entry)
-                observables[self.column(name)] = _native(column.content)
-            for name in plan.per_event:
-                observables[self.column(name)] = _native(np.asarray(arrays[name]))[event]
-            if plan.keep_momenta:
-                observables |= dict(zip(_STORED, momenta.T, strict=True))
-            fields: dict[str, Any] = {
-                "labels": self.labels(arrays, plan, jets, path),
-                "weights": None if plan.weight is None else _weights(arrays[plan.weight])[event],
-                "entry": first_entry + event,
-                "position": np.arange(n_jets) - jets.offsets[event],
-                "observables": observables,
-            }
-            if not plan.constituents:
-                return Jets.without_constituents(n_jets, jet_momenta=momenta, **fields)
-            found = self.constituents(arrays, plan, jets, path, first_entry)
-            offsets = np.concatenate([[0], np.cumsum(np.bincount(found.jet, minlength=n_jets))])
-            with np.errstate(all="ignore"):
-                return Jets(
-                    found.pt, found.eta, found.phi, found.mass, offsets, charge=found.charge, **fields
-                )
-
-
-def _fetch(tree: Tree, names: Sequence[str], start: int, stop: int, path: str | Path) -> Any:
-    arrays = tree.arrays(list(names), start, stop, path)
-    if len(arrays) != stop - start:
-        raise InputError(
-            f"{path}: '{tree.name}' promises entries {start} to {stop}, but only {len(arrays)} are there; "
-            "the file is broken"
-        )
-    return arrays
+    def jets(self, table: tuple[Tree, Plan], start: int, stop: int, path: str | Path) -> Jets:
+        tree, plan = table
+        arrays = fetch(tree, plan.names, start, stop, path)
+        jets, momenta = self.momenta(arrays, plan, path)
+        counts = np.diff(jets.offsets)
+        event = np.repeat(np.arange(len(counts)), counts)
+        n_jets = len(event)
+        observables = {}
+        for name in plan.per_jet:
+            column = flatten(arrays[name], name, path, "fiub")
+            check_same_lengths([jets, column], [plan.momenta[0], name], path, start)
+            observables[self.column(name)] = _native(column.content)
+        for name in plan.per_event:
+            observables[self.column(name)] = _native(np.asarray(arrays[name]))[event]
+        if plan.keep_momenta:
+            observables |= dict(zip(_STORED, momenta.T, strict=True))
+        fields: dict[str, Any] = {
+            "labels": self.labels(arrays, plan, jets, path),
+            "weights": None if plan.weight is None else _weights(arrays[plan.weight])[event],
+            "entry": start + event,
+            "position": np.arange(n_jets) - jets.offsets[event],
+            "observables": observables,
+        }
+        if not plan.constituents:
+            return Jets.without_constituents(n_jets, jet_momenta=momenta, **fields)
+        found = self.constituents(arrays, plan, jets, path, start)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(found.jet, minlength=n_jets))])
+        with np.errstate(all="ignore"):
+            return Jets(found.pt, found.eta, found.phi, found.mass, offsets, charge=found.charge, **fields)
 
 
 def _native(values: NDArray[Any]) -> NDArray[Any]:
@@ -264,20 +231,6 @@ def _weights(array: Any) -> NDArray[np.float64]:
     if array.ndim > 1:
         array = ak.fill_none(ak.firsts(array), 1.0)
     return np.asarray(array, dtype=np.float64)
-
-
-def check_same_lengths(
-    columns: Sequence[Jagged], names: Sequence[str], path: str | Path, first_entry: int = 0
-) -> None:
-    """Raise InputError, naming the entry, unless all have as many values in every event as the first."""
-    for name, column in zip(names[1:], columns[1:], strict=True):
-        if not np.array_equal(column.offsets, columns[0].offsets):
-            n, other = np.diff(columns[0].offsets), np.diff(column.offsets)
-            i = int(np.flatnonzero(n != other)[0])
-            raise InputError(
-                f"{path}: entry {first_entry + i} has {n[i]} values in '{names[0]}', "
-                f"but {other[i]} in '{name}'"
-            )
 
 
 def gather_links(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from .base import container_of, split_path
-from .containers.arrays import ParquetSource, open_parquet
+from .containers.jagged import Jagged
+from .containers.parquet import ParquetSource, open_parquet
 from .containers.root import Outline, Tree, find_trees, open_root, outlines
+from .paths import container_of, split_path
 
-__all__ = ["ParquetTree", "open_trees", "outlines_of"]
+__all__ = ["ParquetTree", "check_same_lengths", "fetch", "open_trees", "outlines_of"]
 
 _CPLUSPLUS = {"float": "float", "double": "double", "halffloat": "float", "bool": "bool"}
 
@@ -90,6 +91,31 @@ def open_trees(path: str | Path, only: str | None = None) -> Iterator[list[Tree]
         return
     with open_root(path) as handle:
         yield find_trees(handle, path, only=only)
+
+
+def fetch(tree: Tree, names: Sequence[str], start: int, stop: int, path: str | Path) -> Any:
+    """Entries ``start`` to ``stop`` of some branches; InputError if not all of them are there."""
+    arrays = tree.arrays(list(names), start, stop, path)
+    if len(arrays) != stop - start:
+        raise InputError(
+            f"{path}: '{tree.name}' promises entries {start} to {stop}, but only {len(arrays)} are there; "
+            "the file is broken"
+        )
+    return arrays
+
+
+def check_same_lengths(
+    columns: Sequence[Jagged], names: Sequence[str], path: str | Path, first_entry: int = 0
+) -> None:
+    """Raise InputError, naming the entry, unless all have as many values in every event as the first."""
+    for name, column in zip(names[1:], columns[1:], strict=True):
+        if not np.array_equal(column.offsets, columns[0].offsets):
+            n, other = np.diff(columns[0].offsets), np.diff(column.offsets)
+            i = int(np.flatnonzero(n != other)[0])
+            raise InputError(
+                f"{path}: entry {first_entry + i} has {n[i]} values in '{names[0]}', "
+                f"but {other[i]} in '{name}'"
+            )
 
 
 def outlines_of(path: str | Path) -> list[Outline]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..detector import TrainedDetector
@@ -19,39 +18,27 @@ from ..evaluation import (
     PairedComparison,
     check_samples,
     compare_paired,
-    efficiency_profiles,
     evaluate,
     sculpting,
     variables_of,
 )
-from ..evaluation.anomalies import Anomalies, captions, most_anomalous
-from ..evaluation.dependence import threshold_at
+from ..evaluation.anomalies import Anomalies, most_anomalous
+from ..evaluation.measures import threshold_at
 from ..jets import Jets
 from ..plots import (
     FigureLabel,
     add_label,
-    main_keys,
-    plot_efficiency,
-    plot_gallery,
-    plot_history,
-    plot_image_grid,
-    plot_images,
-    plot_reconstructions,
-    plot_roc,
-    plot_scores,
-    plot_sculpting,
-    plot_sic,
 )
-from ..preprocessing.images import ImageConfig, JetImages
 from ..runs import Run
 from ..scores import Scores
 from ..studies.robustness import Robustness, robustness
 from ..studies.saved import Study
 from .citations import Reference, references_of
+from .figures import NamedFigure, Sample, figures_of
 from .study_sections import StudySection, section_of
 from .verdict import verdict
 
-__all__ = ["CutFlowRow", "NamedFigure", "Report", "collect_report"]
+__all__ = ["CutFlowRow", "Report", "collect_report"]
 
 logger = logging.getLogger("jetad.report")
 
@@ -61,15 +48,6 @@ _GALLERY = 8
 _CUTS = (0.5, 0.1, 0.01)
 #: Background efficiencies at which distorted jets are looked at, where so many background jets pass.
 _ROBUSTNESS_CUTS, _ROBUSTNESS_PASS = (0.1, 0.01), 10
-
-
-class NamedFigure(NamedTuple):
-    """A figure with the words that go with it."""
-
-    name: str
-    title: str
-    caption: str
-    figure: Figure
 
 
 class CutFlowRow(NamedTuple):
@@ -97,13 +75,6 @@ class Report:
     inputs: Mapping[str, Sequence[str]]
     notes: Sequence[str]
     verdict: Sequence[str]  # three sentences
-
-
-class _Sample(NamedTuple):
-    scores: Scores  # weight among the extra columns where the file has it
-    n_constituents: NDArray[np.int64]
-    images: Jets
-    anomalies: Anomalies | None
 
 
 def collect_report(
@@ -143,7 +114,7 @@ def collect_report(
     notes: list[str] = []
     _note_training_files(runs, background, signals, notes)
     paths = {background_name: list(background), **{name: list(files) for name, files in signals.items()}}
-    samples: dict[str, dict[str, _Sample]] = {}
+    samples: dict[str, dict[str, Sample]] = {}
     for i, (run_name, run) in enumerate(runs.items()):
         say(f"scoring with {run_name}")
         detector = TrainedDetector.from_run(run, device)
@@ -180,7 +151,7 @@ def collect_report(
     run = runs[main]
     if not any(isinstance(study, Robustness) for study in studies):
         studies = [*_robustness(TrainedDetector.from_run(run, device), first, background_name, say), *studies]
-    figures = list(_figures(run, first, evaluations, found, device))
+    figures = list(figures_of(run, first, evaluations, found, device))
     sections = [section_of(study) for study in studies]
     if label is not None:
         for figure in (*(named.figure for named in figures), *(section.figure for section in sections)):
@@ -238,7 +209,7 @@ def _note_training_files(
 def _score(
     detector: TrainedDetector, files: Sequence[Path], max_jets: int | None, notes: list[str],
     allow: Collection[str], *, gallery: bool,
-) -> _Sample:  # fmt: skip
+) -> Sample:  # fmt: skip
     from ..readers import iterate
 
     tables: list[Scores] = []
@@ -272,11 +243,11 @@ def _score(
     if not n:
         raise InputError(f"{', '.join(str(p) for p in files)}: holds zero jets, there is nothing to report")
     anomalies = most_anomalous(best, _GALLERY) if best else None
-    return _Sample(Scores.concatenate(tables), np.concatenate(counts), Jets.concatenate(some), anomalies)
+    return Sample(Scores.concatenate(tables), np.concatenate(counts), Jets.concatenate(some), anomalies)
 
 
 def _pairs(
-    samples: Mapping[str, Mapping[str, _Sample]], main: str, background: str, signals: Mapping[str, Any]
+    samples: Mapping[str, Mapping[str, Sample]], main: str, background: str, signals: Mapping[str, Any]
 ) -> list[PairedComparison]:
     def scores(run: str, signal: str) -> tuple[Scores, Scores]:
         return samples[run][background].scores, samples[run][signal].scores
@@ -290,7 +261,7 @@ def _pairs(
 
 
 def _robustness(
-    detector: Any, samples: Mapping[str, _Sample], background: str, say: Callable[[str], None]
+    detector: Any, samples: Mapping[str, Sample], background: str, say: Callable[[str], None]
 ) -> list[Robustness]:
     """The first jets of each sample distorted, unless there are no constituents or too few jets."""
     jets = {name: sample.images for name, sample in samples.items()}
@@ -303,7 +274,7 @@ def _robustness(
     return [robustness(detector, jets[background], signals, background_name=background, cuts=cuts)]
 
 
-def _cut_flow(samples: Mapping[str, _Sample], background: str) -> list[CutFlowRow]:
+def _cut_flow(samples: Mapping[str, Sample], background: str) -> list[CutFlowRow]:
     thresholds = [-np.inf, *(threshold_at(samples[background].scores, cut) for cut in _CUTS)]
     rows = []
     for name, sample in samples.items():
@@ -312,105 +283,3 @@ def _cut_flow(samples: Mapping[str, _Sample], background: str) -> list[CutFlowRo
         sums = None if weight is None else tuple(float(weight[m].sum()) for m in masks)
         rows.append(CutFlowRow(name, tuple(int(m.sum()) for m in masks), sums))
     return rows
-
-
-def _by_channel(channels: Sequence[str]) -> str:
-    return f", a row for each channel ({', '.join(channels)})" if len(channels) > 1 else ""
-
-
-def _figures(
-    run: Run,
-    samples: Mapping[str, _Sample],
-    evaluations: Sequence[Evaluation],
-    found: Any,
-    device: str,
-) -> Any:
-    from ..detector.negatives import draw_negatives
-    from ..detector.reconstructions import reconstruct
-
-    several = len(evaluations) > 1
-    if evaluations:
-        yield NamedFigure(
-            "roc", "ROC curves",
-            "Background rejection against signal efficiency; bands are 68 % intervals from the number of "
-            "jets. Dotted with arrows: no background jet is left, and the line is its lower bound."
-            + (" Below, the ratio to the first run." if several else ""),
-            plot_roc(evaluations, ratio=several),
-        )  # fmt: skip
-        yield NamedFigure(
-            "sic", "Significance improvement",
-            "How much a cut improves S/√B, where at least ten background jets pass.", plot_sic(evaluations),
-        )  # fmt: skip
-    yield NamedFigure(
-        "scores", "Scores", "Share of jets against anomaly score; bars are statistical errors.",
-        plot_scores({name: s.scores for name, s in samples.items()}),
-    )  # fmt: skip
-    yield NamedFigure(
-        "sculpting", "Sculpting of the background",
-        "Mass of background jets after cuts on the score, and its ratio to no cut: a detector that follows "
-        "the mass makes bumps of its own. ('jetad plot sculpting --all' draws pT and multiplicity, too.)",
-        plot_sculpting({"mass": found["mass"]} if "mass" in found else found, details=False),
-    )  # fmt: skip
-    background = next(iter(samples.values())).scores
-    n = int((~np.isnan(background.score)).sum())
-    cut = next((c for c in (0.01, 0.05, 0.1, 0.5) if c * n >= 20), 1.0)
-    variables = {name: variables_of(s.scores, s.n_constituents) for name, s in samples.items()}
-    profiles = efficiency_profiles(
-        {name: s.scores for name, s in samples.items()}, variables, background_efficiency=cut
-    )
-    if profiles:
-        yield NamedFigure(
-            "efficiency", "Efficiency of one cut",
-            f"Share of jets that pass the cut with background efficiency {cut:g}, with Clopper-Pearson "
-            "intervals; arrows are upper ends where none passes.",
-            plot_efficiency(profiles, background_efficiency=cut),
-        )  # fmt: skip
-    imager = JetImages(ImageConfig(sigma=0))
-    means = {name: imager.transform(s.images) for name, s in samples.items()}
-    means = {name: v for name, v in means.items() if np.any(np.isfinite(v).all(axis=(1, 2, 3)))}
-    if means:
-        shown = dict(list(means.items())[:4])
-        yield NamedFigure(
-            "images", "Mean jet images",
-            "Mean of up to 2000 jets of each sample, and its difference from background.",
-            plot_images(shown, difference=True),
-        )  # fmt: skip
-    for name, s in samples.items():
-        if s.anomalies is not None and name == next(iter(samples)):
-            yield NamedFigure(
-                "anomalous", f"Most anomalous jets of {name}",
-                "What the detector takes for signal in the background, with the keys to find each jet again.",
-                plot_gallery(imager.transform(s.anomalies.jets), captions(s.anomalies)),
-            )  # fmt: skip
-    detector = TrainedDetector.from_run(run, device)
-    jets = next(iter(samples.values())).images
-    pair = reconstruct(detector, jets[:3])
-    if pair is not None:
-        before, after, channels = pair.pictures()
-        told = captions(Anomalies(jets[:3], detector.evaluate(jets[:3])))
-        yield NamedFigure(
-            "reconstructions", "Reconstructions",
-            f"Input, reconstruction and residual of background jets{_by_channel(pair.channels)}.",
-            plot_reconstructions(before, after, titles=told if channels is None else channels),
-        )  # fmt: skip
-    try:
-        member = next(m for m, c in run.config().members.items() if c.preprocessing.representation == "image")
-        drawn = draw_negatives(run, member, 8, background=jets[:80])
-    except (ConfigError, StopIteration):
-        pass
-    else:
-        pictures, rows = drawn.pictures()
-        yield NamedFigure(
-            "negatives", "Negatives",
-            "What the model itself finds likely: where its chains start and end. They should look like "
-            f"background{_by_channel(drawn.channels)}.",
-            plot_image_grid(pictures, n_columns=len(drawn.end), row_titles=rows),
-        )  # fmt: skip
-    history = run.history()
-    if history:
-        yield NamedFigure(
-            "history",
-            "Training",
-            "Loss and energies against the step ('jetad plot history --all': all of it).",
-            plot_history(history, keys=main_keys(history)),
-        )

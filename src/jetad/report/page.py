@@ -21,7 +21,8 @@ from ..errors import MissingPackageError, OutputError, encodable, without_secret
 from ..evaluation import Evaluation, Interval, either_way
 from ..files import atomic_output
 from ..plots.style import style
-from .collect import NamedFigure, Report
+from .collect import Report
+from .figures import NamedFigure
 from .study_sections import StudySection
 
 __all__ = ["find_browser", "render_page", "to_pdf", "write_page"]

@@ -1,4 +1,8 @@
-"""The directory of one training: configuration, weights, preprocessing, calibration, history, provenance."""
+"""The directory of one training: configuration, weights, preprocessing, calibration, history, provenance.
+
+Long, because one class alone knows the files of a run, how they are tied to each other, and how each is
+replaced without loss.
+"""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ def collect_inputs(paths: Iterable[Path]) -> list[dict[str, Any]]:
 
 def _input(path: Path) -> dict[str, Any]:
     """Size and content of an input; a remote file is known by its name only."""
-    from ..readers.base import split_path
     from ..readers.containers.remote import remote_url
+    from ..readers.paths import split_path
 
     if remote_url(path) is not None:
         return {"path": without_secrets(str(path)), "size": None, "sha256": None}

@@ -175,7 +175,7 @@ def _numbers(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_parquet(path: Path) -> Loaded:
-    from ..readers.containers.arrays import parquet_sizes
+    from ..readers.containers.parquet import parquet_sizes
 
     _, parquet = _pyarrow()
     # pyarrow opens no file whose name is no UTF-8

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, OutputError
 from ..files import refuse_url
-from ..readers.base import plain_name
+from ..readers.paths import plain_name
 
 __all__ = ["score_outputs"]
 

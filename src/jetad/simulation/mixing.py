@@ -25,12 +25,12 @@ from ..extras import import_fastjet
 from ..jets import Jets
 from .chunks import Chunk, ChunkResult, JetSelection, run_chunk
 from .generator import import_pythia
+from .matching import allocate, bins_of_pt, jets_needed, match_pt, merged_slices, pt_quotas, slice_rates
 from .processes import Process, find_process, with_dark_options
 
-__all__ = ["Progress", "Simulation", "match_pt", "simulate"]
+__all__ = ["Progress", "Simulation", "simulate"]
 
 MAX_CHUNK_EVENTS = 2000
-PT_MATCH_BINS = 25
 # when to give up: chunks of a slice without any jet, jets to choose from per jet when matching pt
 MAX_EMPTY_CHUNKS = 50
 MAX_OVERSAMPLING = 200
@@ -127,7 +127,9 @@ def simulate(
     process = with_dark_options(process, r_inv=r_inv, mass_mediator=mass_mediator, mass_dark=mass_dark)
     selection = JetSelection(float(pt_range[0]), float(pt_range[1]), radius, eta_max)
     _check(n_jets, seed, jobs, selection, pt_hat_min)
-    targets = None if match_pt_to is None else _pt_bins(np.asarray(match_pt_to, dtype=np.float64), selection)
+    targets = (
+        None if match_pt_to is None else bins_of_pt(np.asarray(match_pt_to, dtype=np.float64), selection)
+    )
     import_pythia()
     import_fastjet("simulate jets")
 
@@ -152,7 +154,7 @@ def simulate(
             for result in run(todo):
                 results[result.index[0]].append(result)
                 if on_progress is not None:
-                    needed = _needed(results, n_jets, targets) if needed is None else needed
+                    needed = jets_needed(results, n_jets, targets) if needed is None else needed
                     found = sum(len(r.jets) for rs in results for r in rs)
                     on_progress(Progress(found, max(needed, found), time.monotonic() - started))
             chosen, wanted = _plan(results, n_jets, targets, seed)
@@ -165,7 +167,7 @@ def simulate(
     return Simulation(
         jets=jets,
         n_events=sum(r.n_events for rs in results for r in rs),
-        cross_section_pb=float(_rates(results).sum()) * 1e9,
+        cross_section_pb=float(slice_rates(results).sum()) * 1e9,
         r_inv=_measured_r_inv(results) if process.dark else None,
         slices=[
             {
@@ -174,27 +176,10 @@ def simulate(
                 "n_jets": sum(len(r.jets) for r in rs),
                 "cross_section_pb": float(rate) * 1e9,
             }
-            for pt_hat, rs, rate in zip(slices, results, _rates(results), strict=True)
+            for pt_hat, rs, rate in zip(slices, results, slice_rates(results), strict=True)
         ],
         metadata=_metadata(process, n_jets, seed, selection, mpi, slices, match_pt_to is not None),
     )
-
-
-def match_pt(
-    pt: NDArray[np.floating], edges: NDArray[np.float64], quotas: NDArray[np.int64], rng: np.random.Generator
-) -> NDArray[np.int64] | None:
-    """Rows of ``pt`` that fill each bin with its quota, drawn at random; ``None`` if there are too few.
-
-    Inside a bin the jets keep their own distribution, so that nothing but pt is touched.
-    """
-    which = np.digitize(pt, edges[1:-1])
-    rows = []
-    for b, quota in enumerate(quotas):
-        inside = np.flatnonzero(which == b)
-        if len(inside) < quota:
-            return None
-        rows.append(rng.choice(inside, size=quota, replace=False))
-    return np.sort(np.concatenate(rows))
 
 
 # --- planning ------------------------------------------------------------------------------------------
@@ -246,73 +231,13 @@ def _events_per_chunk(n_jets: int, pt_hat: tuple[float, float | None] | None, se
     return n_events
 
 
-def _rates(results: list[list[ChunkResult]]) -> NDArray[np.float64]:
-    """Cross section of the wanted jets of each slice [mb], from all its chunks."""
-    rates = []
-    for slice_results in results:
-        n_events = sum(r.n_events for r in slice_results)
-        cross_section = sum(r.cross_section * r.n_events for r in slice_results) / max(n_events, 1)
-        rates.append(cross_section * sum(len(r.jets) for r in slice_results) / max(n_events, 1))
-    return np.array(rates)
-
-
-def _allocate(n: int, rates: NDArray[np.float64]) -> NDArray[np.int64]:
-    """``n`` split in proportion to ``rates``, largest remainders first."""
-    exact = n * rates / rates.sum()
-    counts: NDArray[np.int64] = np.floor(exact).astype(np.int64)
-    counts[np.argsort(counts - exact, kind="stable")[: n - counts.sum()]] += 1
-    return counts
-
-
-def _pt_bins(pt: NDArray[np.float64], selection: JetSelection) -> NDArray[np.float64]:
-    """Edges [GeV] of bins with equal numbers of the jets to match."""
-    pt = pt[(pt >= selection.pt_min) & (pt < selection.pt_max)]
-    if len(pt) < 4 * PT_MATCH_BINS:
-        raise ConfigError(
-            f"only {len(pt)} of the jets to match have a pt of {selection.pt_min:g}-{selection.pt_max:g} GeV,"
-            f" at least {4 * PT_MATCH_BINS} are needed"
-        )
-    edges = np.quantile(pt, np.linspace(0, 1, PT_MATCH_BINS + 1))
-    edges[0], edges[-1] = selection.pt_min, selection.pt_max
-    return edges
-
-
-def _merged(results: list[list[ChunkResult]]) -> tuple[Jets | None, int]:
-    """As many jets as the slices allow in the right mixture, and their number."""
-    rates = _rates(results)
-    if not rates.sum() > 0:
-        return None, 0
-    counts = np.array([sum(len(r.jets) for r in rs) for rs in results])
-    n = int(np.min(counts[rates > 0] / (rates[rates > 0] / rates.sum())))
-    take = np.minimum(_allocate(n, rates), counts)
-    # chunks come in their own order, so that the number of workers does not matter
-    parts = [Jets.concatenate(r.jets for r in rs)[: int(k)] for rs, k in zip(results, take, strict=True)]
-    return Jets.concatenate(parts), int(take.sum())
-
-
-def _quotas(n_jets: int) -> NDArray[np.int64]:
-    return _allocate(n_jets, np.ones(PT_MATCH_BINS))
-
-
-def _needed(results: list[list[ChunkResult]], n_jets: int, targets: NDArray[np.float64] | None) -> int:
-    """Jets of the right mixture that will do, estimated."""
-    if targets is None:
-        return n_jets
-    pool, n = _merged(results)
-    if pool is None or n < 10 * PT_MATCH_BINS:
-        return 2 * n_jets
-    counts = np.bincount(np.digitize(pool.jet_pt, targets[1:-1]), minlength=PT_MATCH_BINS)
-    # a bin with few jets so far is uncertain: count one more than found
-    return int(np.ceil(np.max(_quotas(n_jets) / (counts + 1)) * n * 1.02))
-
-
 def _plan(
     results: list[list[ChunkResult]], n_jets: int, targets: NDArray[np.float64] | None, seed: int
 ) -> tuple[Jets | None, NDArray[np.int64]]:
     """The jets if there are enough, else how many more chunks each slice needs."""
     for rs in results:
         rs.sort(key=lambda r: r.index)
-    pool, n = _merged(results)
+    pool, n = merged_slices(results)
     chunks = np.array([len(rs) for rs in results])
     if pool is None:
         if chunks.max() > MAX_EMPTY_CHUNKS:
@@ -324,7 +249,7 @@ def _plan(
             rows = np.random.default_rng([seed, 1]).permutation(n)[:n_jets]
             return pool[np.sort(rows)], chunks
     else:
-        chosen = match_pt(pool.jet_pt, targets, _quotas(n_jets), np.random.default_rng([seed, 1]))
+        chosen = match_pt(pool.jet_pt, targets, pt_quotas(n_jets), np.random.default_rng([seed, 1]))
         if chosen is not None:
             return pool[chosen], chunks
     if n > MAX_OVERSAMPLING * n_jets + 10_000:
@@ -332,11 +257,11 @@ def _plan(
             f"{n} jets do not fill the pt spectrum to match;"
             " some of it is where this process makes next to no jets: choose a narrower pt range"
         )
-    needed = max(_needed(results, n_jets, targets), n + 1)
+    needed = max(jets_needed(results, n_jets, targets), n + 1)
     counts = np.array([sum(len(r.jets) for r in rs) for rs in results])
     per_chunk = counts / chunks
     # no more than four times what there is: the next round knows the rates better
-    goal = _allocate(min(needed, 4 * n + 200), _rates(results)) + 1
+    goal = allocate(min(needed, 4 * n + 200), slice_rates(results)) + 1
     missing = np.where(per_chunk > 0, np.ceil((goal - counts) / np.maximum(per_chunk, 1e-9)), 0)
     wanted = np.maximum(missing, 0).astype(np.int64)
     if not wanted.any():

@@ -11,8 +11,8 @@ from ..errors import ConfigError, of_file
 from ..models import METHODS
 from ..preprocessing.images import ImageConfig, JetImages
 from ..readers import ReadOptions, iterate
-from ..readers.base import split_path
 from ..readers.containers.remote import remote_url
+from ..readers.paths import split_path
 from ..runs.provenance import file_hash
 
 __all__ = ["check_charges", "check_inputs", "check_no_overlap", "same_content"]

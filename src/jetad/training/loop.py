@@ -1,4 +1,8 @@
-"""The training loop of one member: steps, validation, checkpoints, divergence."""
+"""The training loop of one member: steps, validation, checkpoints, divergence.
+
+Long, because a training that goes on after a stop, or back after a divergence, restores all of its state at
+once: one class holds it, and every part of the loop changes it.
+"""
 
 from __future__ import annotations
 

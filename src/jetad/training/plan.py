@@ -179,7 +179,7 @@ class TrainingPlan:
         """How files are read, where that is not the default, as JSON values."""
         values: dict[str, Any] = {**self.options, "select": self.select, "max_jets": self.max_jets}
         if values.get("mapping") is not None:
-            from ..readers.formats.mapping import load_mapping
+            from ..readers.columnmap import load_mapping
 
             values["mapping"] = load_mapping(values["mapping"]).model_dump(mode="json", exclude_none=True)
         return {key: value for key, value in values.items() if value is not None}

@@ -12,8 +12,8 @@ from typing import Any
 from ..config import RunConfig
 from ..errors import InputError, OutputError
 from ..files import refuse_inputs_inside, refuse_link
-from ..readers.base import split_path
 from ..readers.containers.remote import remote_url
+from ..readers.paths import split_path
 from ..runs import Run
 from ..runs.directory import unfinished_runs
 from ..runs.provenance import collect_inputs, collect_provenance

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from ...detector import TrainedDetector
 from ...runs import Run
-from ..job import Job, score_range
+from ..job import Job
+from ..parts import score_range
 from ..request import run_names
 from ..workspace import PartRange
 

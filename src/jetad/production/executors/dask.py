@@ -24,8 +24,8 @@ from ...detector import TrainedDetector
 from ...errors import InputError, JetadError
 from ...extras import needing
 from ...files.jsonfiles import read_object
-from ...readers.base import split_path
-from ...readers.formats.mapping import load_mapping
+from ...readers.columnmap import load_mapping
+from ...readers.paths import split_path
 from ...runs import Run
 from ..job import Job
 from ..workspace import PartRange

@@ -10,7 +10,8 @@ from typing import Any
 from ...detector import TrainedDetector
 from ...errors import InputError
 from ...interrupts import StopRequest
-from ..job import Job, Progress, check_stop, failure, finish, prepare
+from ..finishing import failure, finish
+from ..job import Job, Progress, check_stop, prepare
 from ..ledger import Account
 from ..request import Request
 from ..workspace import PartRange, Workspace, gaps

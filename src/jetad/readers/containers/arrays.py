@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-import zipfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...extras import needing
-from ...files.unpacking import check_unpacked
-from ..base import nearest, reading, split_path
-from .hdf5 import Frame, check_dataset, check_frame, find_frames, open_hdf5
-from .root import NUMBERS, Tree, choose_tree, element_type, find_trees, flatten, n_entries, open_root
+from ..paths import nearest, reading, split_path
+from .branches import BranchSource, is_bookkeeping
+from .hdf5 import check_dataset, open_hdf5
+from .jagged import NUMBERS
+from .numpyfile import open_arrays
+from .pandasframes import Frame, check_frame, find_frames
+from .parquet import ParquetSource, open_parquet
+from .root import find_trees, open_root
 
-__all__ = ["Source", "open_arrays", "open_source", "parquet_sizes", "tree_names"]
-
-_MAX_NPY_HEADER = 1 << 16
+__all__ = ["Array", "ArraySource", "Source", "is_number", "open_source", "tree_names"]
 
 
 class Source(Protocol):
@@ -62,7 +62,7 @@ def open_source(
     where = inside or tree
     if container == "root":
         with open_root(path) as handle:
-            yield _RootSource(handle, path, where, needed)
+            yield BranchSource(handle, path, where, needed)
     elif container == "hdf5":
         with open_hdf5(path, external) as handle:
             arrays = _datasets(handle, where or "", path)
@@ -88,7 +88,7 @@ def tree_names(path: str | Path, container: str) -> list[str | None]:
         return [None]
     with open_root(path) as handle:
         trees = find_trees(handle, path)
-    names = [t.name for t in trees if not _bookkeeping(t)] or [t.name for t in trees]
+    names = [t.name for t in trees if not is_bookkeeping(t)] or [t.name for t in trees]
     return sorted(names, key=lambda name: name != "Events") or [None]
 
 
@@ -235,312 +235,7 @@ def _datasets(handle: Any, prefix: str, path: str | Path) -> dict[str, Any]:
     return found
 
 
-@contextlib.contextmanager
-def open_arrays(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The arrays of a ``.npy`` (called ``data``) or ``.npz``, read by rows; nothing is unpickled.
-
-    Raises:
-        InputError: for a broken file, and for arrays of Python objects.
-    """
-    file, _ = split_path(path)
-    with contextlib.ExitStack() as stack, reading(path):
-        with open(file, "rb") as stream:
-            is_npy = stream.read(6) == b"\x93NUMPY"
-        if is_npy:
-            try:
-                array = np.load(file, mmap_mode="r", allow_pickle=False)
-            except ValueError as error:
-                if "Python objects" not in str(error):
-                    raise
-                raise InputError(
-                    f"{path}: holds pickled Python objects, which are not loaded; save it as numbers"
-                ) from error
-            arrays: dict[str, Any] = {"data": array}
-        else:
-            archive = stack.enter_context(zipfile.ZipFile(file))
-            names = [n for n in archive.namelist() if n.endswith(".npy")]
-            if not names:
-                raise InputError(f"{path}: is a zip archive without arrays, not an .npz file")
-            arrays = {name[: -len(".npy")]: _Member(archive, name) for name in names}
-        stack.pop_all()
-    try:
-        yield arrays
-    finally:
-        if not is_npy:
-            archive.close()
-
-
-class _Member:
-    """An array inside an ``.npz``, unpacked along its rows as they are asked for."""
-
-    def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
-        self._archive, self._name = archive, name
-        self._stream: Any = None
-        self._row = 0
-        stream = self._open()
-        self.row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
-        promised = self.row_bytes * int(self.shape[0] if self.shape else 1)
-        stored = archive.getinfo(name).file_size - self._header
-        stream.close()
-        file, packed = str(archive.filename), archive.getinfo(name).compress_size
-        check_unpacked(file, None, self.row_bytes, what=f"a row of '{name}'", at_once=True)
-        check_unpacked(file, packed, stored, what=f"'{name}'")
-        if promised != stored:
-            raise InputError(
-                f"'{name}' promises {promised} bytes, but {stored} are stored; the file is broken"
-            )
-
-    def _open(self) -> Any:
-        from numpy.lib import format as npy
-
-        stream = self._archive.open(self._name)
-        version = npy.read_magic(stream)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        self.shape, fortran, self.dtype = read(stream, max_header_size=_MAX_NPY_HEADER)
-        self._header = stream.tell()
-        if self.dtype.hasobject or (fortran and len(self.shape) > 1):
-            what = "Python objects" if self.dtype.hasobject else "columns in Fortran order"
-            stream.close()
-            raise InputError(f"'{self._name}' holds {what}, which cannot be read row by row")
-        return stream
-
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        start, stop, _ = rows.indices(self.shape[0])
-        if self._stream is None or start < self._row:
-            self._stream, self._row = self._open(), 0
-        self._skip((start - self._row) * self.row_bytes)
-        data = self._stream.read((stop - start) * self.row_bytes)
-        self._row = stop
-        return np.frombuffer(data, dtype=self.dtype).reshape(-1, *self.shape[1:])
-
-    def _skip(self, n_bytes: int) -> None:
-        while n_bytes > 0:
-            n_bytes -= len(self._stream.read(min(n_bytes, 1 << 20))) or n_bytes
-
-
-# --- Parquet ---------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def open_parquet(file: Path) -> Iterator[Any]:
-    """A Parquet file that is open inside the ``with`` block.
-
-    Arguments:
-        file: Path of the file.
-
-    Raises:
-        MissingPackageError: if pyarrow is not installed.
-        InputError: if the file is broken.
-    """
-    with needing("parquet", f"{file}: Parquet needs pyarrow"):
-        import pyarrow.parquet
-    with contextlib.ExitStack() as stack:
-        with reading(file):  # pyarrow opens no file whose name is no UTF-8
-            stream = stack.enter_context(file.open("rb"))
-            handle = stack.enter_context(pyarrow.parquet.ParquetFile(stream, pre_buffer=False))
-        yield handle
-
-
-class ParquetSource:
-    """Columns of a Parquet file; ``Jet.pt`` is a field of a struct."""
-
-    kind, name = "Parquet", ""
-
-    def __init__(self, handle: Any, path: str | Path) -> None:
-        self.handle, self.path = handle, path
-        self._batches: Any = None
-        self._names: list[str] = []
-        self._row = 0
-        self._left: Any = None
-
-    def columns(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        with reading(self.path):
-            for field in self.handle.schema_arrow:
-                _add_arrow(field.name, field.type, "", found)
-        return found
-
-    def n_rows(self, names: list[str]) -> int:
-        known = self.columns()
-        for name in names:
-            if name not in known:
-                raise InputError(f"{self.path}: has no column '{name}'; closest: {nearest(name, known)}")
-        with reading(self.path):
-            check_unpacked(self.path, *self.sizes(names))
-            return int(self.handle.metadata.num_rows)
-
-    def sizes(self, names: Iterable[str]) -> tuple[int, int]:
-        """Bytes of columns in the file and unpacked; equal numbers take next to none in it."""
-        return parquet_sizes(self.handle.metadata, {name.split(".")[0] for name in names})
-
-    def read(self, names: list[str], start: int, stop: int) -> dict[str, Any]:
-        import awkward as ak
-        import pyarrow as pa
-
-        with reading(f"{self.path}: rows {start} to {stop}"):
-            top = list(dict.fromkeys(name.split(".")[0] for name in names))
-            if self._batches is None or start != self._row or names != self._names:
-                self._batches = self.handle.iter_batches(
-                    use_threads=False, batch_size=max(stop - start, 1), columns=top
-                )
-                self._row, self._left, self._names = 0, None, names
-                self._take(start)
-            table = pa.Table.from_batches(self._take(stop - start))
-            if len(table) != stop - start:
-                raise InputError(f"{self.path}: ends before row {stop}; the file is broken")
-            records = ak.from_arrow(table)
-            found = {}
-            for name in names:
-                array = records
-                for part in name.split("."):
-                    array = array[part]
-                found[name] = _without_none(array) if "?" in str(array.type) else array
-        return found
-
-    def _take(self, n: int) -> list[Any]:
-        """The next ``n`` rows as batches."""
-        taken: list[Any] = []
-        while n > 0:
-            batch = self._left if self._left is not None else next(self._batches, None)
-            if batch is None:
-                break
-            taken.append(batch[:n])
-            self._left = batch[n:] if len(batch) > n else None
-            n -= len(taken[-1])
-            self._row += len(taken[-1])
-        return taken
-
-
-def parquet_sizes(metadata: Any, names: Collection[str]) -> tuple[int, int]:
-    """Bytes of columns of a Parquet file, and those of the numbers that they stand for.
-
-    Arguments:
-        metadata: pyarrow's description of the file.
-        names: The columns.
-    """
-    packed = unpacked = 0
-    places = [i for i in range(metadata.num_columns) if metadata.schema.column(i).path.split(".")[0] in names]
-    for group in map(metadata.row_group, range(metadata.num_row_groups) if places else ()):
-        for column in map(group.column, places):
-            packed += column.total_compressed_size
-            unpacked += 8 * column.num_values
-    return packed, unpacked
-
-
-def _without_none(array: Any) -> Any:
-    """Missing numbers as NaN; where none is missing, numbers keep their type."""
-    import awkward as ak
-
-    if any(ak.any(ak.is_none(array, axis=axis), axis=None) for axis in range(array.ndim)):
-        return ak.fill_none(array, np.nan, axis=None)
-
-    def bare(layout: Any, **_: Any) -> Any:
-        return layout.project() if layout.is_option else None
-
-    for _ in range(array.ndim):  # one level at a time
-        array = ak.transform(bare, array)
-    return array
-
-
-def _add_arrow(name: str, kind: Any, suffix: str, found: dict[str, str]) -> None:
-    import pyarrow as pa
-    import pyarrow.types as types
-
-    while isinstance(kind, pa.BaseExtensionType):  # awkward registers its own, once it was used
-        kind = kind.storage_type
-    if types.is_struct(kind):
-        for field in kind:
-            _add_arrow(f"{name}.{field.name}", field.type, suffix, found)
-    elif types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        _add_arrow(name, kind.value_type, suffix + "[]", found)
-    else:
-        found[name] = f"{kind}{suffix}"
-
-
 # --- ROOT ------------------------------------------------------------------------------------------
-
-
-# members of a Lorentz vector as ROOT keeps them
-_LORENTZ = {"TLorentzVector": ("fP.fX", "fP.fY", "fP.fZ", "fE")}
-_OBJECTS = re.compile(r"(?:std::)?vector<(\w+)>|(\w+)(\[\])?")
-
-
-class _RootSource:
-    """Branches of a tree, and the members of its Lorentz vectors (``jetp4.fE``).
-
-    Of several trees it is the one of the usual name, or the only one that has the needed columns, or the
-    only one that holds numbers at all.
-    """
-
-    def __init__(self, handle: Any, path: str | Path, wanted: str | None, needed: Iterable[str] = ()) -> None:
-        trees = find_trees(handle, path, only=None if split_path(path)[1] else wanted)
-        if not trees:
-            names = nearest(wanted or "tree", [t.name for t in find_trees(handle, path)])
-            raise InputError(
-                f"{path}: no tree '{wanted}'; there are: {names}" if wanted else f"{path}: no tree"
-            )
-        needed = {name for name in needed if "#" not in name}
-        holding = [t for t in trees if needed <= set(_members(t))] if needed else []
-        holding = holding or [t for t in trees if not _bookkeeping(t)]
-        tree = choose_tree(holding or trees, path, usual="Events")
-        assert tree is not None
-        self.tree: Tree = tree
-        self.path, self.name, self.kind = path, tree.name, tree.kind
-        self._parts = _members(tree)
-
-    def columns(self) -> dict[str, str]:
-        with reading(self.path):
-            found = {}
-            for name, (branch, member) in self._parts.items():
-                typename = self.tree.typename(branch)
-                element = element_type(typename)
-                if member:
-                    found[name] = "double[]" if _is_list(typename) else "double"
-                else:
-                    found[name] = f"{element}[]" if element else typename
-            return found
-
-    def n_rows(self, names: list[str]) -> int:
-        for name in names:
-            if name not in self._parts:
-                raise InputError(
-                    f"{self.path}: tree '{self.name}' has no branch '{name}'; "
-                    f"closest: {nearest(name, self._parts)}"
-                )
-        return n_entries(self.tree, {self._parts[name][0] for name in names}, self.path)
-
-    def read(self, names: list[str], start: int, stop: int) -> dict[str, Any]:
-        branches = list(dict.fromkeys(self._parts[name][0] for name in names))
-        arrays = self.tree.arrays(branches, start, stop, self.path)
-        found = {}
-        for name in names:
-            branch, member = self._parts[name]
-            found[name] = arrays[branch]
-            for part in member.split(".") if member else ():
-                found[name] = found[name][part]
-        return found
-
-
-def _is_list(typename: str) -> bool:
-    return "vector<" in typename or typename.endswith("[]")
-
-
-def _members(tree: Tree) -> dict[str, tuple[str, str]]:
-    """Column -> branch, and the member of it ("" for the branch itself)."""
-    found = {name: (name, "") for name in tree.branches}
-    for name in tree.branches:
-        if tree.kind == "ROOT TTree" and tree.branch(name).branches:
-            continue  # it is split: its members are branches
-        match = _OBJECTS.fullmatch(tree.typename(name))
-        for member in _LORENTZ.get((match[1] or match[2]) if match else "", ()):
-            found[f"{name}.{member}"] = (name, member)
-    return found
-
-
-def _bookkeeping(tree: Tree) -> bool:
-    """Whether a tree holds no jets for sure: what describes the file, its runs or blocks of luminosity."""
-    last = tree.name.rpartition("/")[2].lower()
-    return bool(re.search(r"meta|^runs?$|lumi|parameter|^file|config|bookkeep|cutflow|version", last))
 
 
 def is_number(kind: str) -> bool:
@@ -550,6 +245,3 @@ def is_number(kind: str) -> bool:
         element in NUMBERS
         or re.fullmatch(r"[<>|=]?(float|int|uint|double|bool|f|i|u|halffloat)\d*", element) is not None
     )
-
-
-__all__ += ["ArraySource", "ParquetSource", "flatten", "is_number", "open_parquet"]

@@ -102,7 +102,8 @@ def _library() -> Callable[[bytes, int], Any]:
     try:
         from isal import isal_zlib
 
-        return lambda packed, n_bytes: isal_zlib.decompress(packed, bufsize=n_bytes)
+        # no more than a chunk may hold: a damaged one could claim any amount of memory
+        return lambda packed, n_bytes: isal_zlib.decompressobj().decompress(packed, n_bytes + 1)
     except ImportError:
         import cramjam
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..base import nearest, reading, split_path
+from ..paths import nearest, reading, split_path
 from .delimiters import cells_of, csv_delimiter, is_number_text
 
 __all__ = ["CsvSource"]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...jets import Jets
-from ..base import BaseReader, FileSummary, column_name, reading, require_container, split_path
+from ..base import BaseReader, FileSummary, column_name
+from ..paths import reading, require_container, split_path
 
 __all__ = ["DarkMachinesReader"]
 

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...jets.kinematics import delta_phi
 from ..base import StoredJet
-from ..containers.root import Jagged, Outline, Tree, flatten
+from ..containers.jagged import Jagged, flatten
+from ..containers.root import Outline, Tree
 from ..events import (
     Constituents,
     EventReader,
     Plan,
-    check_same_lengths,
     event_columns,
     jagged_columns,
     jet_columns,
 )
+from ..trees import check_same_lengths
 
 __all__ = ["DelphesReader"]
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...jets.kinematics import cylindrical
 from ..base import StoredJet
-from ..containers.root import Jagged, Outline, Tree, element_type, flatten
-from ..events import Constituents, EventReader, Plan, check_same_lengths, missing
+from ..containers.jagged import Jagged, element_type, flatten
+from ..containers.root import Outline, Tree
+from ..events import Constituents, EventReader, Plan, missing
+from ..trees import check_same_lengths
 
 __all__ = ["EDM4hepReader"]
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import InputError
 from ...jets import Jets
 from ...jets.kinematics import cylindrical
-from ..base import BaseReader, FileSummary, reading, require_container, split_path
-from ..clustering import cluster
+from ..base import FileSummary
+from ..clustering import ClusteringReader
 from ..particles import charge_of
+from ..paths import reading, require_container, split_path
 
 __all__ = ["HepMCReader", "LesHouchesReader"]
 
@@ -28,21 +29,11 @@ class _Event(NamedTuple):
     weight: float
 
 
-class GeneratedReader(BaseReader, abc.ABC):
-    """Base of readers of generated events; final particles but neutrinos are clustered (anti-kT, ``radius``).
+class GeneratedReader(ClusteringReader, abc.ABC):
+    """Base of readers of generated events: final particles but neutrinos are clustered.
 
-    The ``n_jets`` hardest jets of every event come out, hardest first; an event with fewer has empty ones.
     Masses and charges follow from the file and the ids. Weights are the first of each event.
     """
-
-    options: ClassVar[Mapping[str, Any]] = {"radius": 1.0, "n_jets": 2}
-
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
-        if not (0 < self.settings["radius"] <= 3 and 0 < self.settings["n_jets"] <= 100):
-            raise InputError(
-                f"reader '{self.name}': the radius is in (0, 3] and the number of jets in 1 ... 100"
-            )
 
     @abc.abstractmethod
     def events(self, lines: Iterator[str]) -> Iterator[_Event]:
@@ -65,10 +56,10 @@ class GeneratedReader(BaseReader, abc.ABC):
             return sum(self.begins(line) for line in lines)
 
     def count(self, path: str | Path) -> int:
-        return self._n_events(path) * int(self.settings["n_jets"])
+        return self._n_events(path) * self.jets_per_event
 
     def describe(self, path: str | Path) -> FileSummary:
-        n_events, n_jets = self._n_events(path), int(self.settings["n_jets"])
+        n_events, n_jets = self._n_events(path), self.jets_per_event
         return FileSummary(
             path=Path(path),
             reader=self.name,
@@ -76,9 +67,6 @@ class GeneratedReader(BaseReader, abc.ABC):
             dataset="events",
             n_jets=n_events * n_jets,
             columns={k: "float64" for k in ("pid", "px", "py", "pz", "E", "weight")},
-            n_slots=None,
-            truth=(),
-            observables=(),
             notes=(
                 f"the {n_jets} hardest jets of every event, clustered here from final particles without "
                 f"neutrinos: anti-kT, R = {self.settings['radius']:g}",
@@ -109,28 +97,12 @@ class GeneratedReader(BaseReader, abc.ABC):
                 first += len(some)
 
     def _jets(self, events: list[_Event], first: int) -> Jets:
-        n_events, n_jets = len(events), int(self.settings["n_jets"])
         counts = np.array([len(event.particles) for event in events], dtype=np.int64)
         rows = np.array([p for event in events for p in event.particles], dtype=np.float64).reshape(-1, 5)
         pid, px, py, pz, energy = rows.T
         pt, eta, phi, mass = (v.astype(np.float64) for v in cylindrical(energy, px, py, pz))
-        jet, bad = cluster(pt, eta, phi, mass, counts, float(self.settings["radius"]), n_jets)
-        pt = np.where(bad, np.nan, pt)
-        order = np.flatnonzero(jet >= 0)
-        order = order[np.lexsort((-pt[order], jet[order]))]
-        n_constituents = np.bincount(jet[order], minlength=n_events * n_jets)
-        with np.errstate(all="ignore"):
-            return Jets(
-                pt=pt[order].astype(np.float32),
-                eta=eta[order].astype(np.float32),
-                phi=phi[order].astype(np.float32),
-                mass=mass[order].astype(np.float32),
-                charge=charge_of(pid[order]),
-                offsets=np.concatenate([[0], np.cumsum(n_constituents)]),
-                weights=np.repeat([event.weight for event in events], n_jets),
-                entry=np.repeat(np.arange(first, first + n_events), n_jets),
-                position=np.tile(np.arange(n_jets), n_events),
-            )
+        weights = np.array([event.weight for event in events])
+        return self.clustered(pt, eta, phi, mass, counts, first, charge=charge_of(pid), weights=weights)
 
 
 def _is_seen(pid: int, status: int, px: float, py: float) -> bool:

@@ -8,16 +8,19 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigError, InputError
 from ...jets import Jets
-from ..base import BaseReader, FileSummary, build_columns, column_name, reading, require_container
-from ..containers.arrays import open_arrays, open_source
-from ..containers.hdf5 import Frame, check_frame, choose_frame, find_frames, open_hdf5
+from ..base import build_columns, column_name, labels_of
+from ..containers.arrays import ArraySource, open_source
+from ..containers.numpyfile import open_arrays
+from ..containers.pandasframes import Frame
+from ..paths import require_container
+from ..rows import FrameReader, OpenFrame, RowReader
 
 __all__ = ["ImageTableReader", "ImagesReader", "NumpyImagesReader"]
 
@@ -29,7 +32,24 @@ _BLOCK_BYTES = 32 << 20
 _N_TRIED = 64  # rows that must look like images
 
 
-class ImagesReader(BaseReader):
+class _Images(NamedTuple):
+    """The arrays of an open file: images, labels, and what else has one number a jet."""
+
+    source: ArraySource
+    key: str
+    label: str | None
+    others: list[str]
+
+    @property
+    def array(self) -> Any:
+        return self.source.arrays[self.key]
+
+    @property
+    def names(self) -> list[str]:
+        return [self.key, *([self.label] if self.label else []), *self.others]
+
+
+class ImagesReader(RowReader[_Images]):
     """Reader of arrays of images in HDF5.
 
     One dataset ``(n, h, w)``, ``(n, c, h, w)`` or ``(n, h, w, c)`` with at least 8 pixels a side and at
@@ -66,57 +86,46 @@ class ImagesReader(BaseReader):
     def lacks(self, path: str | Path) -> str:
         return "no array (n, h, w) of images"
 
-    def count(self, path: str | Path) -> int:
+    @contextlib.contextmanager
+    def opened(self, path: str | Path) -> Iterator[_Images]:
         with self._source(path) as source:
-            return self._plan(source, path)[3]
+            yield self._plan(source, path)
 
-    def describe(self, path: str | Path) -> FileSummary:
-        with self._source(path) as source:
-            key, label, others, n_jets = self._plan(source, path)
-            channels, n_eta, n_phi = _layout(source.arrays[key].shape, self.settings["axes"])[1]
-            columns = source.columns()
-        return FileSummary(
-            path=Path(path),
-            reader=self.name,
-            container=source.kind,
-            dataset=key,
-            n_jets=n_jets,
-            columns=columns,
-            n_slots=None,
-            truth=(label,) if label else (),
-            observables=tuple(map(column_name, others)),
-            notes=(f"ready-made images, {channels} x {n_eta} x {n_phi} (channels, eta, phi)",),
+    def n_rows(self, table: _Images, path: str | Path) -> int:
+        return table.source.n_rows(table.names)
+
+    def rows_at_once(self, table: _Images, step: int) -> int:
+        row_bytes = 8 * int(np.prod(table.array.shape[1:], dtype=object))
+        return max(1, _BLOCK_BYTES // max(row_bytes, 1))
+
+    def contents(self, table: _Images, path: str | Path) -> dict[str, Any]:
+        channels, n_eta, n_phi = _layout(table.array.shape, self.settings["axes"])[1]
+        return {
+            "container": table.source.kind,
+            "dataset": table.key,
+            "columns": table.source.columns(),
+            "truth": (table.label,) if table.label else (),
+            "observables": tuple(map(column_name, table.others)),
+            "notes": (f"ready-made images, {channels} x {n_eta} x {n_phi} (channels, eta, phi)",),
+        }
+
+    def jets(self, table: _Images, start: int, stop: int, path: str | Path) -> Jets:
+        rows = table.source.read(table.names, start, stop)
+        order, shape = _layout(table.array.shape, self.settings["axes"])
+        with np.errstate(all="ignore"):
+            # float16 and integers, too
+            pixels = rows[table.key].reshape(len(rows[table.key]), *table.array.shape[1:])
+            if pixels.ndim == 3:
+                pixels = pixels[:, None]
+            images = np.transpose(pixels, (0, *order)).astype(np.float32)
+        return _jets_of_images(
+            images.reshape(len(images), *shape),
+            None if table.label is None else rows[table.label],
+            {name: rows[name] for name in table.others},
+            start,
         )
 
-    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        with self._source(path) as source:
-            key, label, others, n_jets = self._plan(source, path)
-            array = source.arrays[key]
-            row_bytes = 8 * int(np.prod(array.shape[1:], dtype=object))
-            n_rows = max(1, _BLOCK_BYTES // max(row_bytes, 1))
-            for start in range(0, n_jets, n_rows):
-                names = [key, *([label] if label else []), *others]
-                rows = source.read(names, start, min(start + n_rows, n_jets))
-                with reading(path):
-                    order, shape = _layout(array.shape, self.settings["axes"])
-                    with np.errstate(all="ignore"):
-                        # float16 and integers, too
-                        pixels = rows[key].reshape(len(rows[key]), *array.shape[1:])
-                        if pixels.ndim == 3:
-                            pixels = pixels[:, None]
-                        images = np.transpose(pixels, (0, *order)).astype(np.float32)
-                    jets = Jets.without_constituents(
-                        len(images),
-                        images=images.reshape(len(images), *shape),
-                        labels=None if label is None else _truth(rows[label]),
-                        entry=np.arange(start, start + len(images)),
-                        observables=build_columns({name: rows[name] for name in others}),
-                    )
-                yield jets
-                del rows, pixels, images, jets
-
-    def _plan(self, source: Any, path: str | Path) -> tuple[str, str | None, list[str], int]:
-        """Names of the images, of the labels, and of what else has one number a jet; and the length."""
+    def _plan(self, source: ArraySource, path: str | Path) -> _Images:
         shaped = _image_arrays(source)
         found = [n for n in shaped if _behaves(source.arrays[n])] or shaped
         usual = [n for n in found if n.rpartition("/")[2].lower() in _USUAL]
@@ -137,8 +146,7 @@ class ImagesReader(BaseReader):
             if n != key and a.dtype.kind in "fiub" and a.shape in ((n_jets,), (n_jets, 1))
         ]
         label = next((n for w in _LABELS for n in singles if n.rpartition("/")[2].lower() == w), None)
-        others = [n for n in singles if n != label]
-        return key, label, others, int(source.n_rows([key, *([label] if label else []), *others]))
+        return _Images(source, key, label, [n for n in singles if n != label])
 
 
 class NumpyImagesReader(ImagesReader):
@@ -150,8 +158,6 @@ class NumpyImagesReader(ImagesReader):
 
     @contextlib.contextmanager
     def _source(self, path: str | Path) -> Iterator[Any]:
-        from ..containers.arrays import ArraySource
-
         with open_arrays(path) as arrays:
             yield ArraySource(arrays, path, "", "NumPy")
 
@@ -204,9 +210,21 @@ def _layout(shape: tuple[int, ...], axes: str, check: bool = False) -> Any:
     return order, tuple(sizes[i - 1] for i in order)
 
 
-def _truth(values: NDArray[Any]) -> NDArray[np.int8]:
-    flat = values.reshape(len(values))
-    return np.select([flat == 1, flat == 0], [1, 0], default=-1).astype(np.int8)
+def _jets_of_images(
+    images: NDArray[np.float32], truth: NDArray[Any] | None, others: dict[str, NDArray[Any]], first: int
+) -> Jets:
+    """Jets of images ``(n, channels, eta, phi)``, of which the first is row ``first`` of the file."""
+    labels = None
+    if truth is not None:
+        flat = truth.reshape(len(truth))
+        labels = labels_of(flat == 1, flat == 0)
+    return Jets.without_constituents(
+        len(images),
+        images=images,
+        labels=labels,
+        entry=np.arange(first, first + len(images)),
+        observables=build_columns(others),
+    )
 
 
 # --- the table of pixels ---------------------------------------------------------------------------
@@ -223,7 +241,7 @@ class _Pixels:
         return math.isqrt(len(self.places))
 
 
-class ImageTableReader(BaseReader):
+class ImageTableReader(FrameReader[_Pixels]):
     """Reader of the image tables of the Heidelberg group.
 
     A pandas frame (*table* or *fixed* layout) with columns ``img_0 ... img_1599`` (any square number of
@@ -236,61 +254,51 @@ class ImageTableReader(BaseReader):
 
     name = "imagetable"
     summary = "table of jet images in HDF5 (pandas): img_0 ... img_1599, is_signal_new"
-    container = "hdf5"
-    options: ClassVar[Mapping[str, Any]] = {"external": False}
+    seeks = True
 
-    def matches(self, path: str | Path) -> bool:
-        require_container(path, self.container, self.name)
-        with open_hdf5(path, self.settings["external"]) as handle:
-            return any(_pixels(frame) for frame in find_frames(handle, path))
+    def recognises(self, frame: Frame) -> bool:
+        return _pixels(frame) is not None
+
+    def plan(self, frame: Frame) -> _Pixels:
+        pixels = _pixels(frame)
+        assert pixels is not None
+        if pixels.side**2 != len(pixels.places):
+            raise InputError(
+                f"{frame.path}: '{frame.key}' has {len(pixels.places)} columns img_*, "
+                "which is no square image"
+            )
+        return pixels
 
     def lacks(self, path: str | Path) -> str:
         return "no pandas table with img_0, img_1, ..."
 
-    def count(self, path: str | Path) -> int:
-        with open_hdf5(path, self.settings["external"]) as handle:
-            return self._frame(handle, path)[0].n_rows
+    def contents(self, table: OpenFrame[_Pixels], path: str | Path) -> dict[str, Any]:
+        pixels = table.plan
+        return {
+            **super().contents(table, path),
+            "truth": (pixels.label,) if pixels.label else (),
+            "observables": tuple(map(column_name, pixels.others)),
+            "notes": (f"ready-made images, 1 x {pixels.side} x {pixels.side} (channels, eta, phi)",),
+        }
 
-    def describe(self, path: str | Path) -> FileSummary:
-        with open_hdf5(path, self.settings["external"]) as handle:
-            frame, pixels = self._frame(handle, path)
-        return FileSummary(
-            path=Path(path),
-            reader=self.name,
-            container=f"HDF5 (pandas {frame.layout})",
-            dataset=frame.key,
-            n_jets=frame.n_rows,
-            columns={name: str(block.dtype) for name, (block, _) in frame.columns.items()},
-            n_slots=None,
-            truth=(pixels.label,) if pixels.label else (),
-            observables=tuple(map(column_name, pixels.others)),
-            notes=(f"ready-made images, 1 x {pixels.side} x {pixels.side} (channels, eta, phi)",),
-        )
+    def rows_at_once(self, table: OpenFrame[_Pixels], step: int) -> int:
+        return max(1, _BLOCK_BYTES // max(2 * table.frame.row_bytes, 1))
 
-    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        with open_hdf5(path, self.settings["external"]) as handle:
-            frame, pixels = self._frame(handle, path)
-            n_rows = max(1, _BLOCK_BYTES // max(2 * frame.row_bytes, 1))
-            for start in range(0, frame.n_rows, n_rows):
-                blocks = frame.rows(handle, start, min(start + n_rows, frame.n_rows))
-                with reading(path):
-                    jets = _jets_of_table(blocks, frame, pixels, start)
-                yield jets
-                del blocks, jets
-
-    def _frame(self, handle: Any, path: str | Path) -> tuple[Frame, _Pixels]:
-        frames = find_frames(handle, path)
-        with reading(path):
-            frame = choose_frame([f for f in frames if _pixels(f)], path)
-            pixels = None if frame is None else _pixels(frame)
-            if frame is None or pixels is None:
-                raise InputError(f"{path}: {self.lacks(path)}")
-            check_frame(handle, frame)
-            if pixels.side**2 != len(pixels.places):
-                raise InputError(
-                    f"{path}: '{frame.key}' has {len(pixels.places)} columns img_*, which is no square image"
-                )
-        return frame, pixels
+    def convert(self, blocks: dict[str, NDArray[Any]], table: OpenFrame[_Pixels], first: int) -> Jets:
+        pixels, n_rows = table.plan, len(next(iter(blocks.values())))
+        images = np.empty((n_rows, len(pixels.places)), dtype=np.float32)
+        keys = [block.key for block, _ in pixels.places]
+        index = np.array([i for _, i in pixels.places])
+        with np.errstate(all="ignore"):
+            for key in dict.fromkeys(keys):
+                here = np.array([k == key for k in keys])
+                images[:, here] = blocks[key][:, index[here]]
+        truth = None
+        if pixels.label:
+            block, i = table.frame.columns[pixels.label]
+            truth = blocks[block.key][:, i]
+        others = {n: blocks[b.key][:, i] for n, (b, i) in pixels.others.items()}
+        return _jets_of_images(images.reshape(n_rows, 1, pixels.side, pixels.side), truth, others, first)
 
 
 def _pixels(frame: Frame) -> _Pixels | None:
@@ -307,25 +315,3 @@ def _pixels(frame: Frame) -> _Pixels | None:
     label = next((n for n in _LABELS if n in others), None)
     others.pop(label or "", None)
     return _Pixels([numbered[i] for i in range(len(numbered))], label, others)
-
-
-def _jets_of_table(blocks: dict[str, NDArray[Any]], frame: Frame, pixels: _Pixels, start: int) -> Jets:
-    n_rows = len(next(iter(blocks.values())))
-    images = np.empty((n_rows, len(pixels.places)), dtype=np.float32)
-    keys = [block.key for block, _ in pixels.places]
-    index = np.array([i for _, i in pixels.places])
-    with np.errstate(all="ignore"):
-        for key in dict.fromkeys(keys):
-            here = np.array([k == key for k in keys])
-            images[:, here] = blocks[key][:, index[here]]
-    labels = None
-    if pixels.label:
-        block, i = frame.columns[pixels.label]
-        labels = _truth(blocks[block.key][:, i])
-    return Jets.without_constituents(
-        n_rows,
-        images=images.reshape(n_rows, 1, pixels.side, pixels.side),
-        labels=labels,
-        entry=np.arange(start, start + n_rows),
-        observables=build_columns({n: blocks[b.key][:, i] for n, (b, i) in pixels.others.items()}),
-    )

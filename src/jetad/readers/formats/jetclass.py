@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...jets import Jets
-from ..base import (
-    BaseReader,
-    FileSummary,
-    StoredJet,
-    build_jets,
-    column_name,
-    container_of,
-    nearest,
-    reading,
-    require_container,
-)
-from ..containers.root import (
-    NUMBERS,
-    Outline,
-    Tree,
-    choose_tree,
-    element_type,
-    find_trees,
-    flatten,
-    n_entries,
-    open_root,
-)
-from ..trees import open_trees, outlines_of
+from ..base import StoredJet, build_jets, column_name, labels_of
+from ..containers.jagged import NUMBERS, element_type, flatten
+from ..containers.root import Outline, Tree, choose_tree, find_trees, n_entries, open_root
+from ..paths import container_of, nearest, reading, require_container
+from ..rows import RowReader
+from ..trees import check_same_lengths, fetch, open_trees, outlines_of
 
 __all__ = ["JetClassReader"]
 
@@ -49,7 +33,16 @@ _IS_SIGNAL = "label"  # of other sets in this layout, the top-tagging and quark-
 _MIN_ENTRIES, _MAX_ENTRIES = 10_000, 50_000
 
 
-class JetClassReader(BaseReader):
+class _Columns(NamedTuple):
+    """A tree of an open file, and its branches."""
+
+    tree: Tree
+    particles: list[str]
+    labels: list[str]
+    observables: list[str]
+
+
+class JetClassReader(RowReader[_Columns]):
     """Reader of JetClass and files laid out like it.
 
     Any TTree or RNTuple (usually called ``tree``; ``file.root:name`` picks one) or a Parquet file with jagged
@@ -68,6 +61,7 @@ class JetClassReader(BaseReader):
     summary = "JetClass ROOT, Parquet: one jet per entry with part_px, part_py, part_pz, part_energy"
     container = "root"
     containers = ("root", "parquet")
+    seeks = True
 
     def matches(self, path: str | Path) -> bool:
         require_container(path, self.containers, self.name)
@@ -90,59 +84,48 @@ class JetClassReader(BaseReader):
                 f"branches: {nearest(missing[0], trees[0].branches)}{others}"
             )
 
-    def count(self, path: str | Path) -> int:
+    @contextlib.contextmanager
+    def opened(self, path: str | Path) -> Iterator[_Columns]:
         require_container(path, self.containers, self.name)
         with open_trees(path) as trees:
-            return n_entries(self._tree(trees, path), _MOMENTA, path)
-
-    def describe(self, path: str | Path) -> FileSummary:
-        require_container(path, self.containers, self.name)
-        with open_trees(path) as trees:
-            tree = self._tree(trees, path)
-            n_jets = n_entries(tree, _MOMENTA, path)
+            tree = choose_tree([t for t in trees if _is_jetclass(t)], path, usual="tree")
+            if tree is None:
+                raise InputError(f"{path}: {self.lacks(path)}")
             with reading(path):
-                labels, observables, columns = _labels(tree), _observables(tree), tree.types()
-        return FileSummary(
-            path=Path(path),
-            reader=self.name,
-            container=tree.kind,
-            dataset=tree.name,
-            n_jets=n_jets,
-            columns=columns,
-            n_slots=None,
-            truth=tuple(labels),
-            observables=tuple(map(column_name, observables)),
-            warnings=() if labels else ("no branch label_*: jets have no truth",),
-            stored=StoredJet("jet_pt_file", "jet_eta_file", "jet_mass_file", "jet_energy"),
+                columns = _Columns(tree, _particles(tree), _labels(tree), _observables(tree))
+            yield columns
+
+    def n_rows(self, table: _Columns, path: str | Path) -> int:
+        return n_entries(table.tree, table.particles, path)
+
+    def rows_at_once(self, table: _Columns, step: int) -> int:
+        return max(_MIN_ENTRIES, min(step, _MAX_ENTRIES))
+
+    def contents(self, table: _Columns, path: str | Path) -> dict[str, Any]:
+        return {
+            "container": table.tree.kind,
+            "dataset": table.tree.name,
+            "columns": table.tree.types(),
+            "truth": tuple(table.labels),
+            "observables": tuple(map(column_name, table.observables)),
+            "warnings": () if table.labels else ("no branch label_*: jets have no truth",),
+            "stored": StoredJet("jet_pt_file", "jet_eta_file", "jet_mass_file", "jet_energy"),
+        }
+
+    def jets(self, table: _Columns, start: int, stop: int, path: str | Path) -> Jets:
+        tree, particles, labels, observables = table
+        arrays = fetch(tree, [*particles, *labels, *observables], start, stop, path)
+        flat = [flatten(arrays[name], name, path) for name in particles]
+        check_same_lengths(flat, particles, path, start)
+        energy, px, py, pz, *charge = (jagged.content for jagged in flat)
+        return build_jets(
+            (energy, px, py, pz),
+            flat[0].offsets,
+            first_entry=start,
+            labels=_truth(arrays, labels) if labels else None,
+            observables={name: np.asarray(arrays[name]) for name in observables},
+            charge=charge[0] if charge else None,
         )
-
-    def iterate(self, path: str | Path, *, step: int, start: int = 0) -> Iterator[Jets]:
-        require_container(path, self.containers, self.name)
-        with open_trees(path) as trees:
-            tree = self._tree(trees, path)
-            with reading(path):
-                labels, observables = _labels(tree), _observables(tree)
-                particles = _particles(tree)
-            names = [*particles, *labels, *observables]
-            n_jets = n_entries(tree, particles, path)
-            n_fetched = max(_MIN_ENTRIES, min(step, _MAX_ENTRIES))
-            for first in range(start, n_jets, n_fetched):
-                stop = min(first + n_fetched, n_jets)
-                arrays = tree.arrays(names, first, stop, path)
-                if len(arrays) != stop - first:
-                    raise InputError(
-                        f"{path}: '{tree.name}' promises {n_jets} entries, but of {first} to {stop} "
-                        f"only {len(arrays)} are there; the file is broken"
-                    )
-                with reading(path):
-                    jets = _jets(arrays, particles, labels, observables, first, path)
-                yield jets
-
-    def _tree(self, trees: list[Tree], path: str | Path) -> Tree:
-        tree = choose_tree([t for t in trees if _is_jetclass(t)], path, usual="tree")
-        if tree is None:
-            raise InputError(f"{path}: {self.lacks(path)}")
-        return tree
 
 
 def _is_jetclass(tree: Tree | Outline) -> bool:
@@ -165,34 +148,6 @@ def _particles(tree: Tree) -> list[str]:
     return [*_MOMENTA, *([_CHARGE] if kind is not None and element_type(kind) else [])]
 
 
-def _jets(
-    arrays: Any,
-    particles: list[str],
-    labels: list[str],
-    observables: list[str],
-    first_entry: int,
-    path: str | Path,
-) -> Jets:
-    flat = [flatten(arrays[name], name, path) for name in particles]
-    offsets = flat[0].offsets
-    for name, other in zip(particles[1:], flat[1:], strict=True):
-        if not np.array_equal(other.offsets, offsets):
-            i = int(np.flatnonzero(np.diff(other.offsets) != np.diff(offsets))[0])
-            raise InputError(
-                f"{path}: entry {first_entry + i} has {np.diff(offsets)[i]} values in '{_MOMENTA[0]}', "
-                f"but {np.diff(other.offsets)[i]} in '{name}'"
-            )
-    energy, px, py, pz, *charge = (jagged.content for jagged in flat)
-    return build_jets(
-        (energy, px, py, pz),
-        offsets,
-        first_entry=first_entry,
-        labels=_truth(arrays, labels) if labels else None,
-        observables={name: np.asarray(arrays[name]) for name in observables},
-        charge=charge[0] if charge else None,
-    )
-
-
 def _truth(arrays: Any, labels: list[str]) -> NDArray[np.int8]:
     """0 where only ``label_QCD`` is set, 1 where only others are, -1 where none or both are."""
     first = np.asarray(arrays[labels[0]])
@@ -210,4 +165,4 @@ def _truth(arrays: Any, labels: list[str]) -> NDArray[np.int8]:
                 background |= is_set
             else:
                 signal |= is_set
-    return np.select([signal & ~background, background & ~signal], [1, 0], default=-1).astype(np.int8)
+    return labels_of(signal, background)

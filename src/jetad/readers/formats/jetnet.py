@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...jets import Jets
 from ...jets.kinematics import delta_phi
-from ..base import BaseReader, FileSummary, StoredJet, nearest, reading, require_container
-from ..containers.arrays import open_source
+from ..base import StoredJet
+from ..containers.arrays import ArraySource, open_source
+from ..paths import nearest, require_container
+from ..rows import RowReader
 
 __all__ = ["JetNetReader"]
 
@@ -23,7 +26,7 @@ _JET_COLUMNS = ("jet_pt_file", "jet_eta_file", "jet_mass_file", "jet_n_particles
 _MAX_ROWS = 4_000
 
 
-class JetNetReader(BaseReader):
+class JetNetReader(RowReader[ArraySource]):
     """Reader of JetNet and files laid out like it.
 
     ``particle_features (n_jets, n, 4)``: eta and phi relative to the jet, pt as a fraction of the jet's,
@@ -38,68 +41,61 @@ class JetNetReader(BaseReader):
     name = "jetnet"
     summary = "JetNet HDF5: particle_features (n, 30 or 150, 4) relative to the jet, and jet_features"
     container = "hdf5"
+    seeks = True
     options: ClassVar[Mapping[str, Any]] = {"external": False}
 
-    def matches(self, path: str | Path) -> bool:
+    @contextlib.contextmanager
+    def opened(self, path: str | Path) -> Iterator[ArraySource]:
         require_container(path, self.container, self.name)
         with open_source(path, self.container, external=self.settings["external"]) as source:
+            assert isinstance(source, ArraySource)
+            yield source
+
+    def matches(self, path: str | Path) -> bool:
+        with self.opened(path) as source:
             return {_PARTICLES, _JETS} <= set(source.columns()) and _are_relative(source)
 
     def lacks(self, path: str | Path) -> str:
         return f"no datasets {_PARTICLES} and {_JETS} of particles relative to their jets"
 
-    def count(self, path: str | Path) -> int:
-        with open_source(path, self.container, external=self.settings["external"]) as source:
-            return self._check(source, path)
+    def contents(self, table: ArraySource, path: str | Path) -> dict[str, Any]:
+        shapes = _shapes(table)
+        return {
+            "container": "HDF5",
+            "dataset": _PARTICLES,
+            "columns": table.columns(),
+            "n_slots": shapes[_PARTICLES][1],
+            "observables": _JET_COLUMNS[: shapes[_JETS][1]],
+            "notes": ("particles are relative to the jet: it is put at its own pt and eta, and at phi = 0",),
+            "stored": StoredJet("jet_pt_file", "jet_eta_file", "jet_mass_file"),
+        }
 
-    def describe(self, path: str | Path) -> FileSummary:
-        with open_source(path, self.container, external=self.settings["external"]) as source:
-            n_jets = self._check(source, path)
-            columns = source.columns()
-            shapes = _shapes(source)
-        return FileSummary(
-            path=Path(path),
-            reader=self.name,
-            container="HDF5",
-            dataset=_PARTICLES,
-            n_jets=n_jets,
-            columns=columns,
-            n_slots=shapes[_PARTICLES][1],
-            truth=(),
-            observables=_JET_COLUMNS[: shapes[_JETS][1]],
-            notes=("particles are relative to the jet: it is put at its own pt and eta, and at phi = 0",),
-            stored=StoredJet("jet_pt_file", "jet_eta_file", "jet_mass_file"),
-        )
+    def rows_at_once(self, table: ArraySource, step: int) -> int:
+        return _MAX_ROWS
 
-    def iterate(self, path: str | Path, *, step: int) -> Iterator[Jets]:
-        with open_source(path, self.container, external=self.settings["external"]) as source:
-            n_jets = self._check(source, path)
-            for start in range(0, n_jets, _MAX_ROWS):
-                rows = source.read([_PARTICLES, _JETS], start, min(start + _MAX_ROWS, n_jets))
-                with reading(path):
-                    jets = _jets(rows[_PARTICLES], rows[_JETS], start)
-                yield jets
-                del rows, jets
+    def jets(self, table: ArraySource, start: int, stop: int, path: str | Path) -> Jets:
+        rows = table.read([_PARTICLES, _JETS], start, stop)
+        return _jets(rows[_PARTICLES], rows[_JETS], start)
 
-    def _check(self, source: Any, path: str | Path) -> int:
-        if not {_PARTICLES, _JETS} <= set(source.columns()):
-            found = nearest(_PARTICLES, source.columns())
+    def n_rows(self, table: ArraySource, path: str | Path) -> int:
+        if not {_PARTICLES, _JETS} <= set(table.columns()):
+            found = nearest(_PARTICLES, table.columns())
             raise InputError(f"{path}: {self.lacks(path)}; the file holds {found}")
-        shapes = _shapes(source)
+        shapes = _shapes(table)
         particles, jets = shapes[_PARTICLES], shapes[_JETS]
         if len(particles) != 3 or particles[2] not in (3, 4) or len(jets) != 2 or jets[1] < 3:
             raise InputError(
                 f"{path}: {_PARTICLES} has shape {particles} and {_JETS} {jets}, "
                 "expected (n, particles, 4) and (n, 4)"
             )
-        return int(source.n_rows([_PARTICLES, _JETS]))
+        return table.n_rows([_PARTICLES, _JETS])
 
 
-def _shapes(source: Any) -> dict[str, tuple[int, ...]]:
+def _shapes(source: ArraySource) -> dict[str, tuple[int, ...]]:
     return {name: tuple(map(int, source.arrays[name].shape)) for name in (_PARTICLES, _JETS)}
 
 
-def _are_relative(source: Any) -> bool:
+def _are_relative(source: ArraySource) -> bool:
     """Whether the first particles are parts of their jet: others have datasets of these names, too."""
     shape = _shapes(source)[_PARTICLES]
     if len(shape) != 3 or shape[2] not in (3, 4) or not shape[0]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...jets import Jets
-from ..base import BaseReader, FileSummary, build_jets, nearest, reading, require_container
-from ..containers.hdf5 import Block, Frame, check_frame, choose_frame, find_frames, open_hdf5
+from ..base import build_jets, labels_of
+from ..containers.hdf5 import open_hdf5
+from ..containers.pandasframes import Block, Frame, find_frames
+from ..paths import nearest, reading
+from ..rows import FrameReader, OpenFrame
 
 __all__ = ["LandscapeReader"]
 
@@ -47,7 +50,7 @@ class _Columns:
         return len(self.components[0])
 
 
-class LandscapeReader(BaseReader):
+class LandscapeReader(FrameReader[_Columns]):
     """Reader of the top-tagging reference data set and files laid out like it.
 
     A pandas frame (*table* or *fixed* layout, any key) with columns ``E_i, PX_i, PY_i, PZ_i`` [GeV] for
@@ -62,13 +65,14 @@ class LandscapeReader(BaseReader):
 
     name = "landscape"
     summary = "top-landscape HDF5: pandas table or fixed frame with E_i, PX_i, PY_i, PZ_i, is_signal_new"
-    container = "hdf5"
-    options: ClassVar[Mapping[str, Any]] = {"external": False}
+    seeks = True
 
-    def matches(self, path: str | Path) -> bool:
-        require_container(path, self.container, self.name)
-        with open_hdf5(path, self.settings["external"]) as handle:
-            return any(_is_landscape(frame) for frame in find_frames(handle, path))
+    def recognises(self, frame: Frame) -> bool:
+        found = {match[1].upper() for match in map(_COLUMN.fullmatch, _named(frame)) if match}
+        return found == set(_COMPONENTS)
+
+    def plan(self, frame: Frame) -> _Columns:
+        return _locate(frame)
 
     def lacks(self, path: str | Path) -> str:
         with open_hdf5(path, self.settings["external"]) as handle, reading(path):
@@ -81,47 +85,35 @@ class LandscapeReader(BaseReader):
             found = [nearest("table", names)]
             return f"no pandas table with columns E_0, PX_0, PY_0, PZ_0; the file holds {found[0]}"
 
-    def count(self, path: str | Path) -> int:
-        require_container(path, self.container, self.name)
-        with open_hdf5(path, self.settings["external"]) as handle:
-            return self._frame(handle, path)[0].n_rows
+    def contents(self, table: OpenFrame[_Columns], path: str | Path) -> dict[str, Any]:
+        columns = table.plan
+        return {
+            **super().contents(table, path),
+            "columns": {name: str(block.dtype) for name, (block, _) in _named(table.frame).items()},
+            "n_slots": columns.n_slots,
+            "truth": (columns.label,) if columns.label else (),
+            "observables": tuple(n for n in columns.others if n != columns.label),
+            "warnings": ()
+            if columns.label
+            else ("no column is_signal_new or is_signal: jets have no truth",),
+        }
 
-    def describe(self, path: str | Path) -> FileSummary:
-        require_container(path, self.container, self.name)
-        with open_hdf5(path, self.settings["external"]) as handle:
-            frame, columns = self._frame(handle, path)
-        warnings = () if columns.label else ("no column is_signal_new or is_signal: jets have no truth",)
-        return FileSummary(
-            path=Path(path),
-            reader=self.name,
-            container=f"HDF5 (pandas {frame.layout})",
-            dataset=frame.key,
-            n_jets=frame.n_rows,
-            columns={name: str(block.dtype) for name, (block, _) in _named(frame).items()},
-            n_slots=columns.n_slots,
-            truth=(columns.label,) if columns.label else (),
-            observables=tuple(n for n in columns.others if n != columns.label),
-            warnings=warnings,
+    def rows_at_once(self, table: OpenFrame[_Columns], step: int) -> int:
+        return table.frame.rows_at_once(_BLOCK_BYTES)
+
+    def convert(self, blocks: dict[str, NDArray[Any]], table: OpenFrame[_Columns], first: int) -> Jets:
+        columns = table.plan
+        energy, px, py, pz = (_gather(blocks, places) for places in columns.components)
+        filled = (energy != 0) | (px != 0) | (py != 0) | (pz != 0)
+        take = _picker(filled, by_column=energy.strides[0] < energy.strides[1])
+        label = columns.label
+        return build_jets(
+            (take(energy), take(px), take(py), take(pz)),
+            np.concatenate([[0], np.cumsum(filled.sum(axis=1))]),
+            first_entry=first,
+            labels=None if label is None else _truth(_column(blocks, columns.others[label])),
+            observables={n: _column(blocks, p) for n, p in columns.others.items() if n != label},
         )
-
-    def iterate(self, path: str | Path, *, step: int, start: int = 0) -> Iterator[Jets]:
-        require_container(path, self.container, self.name)
-        with open_hdf5(path, self.settings["external"]) as handle:
-            frame, columns = self._frame(handle, path)
-            n_rows = frame.rows_at_once(_BLOCK_BYTES)
-            for block in range(start // n_rows, -(-frame.n_rows // n_rows)):
-                first, stop = max(start, block * n_rows), min((block + 1) * n_rows, frame.n_rows)
-                # no name for the rows or the jets here: they would stay in memory during the next turn
-                yield _jets(frame.rows(handle, first, stop), columns, first, path)
-
-    def _frame(self, handle: Any, path: str | Path) -> tuple[Frame, _Columns]:
-        frames = find_frames(handle, path)
-        with reading(path):
-            frame = choose_frame([f for f in frames if _is_landscape(f)], path)
-            if frame is None:
-                raise InputError(f"{path}: {self.lacks(path)}")
-            check_frame(handle, frame)
-            return frame, _locate(frame)
 
 
 def _named(frame: Frame) -> dict[str, Place]:
@@ -130,11 +122,6 @@ def _named(frame: Frame) -> dict[str, Place]:
         return frame.columns
     places = [(block, i) for block in frame.blocks for i in range(block.width)]
     return dict(zip(_PUBLISHED, places, strict=True)) if len(places) == len(_PUBLISHED) else {}
-
-
-def _is_landscape(frame: Frame) -> bool:
-    found = {match[1].upper() for match in map(_COLUMN.fullmatch, _named(frame)) if match}
-    return found == set(_COMPONENTS)
 
 
 def _locate(frame: Frame) -> _Columns:
@@ -166,41 +153,8 @@ def _locate(frame: Frame) -> _Columns:
     return _Columns(tuple([slots[c][i] for i in numbers] for c in _COMPONENTS), label, others)
 
 
-def _jets(blocks: dict[str, NDArray[Any]], columns: _Columns, first_row: int, path: str | Path) -> Jets:
-    with reading(path):
-        return _convert(blocks, columns, first_row)
-
-
-def _convert(blocks: dict[str, NDArray[Any]], columns: _Columns, first_row: int) -> Jets:
-    components = [_gather(blocks, places) for places in columns.components]
-    energy, px, py, pz = components
-    filled = (energy != 0) | (px != 0) | (py != 0) | (pz != 0)
-    labels = None
-    if columns.label:
-        truth = _column(blocks, columns.others[columns.label])
-        labels = np.select([truth == 1, truth == 0], [1, 0], default=-1).astype(np.int8)
-    take = _picker(filled, by_column=energy.strides[0] < energy.strides[1])
-    return build_jets(
-        (take(energy), take(px), take(py), take(pz)),
-        np.concatenate([[0], np.cumsum(filled.sum(axis=1))]),
-        first_entry=first_row,
-        labels=labels,
-        observables={n: _column(blocks, p) for n, p in columns.others.items() if n != columns.label},
-    )
-
-
-def _picker(filled: NDArray[np.bool_], *, by_column: bool) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """A function that gives the values of filled slots, ``(n_rows, n_slots)``, row by row.
-
-    ``by_column`` if the rows of a column lie together in memory.
-    """
-    n_rows, n_slots = filled.shape
-    places = np.flatnonzero(filled)
-    if not by_column:
-        return lambda values: values.ravel().take(places)
-    row, slot = np.divmod(places, n_slots)
-    places = slot * n_rows + row
-    return lambda values: values.T.ravel().take(places)
+def _truth(values: NDArray[Any]) -> NDArray[np.int8]:
+    return labels_of(values == 1, values == 0)
 
 
 def _column(blocks: dict[str, NDArray[Any]], place: Place) -> NDArray[Any]:
@@ -217,3 +171,17 @@ def _gather(blocks: dict[str, NDArray[Any]], places: list[Place]) -> NDArray[Any
             return blocks[keys[0]][:, index[0] : index[-1] + 1 : (steps.pop() if steps else 1)]
         return blocks[keys[0]][:, index]
     return np.stack([_column(blocks, place) for place in places], axis=1)
+
+
+def _picker(filled: NDArray[np.bool_], *, by_column: bool) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A function that gives the values of filled slots, ``(n_rows, n_slots)``, row by row.
+
+    ``by_column`` if the rows of a column lie together in memory.
+    """
+    n_rows, n_slots = filled.shape
+    places = np.flatnonzero(filled)
+    if not by_column:
+        return lambda values: values.ravel().take(places)
+    row, slot = np.divmod(places, n_slots)
+    places = slot * n_rows + row
+    return lambda values: values.T.ravel().take(places)

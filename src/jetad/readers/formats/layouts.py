@@ -12,21 +12,21 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, JetadError
-from ...jets.kinematics import delta_phi
-from ..base import container_of, require_container
+from ...errors import InputError
+from ..columnmap import ColumnMap, plain_name_of
 from ..containers.arrays import ArraySource, Source, is_number, open_source
-from ..suggest import Guess, array_guesses, first_good, guesses, judge, label_of, on_shell, weight_of
-from .mapping import ColumnMap, Mapped, MappingReader, plain_name_of
+from ..guessing.numbers import on_shell
+from ..mapped import Mapped
+from ..paths import container_of, require_container
+from .mapping import MappingReader
 
 __all__ = [
-    "ArraysReader", "AspenReader", "AtlasTopReader", "EnergyFlowReader", "FlavourTaggingReader",
-    "Hls4mlReader", "OlympicsFeaturesReader", "TableReader",
+    "AtlasTopReader", "EnergyFlowReader", "FlavourTaggingReader",
+    "Hls4mlReader", "OlympicsFeaturesReader",
 ]  # fmt: skip
 
 _N_TRIED = 200
 _MAX_OBSERVABLES = 100
-_AXIS = 0.5  # between a jet and the sum of its constituents [rad]
 _MEV_ABOVE = 5_000.0  # median pT; jets of these layouts have less than 5 TeV
 
 
@@ -57,17 +57,12 @@ class LayoutReader(MappingReader, abc.ABC):
         with self._source(path) as source:
             return self.find(source, path) is not None
 
-    @contextlib.contextmanager
-    def _mapped(self, path: str | Path) -> Iterator[Mapped]:
-        with self._source(path) as source:
-            yield Mapped(self._known(source, path), source, path)
-
     def prepare(self, path: str | Path) -> None:
         """Find the columns and the units of a file; a file is looked at once."""
         with self._source(path) as source:
-            self.units = self._known(source, path).units
+            self.units = self.mapping_of(source, path).units
 
-    def _known(self, source: Source, path: str | Path) -> ColumnMap:
+    def mapping_of(self, source: Source, path: str | Path) -> ColumnMap:
         if str(path) not in self._maps:
             found = self.find(source, path)
             if found is None:
@@ -80,12 +75,12 @@ class LayoutReader(MappingReader, abc.ABC):
         return self.said
 
 
-def _shape(source: Source, name: str) -> tuple[int, ...]:
+def shape_of(source: Source, name: str) -> tuple[int, ...]:
     array = source.arrays.get(name) if isinstance(source, ArraySource) else None
     return () if array is None else tuple(map(int, array.shape))
 
 
-def _first(source: Source, name: str) -> NDArray[np.float64]:
+def first_rows(source: Source, name: str) -> NDArray[np.float64]:
     """The first rows of an array."""
     assert isinstance(source, ArraySource)
     array = source.arrays[name]
@@ -112,10 +107,10 @@ class EnergyFlowReader(LayoutReader):
         return "no arrays X (n, particles, 4) of pt, rapidity, phi, PDG id, and y"
 
     def find(self, source: Source, path: str | Path) -> ColumnMap | None:
-        shape = _shape(source, "X")
-        if len(shape) != 3 or shape[2] != 4 or _shape(source, "y") != shape[:1] or not shape[0]:
+        shape = shape_of(source, "X")
+        if len(shape) != 3 or shape[2] != 4 or shape_of(source, "y") != shape[:1] or not shape[0]:
             return None
-        values = _first(source, "X")
+        values = first_rows(source, "X")
         pt, y, phi, pid = (values[..., k][values[..., 0] > 0] for k in range(4))
         ids = np.isin(np.abs(pid), (11, 13, 22, 130, 211, 310, 321, 2112, 2212))
         if not len(pt) or ids.mean() < 0.9 or (np.abs(y) > 8).any() or (np.abs(phi) > 13).any():
@@ -145,7 +140,11 @@ class Hls4mlReader(LayoutReader):
         return "no datasets jetConstituentList and jets"
 
     def find(self, source: Source, path: str | Path) -> ColumnMap | None:
-        name, shape, jets = "jetConstituentList", _shape(source, "jetConstituentList"), _shape(source, "jets")
+        name, shape, jets = (
+            "jetConstituentList",
+            shape_of(source, "jetConstituentList"),
+            shape_of(source, "jets"),
+        )
         if len(shape) != 3 or shape[2] < 4 or len(jets) != 2 or jets[0] != shape[0]:
             return None
         features = _names(source, "jetFeatureNames", jets[1])
@@ -154,7 +153,7 @@ class Hls4mlReader(LayoutReader):
         if not {"px", "py", "pz", "e"} <= set(places):
             return None
         four = {k: f"{name}[{places[k.lower()]}]" for k in ("E", "px", "py", "pz")}
-        values = _first(source, name)[..., [places[k.lower()] for k in four]]
+        values = first_rows(source, name)[..., [places[k.lower()] for k in four]]
         filled = values[(values != 0).any(axis=-1)]
         if len(filled) and not on_shell(filled):
             return None
@@ -180,99 +179,6 @@ def _names(source: Source, name: str, n: int) -> list[str]:
     if array is None or len(array.shape) != 1 or array.dtype.kind not in "SO" or array.shape[0] < n:
         return []
     return [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in array[:n]]
-
-
-# what the columns of Aspen Open Jets are, where the file does not say
-_ASPEN = ("px", "py", "pz", "E", "d0", "d0Err", "dz", "dzErr", "charge", "pdgId", "puppiWeight")
-_ASPEN_TAGGING = (
-    "nConstituents", "tau1", "tau2", "tau3", "tau4", "particleNet_H4qvsQCD", "particleNet_HbbvsQCD",
-    "particleNet_HccvsQCD", "particleNet_QCD", "particleNet_TvsQCD", "particleNet_WvsQCD",
-    "particleNet_ZvsQCD", "particleNet_mass",
-)  # fmt: skip
-
-
-class AspenReader(LayoutReader):
-    """Reader of Aspen Open Jets.
-
-    HDF5 with ``PFCands (n, 150, 11)``: px, py, pz, E [GeV], impact parameters and their errors, charge, PDG
-    id, PUPPI weight, padded with zeros, and ``jet_kinematics (n, 4)``: pt, eta, phi, soft-drop mass. Copies
-    with other columns say so in the attribute ``columns`` of ``PFCands``; pt, eta, phi, E are read, too.
-    Columns whose sums do not point along the stored jets are not taken. Constituents are multiplied with the
-    PUPPI weight where their sum comes closer to the jet so. There is no truth: the jets are data.
-
-    References:
-        Amram et al., "Aspen Open Jets", 2024, arXiv:2412.10504; https://github.com/OzAmram/AOJProcessing
-    """
-
-    name = "aspen"
-    summary = "Aspen Open Jets HDF5: PFCands (n, 150, 11) and jet_kinematics (n, 4)"
-    container = "hdf5"
-
-    def lacks(self, path: str | Path) -> str:
-        return "no datasets PFCands (n, particles, features) and jet_kinematics that are their sums"
-
-    def find(self, source: Source, path: str | Path) -> ColumnMap | None:
-        shape, jets = _shape(source, "PFCands"), _shape(source, "jet_kinematics")
-        if len(shape) != 3 or shape[2] < 4 or len(jets) != 2 or jets[1] < 3 or jets[0] != shape[0]:
-            return None
-        names = _attribute_names(source, "PFCands", shape[2]) or _ASPEN[: shape[2]]
-        place = {k.lower(): i for i, k in reversed(list(enumerate(names)))}
-        orders = (("px", "py", "pz", "E"), ("pt", "eta", "phi", "E"))
-        momenta = next((m for m in orders if {k.lower() for k in m} <= set(place)), None)
-        if momenta is None:
-            return None
-        four = {k: f"PFCands[{place[k.lower()]}]" for k in momenta}
-        kinematics = {k: f"jet_kinematics[{i}]" for i, k in enumerate(("pt", "eta", "phi"))}
-        if shape[0]:
-            values, stored = _first(source, "PFCands"), _first(source, "jet_kinematics")
-            # files cut to fewer columns are filled with what is no charge
-            charge = values[..., place["charge"]] if "charge" in place else np.zeros(1)
-            if charge.any() and np.isin(charge, (-1, 0, 1)).all():
-                four["charge"] = f"PFCands[{place['charge']}]"
-            weights = [np.ones_like(values[..., 0])]
-            if "puppiweight" in place:
-                weights.append(values[..., place["puppiweight"]])
-            sums = [_transverse(values, momenta, place, w) for w in weights]
-            off = [np.median(np.abs(np.hypot(*s) / stored[:, 0] - 1)) for s in sums]
-            if len(off) > 1 and off[1] < off[0]:
-                four["weight"] = f"PFCands[{place['puppiweight']}]"
-            turned = np.abs(delta_phi(np.arctan2(sums[0][1], sums[0][0]), stored[:, 2]))
-            if not (turned < _AXIS).mean() > 0.7:  # also where they are no numbers
-                return None
-        observables = {"jet_softdrop_mass": "jet_kinematics[3]"} if jets[1] > 3 else {}
-        tagging = _shape(source, "jet_tagging")
-        if len(tagging) == 2:
-            known = _attribute_names(source, "jet_tagging", tagging[1]) or _ASPEN_TAGGING
-            if tagging[1] != len(known):
-                known = tuple(f"jet_tagging_{i}" for i in range(tagging[1]))
-            observables |= {n: f"jet_tagging[{i}]" for i, n in enumerate(known)}
-        return ColumnMap(**{"constituents": four, "jets": kinematics, "observables": observables})
-
-
-def _transverse(
-    values: NDArray[np.float64],
-    momenta: tuple[str, ...],
-    place: Mapping[str, int],
-    weight: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sums of px and of py, ``(n,)`` each, of particles ``(n, slots, features)``."""
-    if "px" in momenta:
-        px, py = values[..., place["px"]], values[..., place["py"]]
-    else:
-        pt, phi = values[..., place["pt"]], values[..., place["phi"]]
-        px, py = pt * np.cos(phi), pt * np.sin(phi)
-    return (px * weight).sum(axis=1), (py * weight).sum(axis=1)
-
-
-def _attribute_names(source: Source, name: str, n: int) -> tuple[str, ...]:
-    """What the attribute ``columns`` of a dataset says of its last axis; nothing if it does not fit."""
-    assert isinstance(source, ArraySource)
-    found = getattr(source.arrays[name], "attrs", {}).get("columns")
-    if isinstance(found, bytes):
-        found = found.decode(errors="replace")
-    names = found.split(",") if isinstance(found, str) else [] if found is None else np.ravel(found).tolist()
-    words = tuple(w.decode(errors="replace") if isinstance(w, bytes) else str(w).strip() for w in names)
-    return words if len(words) == n else ()
 
 
 class AtlasTopReader(LayoutReader):
@@ -308,11 +214,11 @@ class AtlasTopReader(LayoutReader):
             if name in columns:
                 keys[key] = name
         used = {*four.values(), *jets.values(), "labels", "weights"}
-        keys["observables"] = _singles(columns, used)
+        keys["observables"] = single_columns(columns, used)
         return ColumnMap(**keys)
 
 
-def _singles(columns: Mapping[str, str], used: set[str], prefix: str = "") -> dict[str, str]:
+def single_columns(columns: Mapping[str, str], used: set[str], prefix: str = "") -> dict[str, str]:
     """Columns with one number a row that are not used otherwise, by the names of their observables."""
     found = [
         n
@@ -374,7 +280,7 @@ class FlavourTaggingReader(LayoutReader):
         if np.median(pt[kinematics["pt"]].astype(np.float64)) > _MEV_ABOVE:
             keys["units"] = "MeV"
         used = {*kinematics.values(), f"jets.{label}"}
-        keys["observables"] = _singles(columns, used, "jets.")
+        keys["observables"] = single_columns(columns, used, "jets.")
         return ColumnMap(**keys)
 
 
@@ -417,95 +323,3 @@ class OlympicsFeaturesReader(LayoutReader):
             plain_name_of(n.removeprefix(key).removesuffix("j#")): n for n in pairs if n not in jets.values()
         }
         return ColumnMap(**keys)
-
-
-class GuessingReader(LayoutReader):
-    """Base of readers of files without names that say enough: the first plausible guess is taken."""
-
-    _of_truth = ""  # what to say of a column that may be the truth
-
-    @abc.abstractmethod
-    def guess(self, source: Source, path: str | Path) -> Guess | None: ...
-
-    def find(self, source: Source, path: str | Path) -> ColumnMap | None:
-        try:
-            guess = self.guess(source, path)
-        except JetadError:
-            return None
-        if guess is None:
-            return None
-        keys: dict[str, Any] = dict(guess.keys)
-        verdict = judge(source, guess, path)
-        if verdict.is_mev:
-            keys["units"] = "MeV"
-        columns = source.columns()
-        used = {re.sub(r"\[.*", "", v) for part in guess.keys.values() for v in part.values()}
-        rows_are_jets = not any("#" in name for name in guess.keys.get("jets", {}).values())
-        (label, self._of_truth), weight = label_of(source), weight_of(columns)
-        if label is not None:
-            keys["label"] = label
-        if weight is not None:
-            keys["weight"] = weight
-        taken = {*used, *([label] if isinstance(label, str) else []), *([weight] if weight else [])}
-        patterns = [re.compile(re.escape(u).replace(r"\#", r"\d+")) for u in used if "#" in u]
-        if rows_are_jets:
-            singles = _singles(columns, taken)
-            keys["observables"] = {
-                k: n for k, n in singles.items() if not any(p.fullmatch(n) for p in patterns)
-            }
-        return ColumnMap(**keys)
-
-    def notes(self, mapped: Mapped) -> tuple[str, ...]:
-        parts = {"constituents": mapped.map.constituents, "jets": mapped.map.jets}
-        read = "; ".join(f"{k}: {_spelled(four)}" for k, four in parts.items() if four is not None)
-        truth = (self._of_truth,) if self._of_truth else ()
-        return (f"guessed from the numbers, check: {read}", *truth, *super().notes(mapped))
-
-
-def _spelled(four: Any) -> str:
-    given = {k: v for k, v in four.model_dump().items() if isinstance(v, str)}
-    return ", ".join(f"{k} = {v}" for k, v in given.items())
-
-
-class ArraysReader(GuessingReader):
-    """Reader of arrays of constituents in ``.npz``, ``.npy`` and HDF5.
-
-    ``(n, particles, features)`` or ``(n, features, particles)``, padded with zeros. Which number is which
-    follows from ranges and from E^2 >= p^2: E, px, py, pz in this or px, py, pz, E in that order, or pt, eta,
-    phi and perhaps mass, energy or PDG id. Truth is an array of the same length called ``y``, ``label``, ...
-    """
-
-    name = "arrays"
-    summary = "arrays of constituents in .npz, .npy, HDF5: (n, particles, 4) or (n, 4, particles)"
-    container = "numpy"
-    containers = ("numpy", "hdf5")
-
-    def lacks(self, path: str | Path) -> str:
-        return "no array (n, particles, features) of four-momenta of jets"
-
-    def guess(self, source: Source, path: str | Path) -> Guess | None:
-        if not isinstance(source, ArraySource):
-            return None
-        found = (g for g in array_guesses(source) if "constituents" in g.keys)
-        return first_good(source, path, found)[0]
-
-
-class TableReader(GuessingReader):
-    """Reader of tables of text (CSV) with a line of names.
-
-    One jet a row, or the numbered jets of an event (``jet1_pt``, ``jet2_pt``), with features alone, or the
-    constituents of a jet in numbered columns (``E_0, PX_0, PY_0, PZ_0, E_1, ...``).
-    """
-
-    name = "table"
-    summary = (
-        "CSV with a line of names: jet_pt, jet_eta, jet_phi, jet_mass, or E_0, PX_0, PY_0, PZ_0, E_1, ..."
-    )
-    container = "csv"
-    options: ClassVar[Mapping[str, Any]] = {}
-
-    def lacks(self, path: str | Path) -> str:
-        return "no columns of a table are momenta of jets"
-
-    def guess(self, source: Source, path: str | Path) -> Guess | None:
-        return first_good(source, path, guesses(source))[0]

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import InputError
-from ..base import StoredJet, nearest
-from ..containers.root import Jagged, Outline, Tree, flatten
+from ..base import StoredJet
+from ..containers.jagged import Jagged, flatten
+from ..containers.root import Outline, Tree
 from ..events import (
     Constituents,
     EventReader,
@@ -23,6 +24,7 @@ from ..events import (
     missing,
 )
 from ..particles import charge_of
+from ..paths import nearest
 
 __all__ = ["NanoAODReader"]
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..containers.root import Jagged, Outline, Tree, flatten
-from ..events import EventReader, Plan, check_same_lengths, event_columns, jet_columns
+from ..containers.jagged import Jagged, flatten
+from ..containers.root import Outline, Tree
+from ..events import EventReader, Plan, event_columns, jet_columns
+from ..trees import check_same_lengths
 
 __all__ = ["TreeMakerReader"]
 
@@ -83,10 +85,11 @@ class TreeMakerReader(EventReader):
             mass = np.sqrt(np.maximum(energy**2 - (pt * np.cosh(eta)) ** 2, 0.0))
             return columns[0], np.stack([pt, eta, phi, mass], axis=1).astype(np.float32).reshape(-1, 4)
 
-    def _n_jets(self, tree: Tree, plan: Plan, path: str | Path) -> int:
+    def n_jets(self, table: tuple[Tree, Plan], path: str | Path) -> int:
+        tree, plan = table
         if len(plan.momenta) > 1:
-            return super()._n_jets(tree, plan, path)
+            return super().n_jets(table, path)
         per_jet = next((n for n in plan.per_jet), None)
         if per_jet is None:
             raise InputError(f"{path}: '{plan.collection}' has no feature with one number a jet")
-        return super()._n_jets(tree, Plan(plan.collection, (per_jet,)), path)
+        return super().n_jets((tree, Plan(plan.collection, (per_jet,))), path)
