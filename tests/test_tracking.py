@@ -127,8 +127,8 @@ def test_a_training_in_mlflow_and_tensorboard(tmp_path):
     assert history
     for metrics in (found["metrics"], events(run)):
         for key in ("loss", "val_energy"):
-            expected = [[line["step"], line[key]] for line in history if key in line]
-            assert [list(pair) for pair in metrics[f"features/{key}"]] == pytest.approx(expected, rel=1e-6)
+            expected = {line["step"]: line[key] for line in history if key in line}
+            assert dict(metrics[f"features/{key}"]) == pytest.approx(expected, rel=1e-6)
     assert jetad("runs", "show", str(run.path)) == 0
 
 
