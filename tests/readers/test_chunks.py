@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -135,3 +136,30 @@ def test_root_files_are_unpacked_by_the_fast_library_where_it_is(monkeypatch):
     monkeypatch.setattr(isal_zlib, "decompress", lambda *a, **k: used.append(1) or real(*a, **k))
     assert len(read(SAMPLES / "qcd_test.root", max_jets=100)) == 100
     assert used
+
+
+def test_root_files_are_written_as_without_the_fast_library(tmp_path):
+    """By a process of its own, in which nothing else has loaded the library."""
+    pytest.importorskip("isal.isal_zlib")
+    code = """
+import sys, uproot
+if sys.argv[2] == "without":
+    sys.modules["isal"] = None
+    import importlib.util
+    find = importlib.util.find_spec
+    importlib.util.find_spec = lambda name: None if name == "isal" else find(name)
+from jetad import read
+from jetad.writers import write_jets
+jets = read(sys.argv[1], max_jets=500)
+write_jets(jets, sys.argv[3])
+print(uproot.ZLIB(4).compress(bytes(range(256)) * 40).hex())
+"""
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code, SAMPLES / "qcd_test.root", way, tmp_path / f"{way}.root"],
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for way in ("with", "without")
+    ]  # fmt: skip
+    assert said[0] == said[1]
+    assert len(read(tmp_path / "with.root")) == len(read(tmp_path / "without.root")) == 500

@@ -140,10 +140,13 @@ def open_root(path: str | Path) -> Iterator[Any]:
     """
     import uproot
 
-    if importlib.util.find_spec("isal"):  # twice as fast
-        for kind in uproot.ZLIB.__mro__:  # what unpacks is the class below, to which no setting gets through
+    if importlib.util.find_spec("isal"):  # unpacks twice as fast
+        import isal.isal_zlib  # noqa: F401  # uproot takes it for loaded
+
+        for kind in uproot.ZLIB.__mro__[1:]:  # what unpacks, to which no setting gets through
             if vars(kind).get("library") == "zlib":
                 kind.library = "isal"
+        uproot.ZLIB.library = "zlib"  # files that are written have the same bytes on every machine
     file, _ = split_path(path)
     url = remote_url(path)
     require_client(path)
