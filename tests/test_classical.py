@@ -246,7 +246,7 @@ def test_graphs_and_figures_of_what_is_fitted(method, tmp_path, make_jets):
     exported = export_onnx(run, tmp_path / "model.onnx", jets=make_jets(300, seed=4))
     assert max(result.score for result in exported.parity) < 1e-5
     figure = plot_history(run.history())
-    assert [axes.get_ylabel() for axes in figure.axes] == ["Val energy"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["Held-out energy"]
     with pytest.raises(ConfigError, match=f"method '{method}' draws no negatives"):
         draw_negatives(run)
 

@@ -144,7 +144,7 @@ class _Scored(nn.Module):
             keep = valid.view(-1, *[1] * (x.dim() - 1))
             x = torch.where(keep, x, torch.zeros_like(x))
             assert isinstance(model, EnergyModel)
-            energies.append(model.score_inputs(model.prepare(x)).double())
+            energies.append(model.scored_energy(model.prepare(x)).double())
         if len(self.scales):
             energies = [scale(e) for scale, e in zip(self.scales, energies, strict=True)]
         score = energies[0]

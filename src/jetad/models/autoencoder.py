@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -65,8 +64,7 @@ class Autoencoder(EnergyModel):
     def energy(self, x: Tensor) -> Tensor:
         return self.codec.error(x)
 
-    @torch.no_grad()
-    def score_inputs(self, x: Tensor) -> Tensor:
+    def scored_energy(self, x: Tensor) -> Tensor:
         energy = self.energy(x)
         if self.settings.score == "error":
             return energy

@@ -114,4 +114,8 @@ class EnergyModel(nn.Module, abc.ABC):
     @torch.no_grad()
     def score_inputs(self, x: Tensor) -> Tensor:
         """Anomaly scores of what ``prepare`` has made of rows, ``(n, d) -> (n,)``."""
+        return self.scored_energy(x)
+
+    def scored_energy(self, x: Tensor) -> Tensor:
+        """The energy in the form that is the score, ``(n, d) -> (n,)``; also in exported graphs."""
         return self.energy(x)
