@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 import zlib
@@ -93,8 +92,11 @@ def test_chunks_that_were_left_unpacked_are_left_to_hdf5(tmp_path):
 
 def test_no_more_is_unpacked_than_a_chunk_may_hold(library):
     """Ten thousand bytes may claim ten million."""
-    with contextlib.suppress(Exception):  # one library refuses, the other one stops
-        assert len(chunks._library()(zlib.compress(bytes(10**7)), 1000)) <= 1001
+    try:
+        unpacked = chunks._library()(zlib.compress(bytes(10**7)), 1000)
+    except Exception:  # one library refuses, the other one stops
+        return
+    assert len(unpacked) <= 1001
 
 
 @pytest.mark.parametrize("damage", ["bits", "shorter", "longer"])
