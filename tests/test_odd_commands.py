@@ -426,6 +426,9 @@ def test_an_output_takes_the_place_of_no_device_or_pipe(folder, capsys):
             assert "would take its place" in message
         assert jetad("plot", "history", "run", "-o", output, "--force") in (1, 2)
         assert "give the name of a figure" in said(capsys)
+    os.mkfifo("pipe")
+    assert jetad("score", "qcd.h5", "--run", "run", "-o", "pipe", "--force") == 1
+    assert "pipe: is no folder; give a folder, or a file ending in .h5" in said(capsys)
     assert Path("pipe.h5").is_fifo()
     assert Path("link.h5").is_symlink()
     assert sorted(Path().glob("*.p[dn][fg]")) == []

@@ -55,6 +55,8 @@ def score_outputs(
         refuse_url(output)
         try:
             output.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise OutputError(f"{output}: is no folder; give a folder, or a file ending in .h5") from error
         except OSError as error:
             raise OutputError(f"{output}: cannot be created ({error.strerror or error})") from error
     return outputs
